@@ -1,0 +1,22 @@
+"""Which templates exist."""
+
+from systolith.generators.template import Template
+from systolith.generators.templates import dot, systolic
+from systolith.hdl.errors import Error
+
+TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, dot.TEMPLATE)
+
+
+def get(name: str) -> Template:
+    """Return the template called ``name``.
+
+    Raises
+    ------
+    Error
+        If there is none.
+    """
+    for template in TEMPLATES:
+        if template.name == name:
+            return template
+    names = ", ".join(template.name for template in TEMPLATES)
+    raise Error(f"unknown template {name!r}; templates are {names}")

@@ -1,0 +1,59 @@
+"""The template contract: one object that the registry, command line, docs, tests and flows read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from amaranth.lib import wiring
+
+from systolith.hdl.config import CoreConfig
+from systolith.sim.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A parametrized accelerator core.
+
+    Attributes
+    ----------
+    name : str
+        How users call it; also names its documentation page.
+    summary : str
+        One line for ``systolith list``.
+    config : type of CoreConfig
+        Parameters, streams, registers.
+    component : callable
+        Builds the Amaranth component of the core's inside from a config. Its ports are the
+        streams of the config and what :class:`systolith.hdl.shell.Core` asks for.
+    model : str
+        ``"module:name"`` of the :class:`systolith.sim.model.Model` instance. A string, so that a
+        testbench can find the model from the manifest alone.
+    latency : callable
+        Latency and throughput of a config in cycles, as a mapping from name to number or formula.
+    reference : str
+        The paper it implements.
+    reproduces : tuple of str
+        Figures of the paper that the template reproduces.
+    presets : mapping
+        Named parameter sets that the regression covers; the first is the example in ``show``.
+    """
+
+    name: str
+    summary: str
+    config: type[CoreConfig]
+    component: Callable[[CoreConfig], wiring.Component]
+    model: str
+    latency: Callable[[CoreConfig], Mapping[str, int | str]]
+    reference: str
+    reproduces: tuple[str, ...] = ()
+    presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def load_model(self) -> Model:
+        """Import the software model."""
+        return load_model(self.model)
+
+
+def load_model(path: str) -> Model:
+    """Import a model by its ``"module:name"``."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

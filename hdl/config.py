@@ -1,0 +1,118 @@
+"""The base of every template's parameters."""
+
+import hashlib
+import json
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from systolith.hdl.errors import ConfigError
+from systolith.hdl.interface import Register, Stream
+
+
+def param(default: Any, doc: str, *, low: int | None = None, high: int | None = None,
+          unit: str | None = None, paper: Any = None) -> Any:
+    """Describe one parameter.
+
+    Parameters
+    ----------
+    default
+        Its value where the user gives none.
+    doc : str
+        One sentence.
+    low, high : int, optional
+        The closed range of allowed values.
+    unit : str, optional
+        ``"bits"``, ``"rows"``, ``"cycles"``, …
+    paper : optional
+        The value that the reference design uses.
+    """
+    extra = {key: value for key, value in (("unit", unit), ("paper", paper)) if value is not None}
+    return Field(default=default, description=doc, ge=low, le=high, json_schema_extra=extra or None)
+
+
+class Config(BaseModel):
+    """Immutable, validated parameters of a template.
+
+    Subclasses declare fields with :func:`param`, reject impossible combinations in pydantic
+    validators, and derive :attr:`streams` and :attr:`registers`. A field that has an automatic
+    value is filled in by a validator, so that a config is always fully resolved.
+
+    Raises
+    ------
+    ConfigError
+        From :meth:`parse`: names the field, its value and what is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    streams: ClassVar[Any]
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate ``values``; the one way from user input to a config."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            allowed = ", ".join(cls.model_fields)
+            messages = (_message(details, allowed) for details in error.errors())
+            raise ConfigError("; ".join(messages)) from None
+
+    def canonical_json(self) -> str:
+        """The config as JSON with sorted keys and every default filled in."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of :meth:`canonical_json`, in hexadecimal; its first 32 bits are in a register."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+class CoreConfig(Config):
+    """Parameters of a template that becomes a core: they say what it looks like from outside."""
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The data streams, inputs first."""
+        raise NotImplementedError
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """The template's own registers, which follow the common ones."""
+        return ()
+
+    @property
+    def flags(self) -> tuple[tuple[str, str], ...]:
+        """Sticky error flags, as (name, meaning), in bit order."""
+        raise NotImplementedError
+
+
+def _message(details: ErrorDetails, allowed: str) -> str:
+    where = ".".join(str(part) for part in details["loc"])
+    value = details["input"]
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            return f"unknown parameter {where!r}; parameters are {allowed}"
+        case "greater_than_equal":
+            return f"{where} must be at least {context['ge']}, not {_show(value)}"
+        case "less_than_equal":
+            return f"{where} must be at most {context['le']}, not {_show(value)}"
+        case "literal_error":
+            return f"{where} must be {context['expected']}, not {_show(value)}"
+        case "int_type" | "bool_type" | "string_type" | "float_type":
+            kind = {"int_type": "an integer", "bool_type": "true or false", "string_type": "a string",
+                    "float_type": "a number"}[details["type"]]
+            return f"{where} must be {kind}, not {_show(value)}"
+        case "value_error":
+            reason = str(context["error"])
+            return f"{where}: {reason}" if where else reason
+        case _:
+            text = details["msg"][:1].lower() + details["msg"][1:]
+            return f"{where}: {text}, not {_show(value)}" if where else text
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,110 @@
+"""The software side of a template: what it computes, how arrays become beats, how long it takes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from systolith.hdl.config import CoreConfig
+from systolith.sim.frames import Beats
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Arguments of one call of a core.
+
+    Attributes
+    ----------
+    label : str
+        What is special about it, for reports.
+    arrays : mapping
+        Operands by name, as a user passes them.
+    settings : mapping
+        Scalar run-time arguments by name.
+    """
+
+    label: str
+    arrays: Arrays
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a core as the hardware sees it.
+
+    Attributes
+    ----------
+    writes : mapping
+        Values of the template's own registers, by register name, written before any beat.
+    inputs : mapping
+        Beats of every input stream, by stream name.
+    outputs : mapping
+        Number of beats that every output stream will give, by stream name.
+    """
+
+    writes: Mapping[str, int]
+    inputs: Mapping[str, Beats]
+    outputs: Mapping[str, int]
+
+
+class Model(ABC):
+    """One template in numpy, independent of its RTL.
+
+    All methods take a validated config. Arrays go in and out as users see them; only
+    :meth:`pack`, :meth:`expect` and :meth:`unpack` know about beats and tiles.
+    """
+
+    config: ClassVar[type[CoreConfig]]
+
+    @abstractmethod
+    def check(self, config: CoreConfig, workload: Workload) -> Workload:
+        """Return the workload with arrays converted to int64 and defaults filled in.
+
+        Raises
+        ------
+        Error
+            If an array has a wrong name, shape, dtype or value: says which, and what is allowed.
+        """
+
+    @abstractmethod
+    def golden(self, config: CoreConfig, workload: Workload) -> dict[str, np.ndarray]:
+        """What the core computes, bit for bit, on whole arrays, keyed like the outputs of a call.
+
+        Key ``"flags"`` is not an array of the user's: it maps to the error flags raised, an
+        integer with the bits of the ``errors`` register.
+        """
+
+    @abstractmethod
+    def pack(self, config: CoreConfig, workload: Workload) -> Job:
+        """Tile and pad the operands into beats."""
+
+    @abstractmethod
+    def expect(self, config: CoreConfig, workload: Workload, outputs: Arrays,
+               pad: int | None = None) -> dict[str, Beats]:
+        """Output beats that carry ``outputs``; lanes that carry nothing hold ``pad``.
+
+        With ``pad=None`` such lanes hold what the hardware puts there.
+        """
+
+    @abstractmethod
+    def unpack(self, config: CoreConfig, workload: Workload,
+               beats: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Put output beats, shape (beats, lanes) per stream, together into result arrays."""
+
+    @abstractmethod
+    def cycles(self, config: CoreConfig, workload: Workload) -> int:
+        """Cycles from the first accepted input beat to the last accepted output beat, both
+        included, with nothing stalling. Exact."""
+
+    @abstractmethod
+    def utilization(self, config: CoreConfig, workload: Workload, cycles: int) -> float:
+        """Useful operations over those the hardware offered in ``cycles``, 0 to 1."""
+
+    @abstractmethod
+    def stimulus(self, config: CoreConfig, rng: np.random.Generator) -> Iterator[Workload]:
+        """Corner cases first (format extremes, zeros, smallest and largest sizes, sizes that do not
+        divide the array), then random workloads without end."""
