@@ -1,0 +1,177 @@
+"""AXI4-Stream: the signature, and the two buffers that every core needs.
+
+Frames of beats flow under a valid/ready handshake: a beat moves in a cycle in which both are high;
+``valid``, once high, and the beat with it hold until then.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Fifo", "RegisterSlice", "Signature"]
+
+
+class Signature(wiring.Signature):
+    """A stream of beats, seen from its source.
+
+    Parameters
+    ----------
+    data_bits : int
+        Width of ``data`` in bits.
+    user_bits : int
+        Width of ``user``; the member is absent where 0.
+
+    Members
+    -------
+    data : Out(data_bits)
+    user : Out(user_bits)
+    last : Out(1)
+        High on the last beat of a frame.
+    valid : Out(1)
+    ready : In(1)
+    """
+
+    def __init__(self, data_bits: int, user_bits: int = 0):
+        self.data_bits, self.user_bits = data_bits, user_bits
+        members = {"data": Out(data_bits), "last": Out(1), "valid": Out(1), "ready": In(1)}
+        if user_bits:
+            members["user"] = Out(user_bits)
+        super().__init__(members)
+
+    @property
+    def beat_bits(self) -> int:
+        """Bits of a whole beat: data, last and user."""
+        return self.data_bits + 1 + self.user_bits
+
+    def __eq__(self, other):
+        return (isinstance(other, Signature) and self.data_bits == other.data_bits
+                and self.user_bits == other.user_bits)
+
+    def __repr__(self):
+        return f"axi_stream.Signature({self.data_bits}, {self.user_bits})"
+
+
+def beat(port):
+    """All bits of a beat of ``port`` as one value, assignable."""
+    return Cat(port.data, port.last, *([port.user] if hasattr(port, "user") else []))
+
+
+class RegisterSlice(wiring.Component):
+    """Two registers that cut every combinational path between two stream ports.
+
+    Members
+    -------
+    i : In(signature)
+    o : Out(signature)
+
+    Timing
+    ------
+    Latency 1 cycle, one beat per cycle, also right after a stall. ``i.ready``, ``o.valid`` and the
+    beat at ``o`` are registers.
+    """
+
+    def __init__(self, signature: Signature):
+        self.signature_ = signature
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Beats go to `held` only while the output is stalled; `i.ready` is low while it is full.
+        head = Signal(self.signature_.beat_bits, reset_less=True)
+        held = Signal(self.signature_.beat_bits, reset_less=True)
+        head_valid = Signal()
+        ready = Signal()
+        m.d.comb += [
+            beat(self.o).eq(head),
+            self.o.valid.eq(head_valid),
+            self.i.ready.eq(ready),
+        ]
+        advance = Signal()
+        m.d.comb += advance.eq(self.o.ready | ~head_valid)
+        with m.If(ready):
+            m.d.sync += held.eq(beat(self.i))
+        with m.If(advance):
+            m.d.sync += [
+                head.eq(Mux(ready, beat(self.i), held)),
+                head_valid.eq(self.i.valid | ~ready),
+                ready.eq(1),
+            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += ready.eq(0)
+        return m
+
+
+class Fifo(wiring.Component):
+    """First-in first-out buffer in a block memory with a registered read.
+
+    Members
+    -------
+    i : In(signature)
+        Never stalls: ``ready`` is constantly high. Whoever writes keeps count of free places.
+    o : Out(signature)
+    taken : Out(1)
+        A beat leaves: one place is free again from the next cycle on.
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles through the empty buffer, one beat per cycle. ``o.valid`` and the
+    beat at ``o`` are registers.
+    """
+
+    #: Cycles from a beat at ``i`` to the same beat at ``o``, with nothing in between.
+    latency = 3
+
+    def __init__(self, signature: Signature, depth: int):
+        if depth < 2:
+            raise ValueError(f"depth must be at least 2, not {depth}")
+        self.signature_, self.depth = signature, depth
+        super().__init__({"i": In(signature), "o": Out(signature), "taken": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self.signature_.beat_bits, depth=self.depth,
+                                              init=[])
+        write = memory.write_port()
+        read = memory.read_port()
+
+        def step(pointer):
+            return Mux(pointer == self.depth - 1, 0, pointer + 1)
+
+        write_pointer = Signal(range(self.depth))
+        read_pointer = Signal(range(self.depth))
+        stored = Signal(range(self.depth + 1))           # written, read not yet begun
+        fetched = Signal()                               # a beat is in the memory's output register
+        valid = Signal()
+        head = Signal(self.signature_.beat_bits, reset_less=True)
+
+        move = Signal()                                  # memory register -> head
+        fetch = Signal()                                 # memory array -> memory register
+        m.d.comb += [
+            self.i.ready.eq(1),
+            write.addr.eq(write_pointer),
+            write.data.eq(beat(self.i)),
+            write.en.eq(self.i.valid),
+            move.eq(fetched & (self.o.ready | ~valid)),
+            fetch.eq((stored != 0) & (move | ~fetched)),
+            read.addr.eq(read_pointer),
+            read.en.eq(fetch),
+            beat(self.o).eq(head),
+            self.o.valid.eq(valid),
+            self.taken.eq(valid & self.o.ready),
+        ]
+        with m.If(self.i.valid):
+            m.d.sync += write_pointer.eq(step(write_pointer))
+        with m.If(fetch):
+            m.d.sync += [read_pointer.eq(step(read_pointer)), fetched.eq(1)]
+        with m.Elif(move):
+            m.d.sync += fetched.eq(0)
+        with m.If(self.i.valid & ~fetch):
+            m.d.sync += stored.eq(stored + 1)
+        with m.Elif(~self.i.valid & fetch):
+            m.d.sync += stored.eq(stored - 1)
+        with m.If(move):
+            m.d.sync += [head.eq(read.data), valid.eq(1)]
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
+        return m
