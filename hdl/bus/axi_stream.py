@@ -77,28 +77,31 @@ class RegisterSlice(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Beats go to `held` only while the output is stalled; `i.ready` is low while it is full.
+        # A beat goes to `held` only while the output is stalled, and `ready` is low while it is
+        # there; `ready` also is low in reset, so that no beat is lost in it.
         head = Signal(self.signature_.beat_bits, reset_less=True)
         held = Signal(self.signature_.beat_bits, reset_less=True)
         head_valid = Signal()
+        held_valid = Signal()
         ready = Signal()
         m.d.comb += [
             beat(self.o).eq(head),
             self.o.valid.eq(head_valid),
             self.i.ready.eq(ready),
         ]
-        advance = Signal()
-        m.d.comb += advance.eq(self.o.ready | ~head_valid)
-        with m.If(ready):
+        accept = Signal()
+        m.d.comb += accept.eq(self.i.valid & ready)
+        with m.If(~held_valid):
             m.d.sync += held.eq(beat(self.i))
-        with m.If(advance):
+        with m.If(self.o.ready | ~head_valid):
             m.d.sync += [
-                head.eq(Mux(ready, beat(self.i), held)),
-                head_valid.eq(self.i.valid | ~ready),
+                head.eq(Mux(held_valid, held, beat(self.i))),
+                head_valid.eq(held_valid | accept),
+                held_valid.eq(0),
                 ready.eq(1),
             ]
-        with m.Elif(self.i.valid):
-            m.d.sync += ready.eq(0)
+        with m.Elif(accept):
+            m.d.sync += [held_valid.eq(1), ready.eq(0)]
         return m
 
 

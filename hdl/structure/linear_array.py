@@ -29,6 +29,8 @@ class LinearArray(wiring.Component):
         Number of cells, at least 1.
     name : str
         What one cell is called in the hierarchy.
+    module : str, optional
+        What the array's Verilog module is called; ``<name>_array`` by default.
     chain : mapping of str to str
         Input member to the output member that continues it.
     broadcast : tuple of str
@@ -38,11 +40,11 @@ class LinearArray(wiring.Component):
     """
 
     def __init__(self, cell: Callable[[], wiring.Component], count: int, *, name: str,
-                 chain: Mapping[str, str] | None = None, broadcast: tuple[str, ...] = (),
-                 from_last: bool = False):
+                 module: str | None = None, chain: Mapping[str, str] | None = None,
+                 broadcast: tuple[str, ...] = (), from_last: bool = False):
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
-        self.build_cell, self.count, self.cell_name = cell, count, name
+        self.build_cell, self.count, self.cell_name, self.module = cell, count, name, module
         self.prototype = cell()
         self.chain, self.broadcast, self.from_last = dict(chain or {}), broadcast, from_last
         cell_members = self.prototype.signature.members

@@ -1,0 +1,857 @@
+"""Components to modules: ports, signals, always blocks, instances, repetition."""
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from amaranth.hdl import Const, Fragment, Instance, Signal, Value
+from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch
+from amaranth.hdl._mem import MemoryInstance
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In
+
+from systolith.generators.verilog.expressions import EmitError, Expressions
+from systolith.generators.verilog.keywords import KEYWORDS
+from systolith.hdl.structure.linear_array import LinearArray
+
+
+@dataclass(frozen=True)
+class EmittedModule:
+    """One module of the text.
+
+    Attributes
+    ----------
+    name : str
+    instances : int
+        How often it occurs in the whole design; 1 for the top.
+    doc : str
+        What it is, one sentence.
+    """
+
+    name: str
+    instances: int
+    doc: str
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """Verilog of a design, and the modules it consists of, top first."""
+
+    text: str
+    modules: tuple[EmittedModule, ...]
+
+
+def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted:
+    """Print ``component`` and everything in it as Verilog-2005.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        The top; its members become the ports, nested names joined by ``_``.
+    name : str
+        Name of the top module and prefix of all others.
+    header : str
+        Lines for the comment at the top of the text.
+
+    Raises
+    ------
+    EmitError
+        If the design holds something that the emitter does not print.
+    """
+    library = _Library(name)
+    top = library.add(component, name)
+    counts: Counter[str] = Counter()
+    library.count(top, 1, counts)
+    modules = [library.modules[key] for key in _top_down(top)]
+    comment = "".join(f"// {line}".rstrip() + "\n" for line in header.splitlines())
+    text = "\n".join([comment + "`default_nettype none\n",
+                      *(module.text for module in modules),
+                      "`default_nettype wire\n"])
+    return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc)
+                               for module in modules))
+
+
+class _Target:
+    """What components see as their platform while they are emitted."""
+
+    emits_repetition = True
+
+
+@dataclass
+class _Module:
+    name: str
+    doc: str
+    text: str
+    ports: "list[_Port]"
+    children: "list[tuple[_Module, int]]"
+    needs: frozenset[str]                    # of clk, rst
+
+
+@dataclass(frozen=True)
+class _Port:
+    name: str
+    width: int
+    is_input: bool
+
+
+def _top_down(top: _Module) -> list[str]:
+    """Names of all modules, a parent before its children."""
+    order: list[str] = []
+
+    def visit(module: _Module):
+        if module.name in order:
+            order.remove(module.name)
+        order.append(module.name)
+        for child, _ in module.children:
+            visit(child)
+
+    visit(top)
+    return order
+
+
+class _Library:
+    """All modules of one design; equal bodies are stored once."""
+
+    def __init__(self, prefix: str):
+        self.prefix = prefix
+        self.modules: dict[str, _Module] = {}
+        self._by_body: dict[tuple, _Module] = {}
+
+    def add(self, component: wiring.Component, name: str | None = None) -> _Module:
+        if isinstance(component, LinearArray):
+            printer = _RepetitionPrinter(self, component)
+        else:
+            printer = _ModulePrinter(self, component, Fragment.get(component, _Target()))
+        return self._store(printer, name or f"{self.prefix}_{module_name(component)}")
+
+    def add_fragment(self, component: wiring.Component, fragment: Fragment) -> _Module:
+        """Like :meth:`add`, for a component that has been elaborated as part of its parent."""
+        if isinstance(component, LinearArray):
+            return self.add(component)
+        printer = _ModulePrinter(self, component, fragment)
+        return self._store(printer, f"{self.prefix}_{module_name(component)}")
+
+    def count(self, module: _Module, times: int, counts: Counter):
+        counts[module.name] += times
+        for child, each in module.children:
+            self.count(child, times * each, counts)
+
+    def _store(self, printer, name: str) -> _Module:
+        key = (re.sub(r"_\d+$", "", name), printer.body)
+        if key in self._by_body:
+            return self._by_body[key]
+        unique, index = name, 2
+        while unique in self.modules:
+            unique, index = f"{name}_{index}", index + 1
+        comment = "".join(f"// {line}\n" for line in printer.doc_lines)
+        module = _Module(unique, printer.doc_lines[0] if printer.doc_lines else "",
+                         f"{comment}module {unique} {printer.body}endmodule\n",
+                         printer.ports, printer.children, printer.needs)
+        self.modules[unique] = module
+        self._by_body[key] = module
+        return module
+
+
+def module_name(component: wiring.Component) -> str:
+    """What the module of a component is called, without the prefix of the design."""
+    if isinstance(component, LinearArray):
+        return component.module or f"{component.cell_name}_array"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_",
+                   type(component).__name__)
+    return words.lower()
+
+
+def _doc_lines(component: wiring.Component) -> list[str]:
+    """The summary paragraph of the docstring, as plain text."""
+    paragraph = (inspect.getdoc(type(component)) or "").partition("\n\n")[0]
+    plain = re.sub(r":[a-z]+:`~?\.?([^`]*)`", lambda match: match[1].split(".")[-1], paragraph)
+    return [line.replace("``", "") for line in plain.splitlines()]
+
+
+def _port_signals(component: wiring.Component) -> list[tuple[_Port, Value]]:
+    ports = []
+    for path, member, value in component.signature.flatten(component):
+        name = "_".join(str(part) for part in path)
+        value = Value.cast(value)
+        if len(value):
+            ports.append((_Port(name, len(value), member.flow == In), value))
+    return ports
+
+
+def _port_list(needs: frozenset[str], ports: list[_Port], registers: set[str] = frozenset()) -> str:
+    lines = [f"  input  wire {name}" for name in ("clk", "rst") if name in needs]
+    for port in ports:
+        direction = "input " if port.is_input else "output"
+        kind = "reg " if port.name in registers else "wire"
+        size = f"[{port.width - 1}:0] " if port.width > 1 else ""
+        lines.append(f"  {direction} {kind} {size}{port.name}")
+    return "(\n" + ",\n".join(lines) + "\n);\n"
+
+
+def _instance(module: _Module, label: str, connections: dict[str, str], indent: str = "  ") -> str:
+    lines = [f"{indent}  .{name}({name})" for name in ("clk", "rst") if name in module.needs]
+    lines += [f"{indent}  .{port.name}({connections[port.name]})" for port in module.ports]
+    return f"{indent}{module.name} {label} (\n" + ",\n".join(lines) + f"\n{indent});\n"
+
+
+class _RepetitionPrinter:
+    """A linear array as a generate loop."""
+
+    def __init__(self, library: _Library, array: LinearArray):
+        Fragment.get(array, _Target())                   # counts as elaborated
+        cell = library.add(array.prototype)
+        self.children = [(cell, array.count)]
+        self.needs = cell.needs
+        self.ports = [port for port, _ in _port_signals(array)]
+        arrangement = f"{array.count} of {cell.name} in a line"
+        if array.chain:
+            arrangement += ", the last first" if array.from_last else ", the first first"
+        self.doc_lines = [f"{arrangement}."]
+        self.body = _port_list(self.needs, self.ports) + self._loop(array, cell)
+
+    @staticmethod
+    def _loop(array: LinearArray, cell: _Module) -> str:
+        count, lines, connections = array.count, [], {}
+        label = array.cell_name
+
+        def lane(name: str, width: int, index: str) -> str:
+            if count == 1 and name in array.lanes:
+                return name
+            return f"{name}[{index}]" if width == 1 else f"{name}[({index})*{width} +: {width}]"
+
+        for port in cell.ports:
+            if port.name in array.broadcast:
+                connections[port.name] = port.name
+            elif port.name in array.lanes:
+                connections[port.name] = lane(port.name, port.width, "i").replace("(i)", "i")
+        for first, then in array.chain.items():
+            width = array.widths[first]
+            if not width:
+                continue
+            links = f"{first}_links"
+            lines.append(f"  wire [{(count + 1) * width - 1}:0] {links};\n")
+            start, end = (count, 0) if array.from_last else (0, count)
+            into, out = ("i + 1", "i") if array.from_last else ("i", "i + 1")
+
+            def bits(index: int, width=width, links=links) -> str:
+                low, high = index * width, (index + 1) * width - 1
+                return f"{links}[{low}]" if width == 1 else f"{links}[{high}:{low}]"
+
+            lines.append(f"  assign {bits(start)} = {first};\n  assign {then} = {bits(end)};\n")
+            connections[first] = lane(links, width, into).replace("(i)", "i")
+            connections[then] = lane(links, width, out).replace("(i)", "i")
+        lines.append(f"  genvar i;\n  generate\n    for (i = 0; i < {count}; i = i + 1) "
+                     f"begin : {label}\n")
+        lines.append(_instance(cell, "cell", connections, indent="      ").replace(
+            f"{cell.name} cell (", f"{cell.name} {label}_cell ("))
+        lines.append("    end\n  endgenerate\n")
+        return "".join(lines)
+
+
+class _ModulePrinter:
+    """One elaborated component as the text of a module."""
+
+    def __init__(self, library: _Library, component: wiring.Component, fragment: Fragment):
+        self._library = library
+        self.doc_lines = _doc_lines(component)
+        self._names: dict[int, str] = {}                 # id of signal -> name
+        self._signals: dict[int, Signal] = {}            # keeps the ids alive
+        self._taken = {"clk", "rst", "unused"}
+        self._declared: list[str] = []
+        self._body: list[str] = []
+        self._uses: set[str] = set()
+        self._expressions = Expressions(self._name, self._define)
+
+        extra = set(fragment.statements) - {"comb", "sync"}
+        if extra:
+            raise EmitError(f"{type(component).__name__} uses the clock domain {min(extra)}; "
+                            f"a core has one domain, sync")
+        self._comb = list(fragment.statements.get("comb", ()))
+        self._sync = list(fragment.statements.get("sync", ()))
+
+        port_values = _port_signals(component)
+        self.ports = [port for port, _ in port_values]
+        for port, value in port_values:
+            self._register(value, port.name)
+        self._inputs = [value for port, value in port_values if port.is_input]
+        self._outputs = [value for port, value in port_values if not port.is_input]
+
+        self._memory_registers: set[int] = set()
+        self._instances, self._memories, self._foreign = self._sort_children(fragment)
+        self.children = [(module, 1) for _, module, _ in self._instances]
+        self._eliminate_dead()
+        self._direct = self._direct_connections()
+
+        registers = self._print_statements()
+        self._print_memories()
+        self._print_instances()
+        self.needs = frozenset(self._uses | {need for _, module, _ in self._instances
+                                             for need in module.needs})
+        self._print_unused()
+        self._declare(registers)
+        output_registers = {self._names[id(value)] for value in self._outputs
+                            if id(value) in registers}
+        self.body = (_port_list(self.needs, self.ports, output_registers)
+                     + "".join(self._declared) + "".join(self._body))
+
+    # Names
+
+    def _register(self, signal: Value, name: str):
+        if not isinstance(signal, Signal):
+            raise EmitError(f"the port {name} is {signal!r}, not a signal")
+        self._names[id(signal)] = self._unique(name)
+        self._signals[id(signal)] = signal
+
+    def _unique(self, wanted: str) -> str:
+        base = re.sub(r"\W+", "_", wanted.replace("__", "_")).strip("_") or "value"
+        if base in KEYWORDS or base[0].isdigit():
+            base += "_"
+        name, index = base, 2
+        while name in self._taken:
+            name, index = f"{base}_{index}", index + 1
+        self._taken.add(name)
+        return name
+
+    def _name(self, signal: Signal) -> str:
+        if id(signal) not in self._names:
+            self._register(signal, signal.name)
+        return self._names[id(signal)]
+
+    def _define(self, base: str, width: int, text: str, signed: bool = False) -> str:
+        name = self._unique(base)
+        self._body.append(f"  wire {'signed ' if signed else ''}{_range(width)}{name} = {text};\n")
+        return name
+
+    # Structure
+
+    def _sort_children(self, fragment: Fragment):
+        instances, memories, foreign = [], [], []
+        for index, (child, name, _) in enumerate(fragment.subfragments):
+            if isinstance(child, MemoryInstance):
+                memories.append((child, self._unique(name or f"memory_{index}")))
+                continue
+            if isinstance(child, Instance):
+                foreign.append((child, self._unique(name or f"{child.type}_{index}")))
+                continue
+            component = next((origin for origin in child.origins or ()
+                              if isinstance(origin, wiring.Component)), None)
+            if component is None or isinstance(component, Memory):
+                raise EmitError(f"submodule {name or index} is not a component with ports")
+            label = self._unique(name or module_name(component))
+            module = self._library.add_fragment(component, child)
+            ports = _port_signals(component)
+            for port, value in ports:
+                self._register(value, f"{label}_{port.name}")
+            instances.append((label, module, ports))
+        return instances, memories, foreign
+
+    def _eliminate_dead(self):
+        """Keep only statements whose results reach an output, an instance or a memory."""
+        statements = [("comb", s) for s in self._comb] + [("sync", s) for s in self._sync]
+        drivers: dict[int, list] = {}
+        for _, statement in statements:
+            for signal in statement._lhs_signals():
+                drivers.setdefault(id(signal), []).append(statement)
+                self._signals[id(signal)] = signal
+        pending = [*self._outputs]
+        for _, _, ports in self._instances:
+            pending += [value for port, value in ports if port.is_input]
+        for value in self._memory_inputs():
+            pending += list(value._rhs_signals())
+        for instance, _ in self._foreign:
+            pending += [s for value, kind in instance.ports.values() if kind == "i"
+                        for s in value._rhs_signals()]
+        self._live: dict[int, Signal] = {}
+        while pending:
+            signal = pending.pop()
+            if id(signal) in self._live:
+                continue
+            self._live[id(signal)] = signal
+            for statement in drivers.get(id(signal), ()):
+                pending += _read_for(statement, signal)
+        self._comb = [s for s in (_only(s, self._live) for s in self._comb) if s is not None]
+        self._sync = [s for s in (_only(s, self._live) for s in self._sync) if s is not None]
+        self._read = Counter()
+        for statement in self._comb + self._sync:
+            self._read.update(id(s) for s in _reads(statement))
+        for value in self._memory_inputs():
+            self._read.update(id(s) for s in value._rhs_signals())
+        for instance, _ in self._foreign:
+            for value, kind in instance.ports.values():
+                if kind == "i":
+                    self._read.update(id(s) for s in value._rhs_signals())
+
+    def _memory_inputs(self):
+        for memory, _ in self._memories:
+            for port in memory._write_ports:
+                yield from (port._addr, port._data, port._en)
+            for port in memory._read_ports:
+                yield from (port._addr, port._en)
+
+    def _direct_connections(self) -> dict[int, Value]:
+        """Inputs of instances that are nothing but another value, connected without a wire."""
+        inputs = {id(value): value for _, _, ports in self._instances
+                  for port, value in ports if port.is_input}
+        assigned = Counter(id(s) for statement in self._comb for s in statement._lhs_signals())
+        direct, kept = {}, []
+        for statement in self._comb:
+            target = statement.lhs if isinstance(statement, Assign) else None
+            if (isinstance(target, Signal) and id(target) in inputs and assigned[id(target)] == 1
+                    and not self._read[id(target)] and len(statement.rhs) == len(target)
+                    and _is_plain(statement.rhs)):
+                direct[id(target)] = statement.rhs
+            else:
+                kept.append(statement)
+        self._comb = kept
+        return direct
+
+    # Text
+
+    def _print_statements(self) -> set[int]:
+        registers: set[int] = set()
+        for group in _groups(self._sync):
+            signals = {id(s): s for statement in group for s in statement._lhs_signals()}
+            registers |= set(signals)
+            for resettable in (True, False):
+                chosen = {key: s for key, s in signals.items() if s.reset_less != resettable}
+                statements = [s for s in (_only(s, chosen) for s in group) if s is not None]
+                if statements:
+                    self._print_always_clk(statements, list(chosen.values()) if resettable else [])
+        for group in _groups(self._comb):
+            signals = {id(s): s for statement in group for s in statement._lhs_signals()}
+            if all(isinstance(s, Assign) for s in group) and _covered_once(group, signals):
+                for statement in group:
+                    self._expressions.base = self._base(statement)
+                    target = self._target(statement.lhs)
+                    width = len(statement.lhs)
+                    value = self._expressions.whole(statement.rhs, width)
+                    self._body.append(f"  assign {target} = {value};\n")
+                continue
+            registers |= set(signals)
+            read = {id(s) for statement in group for s in _reads(statement)}
+            parts = [signals] if not read & set(signals) else [{k: s} for k, s in signals.items()]
+            for part in parts:
+                statements = [s for s in (_only(s, part) for s in group) if s is not None]
+                self._print_always_comb(statements, list(part.values()))
+        return registers
+
+    def _append(self, block: str):
+        """Add a block of several lines, set off by an empty line."""
+        self._body.append("\n" + block)
+
+    def _base(self, statement: Assign) -> str:
+        return next((self._name(s) for s in statement._lhs_signals()), "value")
+
+    def _print_always_clk(self, statements: list, reset: list[Signal]):
+        self._uses.add("clk")
+        if not reset:
+            lines = self._block(statements, "<=", 2)
+            self._append("  always @(posedge clk)" + _begin(lines, "  "))
+            return
+        self._uses.add("rst")
+        resets = [f"      {self._name(s)} <= {self._expressions.sized(Const(s.init, len(s)), len(s))};\n"
+                  for s in reset if len(s)]
+        if len(statements) == 1 and isinstance(statements[0], Switch):
+            lines = self._block(statements, "<=", 2)
+            if lines[0].startswith("    if "):
+                self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+                             + "    end else " + lines[0].lstrip() + "".join(lines[1:]))
+                return
+        lines = self._block(statements, "<=", 3)
+        self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+                     + "    end else begin\n" + "".join(lines) + "    end\n")
+
+    def _print_always_comb(self, statements: list, signals: list[Signal]):
+        defaults = [f"    {self._name(s)} = {self._expressions.sized(Const(s.init, len(s)), len(s))};\n"
+                    for s in signals if not _overwritten(s, statements[0])]
+        lines = self._block(statements, "=", 2)
+        self._append("  always @* begin\n" + "".join(defaults + lines) + "  end\n")
+
+    def _block(self, statements: list, assign: str, depth: int) -> list[str]:
+        lines: list[str] = []
+        for statement in statements:
+            if isinstance(statement, Assign):
+                if not len(statement.lhs):
+                    continue
+                self._expressions.base = self._base(statement)
+                value = self._expressions.whole(statement.rhs, len(statement.lhs))
+                lines.append(f"{'  ' * depth}{self._target(statement.lhs)} {assign} {value};\n")
+            elif isinstance(statement, Switch):
+                lines += self._switch(statement, assign, depth)
+            else:
+                raise EmitError(f"cannot print {statement!r} as Verilog")
+        return lines
+
+    def _switch(self, statement: Switch, assign: str, depth: int) -> list[str]:
+        cases = [(patterns, list(body)) for patterns, body, _ in statement.cases]
+        conditions = self._if_chain(statement, cases)
+        if conditions is None:
+            return self._case(statement, cases, assign, depth)
+        while cases and not cases[-1][1]:
+            cases.pop()
+        indent, lines = "  " * depth, []
+        for index, (condition, (_, body)) in enumerate(zip(conditions, cases, strict=False)):
+            inner = self._block(body, assign, depth + 1)
+            start = indent if index == 0 else lines.pop().rstrip("\n") + " else "
+            if condition is None:
+                lines.append(f"{start}begin\n")
+            else:
+                lines.append(f"{start}if ({condition}) begin\n")
+            lines += [*inner, f"{indent}end\n"]
+        return lines
+
+    def _if_chain(self, statement: Switch, cases: list) -> list[str | None] | None:
+        """Conditions of an if / else-if chain, or None if the switch is a case statement."""
+        test = statement.test
+        parts = list(test.parts) if isinstance(test, Concat) else [test]
+        if any(len(part) != 1 for part in parts):
+            return None
+        self._expressions.base = "test"
+        conditions: list[str | None] = []
+        for patterns, _ in cases:
+            if patterns is None:
+                conditions.append(None)
+                continue
+            if len(patterns) != 1 or len(patterns[0].replace("-", "")) != 1:
+                return None
+            position = len(patterns[0]) - 1 - max(patterns[0].find("0"), patterns[0].find("1"))
+            text = self._expressions.condition(parts[position])
+            if "0" in patterns[0]:
+                text = f"!({text})" if " " in text else f"!{text}"
+            conditions.append(text)
+        return conditions
+
+    def _case(self, statement: Switch, cases: list, assign: str, depth: int) -> list[str]:
+        indent = "  " * depth
+        self._expressions.base = "test"
+        test = self._expressions.whole(statement.test, len(statement.test))
+        width = len(statement.test)
+        wild = any("-" in pattern for patterns, _ in cases for pattern in patterns or ())
+        lines = [f"{indent}{'casez' if wild else 'case'} ({test})\n"]
+        seen_default = False
+        for patterns, body in cases:
+            if patterns == ():
+                continue
+            inner = self._block(body, assign, depth + 2)
+            if patterns is None:
+                label, seen_default = "default", True
+            else:
+                label = ", ".join(_pattern(pattern, width) for pattern in patterns)
+            if inner:
+                lines.append(f"{indent}  {label}: begin\n")
+                lines += [*inner, f"{indent}  end\n"]
+            elif not (patterns is None):
+                lines.append(f"{indent}  {label}: ;\n")
+            if patterns is None:
+                if not inner:
+                    lines.append(f"{indent}  default: ;\n")
+                break
+        if not seen_default:
+            lines.append(f"{indent}  default: ;\n")
+        lines.append(f"{indent}endcase\n")
+        return lines
+
+    def _target(self, value: Value) -> str:
+        match value:
+            case Signal():
+                return self._name(value)
+            case Slice():
+                inner, start, stop = value.value, value.start, value.stop
+                while isinstance(inner, (Slice, Operator)):
+                    if isinstance(inner, Operator):
+                        inner = inner.operands[0]
+                    else:
+                        start, stop = start + inner.start, stop + inner.start
+                        inner = inner.value
+                if isinstance(inner, Signal):
+                    name = self._name(inner)
+                    if stop - start == len(inner):
+                        return name
+                    return f"{name}[{start}]" if stop - start == 1 else f"{name}[{stop - 1}:{start}]"
+            case Concat():
+                parts = [self._target(part) for part in reversed(value.parts) if len(part)]
+                return parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"
+            case Operator() if value.operator in ("s", "u"):
+                return self._target(value.operands[0])
+            case Part() if isinstance(value.value, Signal):
+                offset = self._expressions.sized(value.offset, len(value.offset))
+                stride = "" if value.stride == 1 else f" * {value.stride}"
+                return f"{self._name(value.value)}[{offset}{stride} +: {value.width}]"
+        raise EmitError(f"cannot assign to {value!r} in Verilog")
+
+    def _print_memories(self):
+        for memory, name in self._memories:
+            data = memory._data
+            width = len(Const(0, data.shape)) if isinstance(data.shape, int) else None
+            width = len(Value.cast(memory._read_ports[0]._data)) if memory._read_ports else width
+            attributes = "".join(f"(* {key} *) " if value is True else f'(* {key} = "{value}" *) '
+                                 for key, value in memory._attrs.items())
+            self._declared.append(f"  {attributes}reg {_range(width)}{name} "
+                                  f"[0:{data.depth - 1}];\n")
+            if any(data._init._raw):
+                self._print_contents(name, width, data)
+            for port in memory._write_ports:
+                self._print_write(name, width, port)
+            for port in memory._read_ports:
+                self._print_read(name, port)
+
+    def _print_contents(self, name: str, width: int, data):
+        lines = [f"    {name}[{index}] = {width}'h{value & ((1 << width) - 1):x};\n"
+                 for index, value in enumerate(data._init._raw)]
+        self._body.append("  initial begin\n" + "".join(lines) + "  end\n")
+
+    def _print_write(self, name: str, width: int, port):
+        self._uses.add("clk")
+        self._expressions.base = f"{name}_write"
+        address = self._expressions.whole(port._addr, len(port._addr))
+        data = self._expressions.whole(port._data, width)
+        granule = port._granularity
+        lines = []
+        for index in range(len(port._en)):
+            enable = self._expressions.condition(port._en[index])
+            bits = "" if granule == width else f"[{(index + 1) * granule - 1}:{index * granule}]"
+            source = data if granule == width else self._expressions.whole(
+                port._data[index * granule:(index + 1) * granule], granule)
+            lines.append(f"    if ({enable})\n      {name}[{address}]{bits} <= {source};\n")
+        text = "".join(lines)
+        self._append("  always @(posedge clk)\n" + text if len(lines) == 1 else
+                     "  always @(posedge clk) begin\n" + text + "  end\n")
+
+    def _print_read(self, name: str, port):
+        if port._transparent_for:
+            raise EmitError(f"memory {name} has a transparent read port, which FPGAs build from "
+                            f"fabric; forward the data explicitly")
+        self._expressions.base = f"{name}_read"
+        address = self._expressions.whole(port._addr, len(port._addr))
+        target = self._target(port._data)
+        if port._domain == "comb":
+            self._body.append(f"  assign {target} = {name}[{address}];\n")
+            return
+        self._uses.add("clk")
+        self._memory_registers |= {id(s) for s in port._data._lhs_signals()}
+        enable = self._expressions.condition(port._en)
+        guard = "" if enable == "1'b1" else f"if ({enable})\n      "
+        self._append(f"  always @(posedge clk)\n    {guard}{target} <= {name}[{address}];\n")
+
+    def _print_instances(self):
+        for label, module, ports in self._instances:
+            connections = {}
+            for port, value in ports:
+                if id(value) in self._direct:
+                    self._expressions.base = f"{label}_{port.name}"
+                    connections[port.name] = self._expressions.whole(self._direct[id(value)],
+                                                                     len(value))
+                elif port.is_input and not self._is_driven(value):
+                    connections[port.name] = self._expressions.sized(
+                        Const(value.init, len(value)), len(value))
+                else:
+                    if not port.is_input and not self._is_read(value):
+                        self._names[id(value)] = self._unique(f"unused_{label}_{port.name}")
+                    connections[port.name] = self._names[id(value)]
+            self._append(_instance(module, label, connections))
+        for instance, label in self._foreign:
+            self._print_foreign(instance, label)
+
+    def _print_foreign(self, instance: Instance, label: str):
+        parameters = [f"    .{name}({_parameter(value)})"
+                      for name, value in instance.parameters.items()]
+        self._expressions.base = label
+        connections = []
+        for name, (value, kind) in instance.ports.items():
+            text = (self._target(value) if kind == "o"
+                    else self._expressions.whole(value, len(value)))
+            connections.append(f"    .{name}({text})")
+        head = f"  {instance.type} "
+        if parameters:
+            head += "#(\n" + ",\n".join(parameters) + "\n  ) "
+        self._body.append(head + f"{label} (\n" + ",\n".join(connections) + "\n  );\n")
+
+    def _is_driven(self, value: Signal) -> bool:
+        return any(id(value) == id(s) for statement in self._comb + self._sync
+                   for s in statement._lhs_signals())
+
+    def _is_read(self, value: Signal) -> bool:
+        if self._read[id(value)] or any(value is output for output in self._outputs):
+            return True
+        return any(id(s) == id(value) for other in self._direct.values()
+                   for s in other._rhs_signals())
+
+    def _print_unused(self):
+        """Gather what nothing reads, so that a linter knows it is no accident."""
+        unused = [self._names[id(value)] for value in self._inputs if not self._is_read(value)]
+        unused += [name for name in self._names.values() if name.startswith("unused_")]
+        if unused:
+            self._append(f"  wire unused = &{{1'b0, {', '.join(unused)}}};\n")
+
+    def _declare(self, registers: set[int]):
+        registers |= self._memory_registers
+        port_ids = {id(value) for value in (*self._inputs, *self._outputs)}
+        connected = {id(value) for _, _, ports in self._instances for _, value in ports}
+        lines = []
+        for key, name in self._names.items():
+            signal = self._signals[key]
+            if key in port_ids or key in self._direct or not len(signal):
+                continue
+            if key in connected and not self._is_read(signal) and not self._is_driven(signal) \
+                    and not name.startswith("unused_"):
+                continue
+            kind = "reg " if key in registers else "wire"
+            lines.append(f"  {kind} {_range(len(signal))}{name};\n")
+            if not (key in registers or key in connected or self._is_driven(signal)
+                    or self._is_foreign_output(signal)):
+                value = self._expressions.sized(Const(signal.init, len(signal)), len(signal))
+                self._body.append(f"  assign {name} = {value};\n")
+        for value in self._outputs:
+            if not (self._is_driven(value) or self._is_foreign_output(value)
+                    or id(value) in registers or id(value) in connected):
+                text = self._expressions.sized(Const(value.init, len(value)), len(value))
+                self._body.append(f"  assign {self._names[id(value)]} = {text};\n")
+        self._declared = lines + self._declared
+
+    def _is_foreign_output(self, signal: Signal) -> bool:
+        return any(id(s) == id(signal) for instance, _ in self._foreign
+                   for value, kind in instance.ports.values() if kind == "o"
+                   for s in value._lhs_signals()) or any(
+            id(s) == id(signal) for memory, _ in self._memories for port in memory._read_ports
+            for s in port._data._lhs_signals())
+
+
+def _range(width: int) -> str:
+    return f"[{width - 1}:0] " if width > 1 else ""
+
+
+def _begin(lines: list[str], indent: str) -> str:
+    """A statement list as the body of an always block."""
+    if len(lines) == 1:
+        return "\n" + "".join(lines)
+    return " begin\n" + "".join(lines) + f"{indent}end\n"
+
+
+def _pattern(pattern: str, width: int) -> str:
+    if "-" in pattern:
+        return f"{width}'b{pattern.replace('-', '?')}"
+    return f"{width}'d{int(pattern, 2)}"
+
+
+def _parameter(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Const):
+        return f"{len(value)}'d{value.value & ((1 << len(value)) - 1)}"
+    return str(int(value))
+
+
+def _is_plain(value: Value) -> bool:
+    """Signals, constants, slices and concatenations: wiring, not logic."""
+    match value:
+        case Signal() | Const():
+            return True
+        case Slice():
+            return _is_plain(value.value)
+        case Concat():
+            return all(_is_plain(part) for part in value.parts)
+        case Operator():
+            return value.operator in ("s", "u") and _is_plain(value.operands[0])
+    return False
+
+
+def _only(statement, signals: dict[int, Signal]):
+    """The statement reduced to assignments to ``signals``; None if nothing is left."""
+    if isinstance(statement, Assign):
+        return statement if any(id(s) in signals for s in statement._lhs_signals()) else None
+    if not isinstance(statement, Switch):
+        raise EmitError(f"cannot print {statement!r} as Verilog")
+    cases, empty = [], True
+    for patterns, body, location in statement.cases:
+        kept = [s for s in (_only(s, signals) for s in body) if s is not None]
+        empty = empty and not kept
+        cases.append((patterns, kept, location))
+    if empty:
+        return None
+    return Switch(statement.test, cases, src_loc=statement.src_loc)
+
+
+def _read_for(statement, signal: Signal) -> list[Signal]:
+    """Signals that decide what ``statement`` assigns to ``signal``."""
+    return list(_reads(_only(statement, {id(signal): signal})))
+
+
+def _reads(statement) -> Iterator[Signal]:
+    """Signals whose values ``statement`` uses."""
+    if isinstance(statement, Assign):
+        yield from statement.rhs._rhs_signals()
+        yield from _index_signals(statement.lhs)
+    else:
+        yield from statement.test._rhs_signals()
+        for _, body, _ in statement.cases:
+            for inner in body:
+                yield from _reads(inner)
+
+
+def _index_signals(target: Value) -> Iterator[Signal]:
+    match target:
+        case Part():
+            yield from target.offset._rhs_signals()
+        case Concat():
+            for part in target.parts:
+                yield from _index_signals(part)
+        case Slice():
+            yield from _index_signals(target.value)
+
+
+def _groups(statements: list) -> list[list]:
+    """Statements that assign to common signals, in order of first appearance."""
+    groups: list[tuple[set[int], list]] = []
+    for statement in statements:
+        signals = {id(s) for s in statement._lhs_signals()}
+        joined = [group for group in groups if group[0] & signals]
+        merged = (signals.union(*(group[0] for group in joined)),
+                  [s for group in joined for s in group[1]] + [statement])
+        if joined:
+            index = groups.index(joined[0])
+            groups = [group for group in groups if group not in joined]
+            groups.insert(index, merged)
+        else:
+            groups.append(merged)
+    order = {id(statement): index for index, statement in enumerate(statements)}
+    return [sorted(group, key=lambda s: order[id(s)]) for _, group in groups]
+
+
+def _covered_once(assigns: list[Assign], signals: dict[int, Signal]) -> bool:
+    """Whether unconditional assignments drive every bit of ``signals`` exactly once."""
+    driven = {key: 0 for key in signals}
+    for assign in assigns:
+        for signal, start, stop in _target_bits(assign.lhs):
+            mask = ((1 << (stop - start)) - 1) << start
+            if signal is None or driven[id(signal)] & mask:
+                return False
+            driven[id(signal)] |= mask
+    return all(driven[key] == (1 << len(signal)) - 1 for key, signal in signals.items())
+
+
+def _target_bits(value: Value):
+    """Yield (signal, start, stop) for what an assignment to ``value`` drives."""
+    match value:
+        case Signal():
+            yield value, 0, len(value)
+        case Slice():
+            pieces = list(_target_bits(value.value))
+            if len(pieces) != 1 or pieces[0][0] is None:
+                yield None, 0, 0
+            else:
+                signal, start, _ = pieces[0]
+                yield signal, start + value.start, start + value.stop
+        case Concat():
+            for part in value.parts:
+                yield from _target_bits(part)
+        case Operator():
+            yield from _target_bits(value.operands[0])
+        case _:
+            yield None, 0, 0
+
+
+def _overwritten(signal: Signal, statement) -> bool:
+    return isinstance(statement, Assign) and statement.lhs is signal
