@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.hdl import Const, Fragment, Instance, Signal, Value
-from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch
+from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch, SwitchValue
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -275,6 +275,9 @@ class _ModulePrinter:
         port_values = _port_signals(component)
         self.ports = [port for port, _ in port_values]
         for port, value in port_values:
+            if port.name in KEYWORDS:
+                raise EmitError(f"{type(component).__name__} has a port called {port.name}, "
+                                f"a Verilog keyword")
             self._register(value, port.name)
         self._inputs = [value for port, value in port_values if port.is_input]
         self._outputs = [value for port, value in port_values if not port.is_input]
@@ -424,6 +427,8 @@ class _ModulePrinter:
             signals = {id(s): s for statement in group for s in statement._lhs_signals()}
             if all(isinstance(s, Assign) for s in group) and _covered_once(group, signals):
                 for statement in group:
+                    if not len(statement.lhs):
+                        continue
                     self._expressions.base = self._base(statement)
                     target = self._target(statement.lhs)
                     width = len(statement.lhs)
@@ -683,8 +688,36 @@ class _ModulePrinter:
         """Gather what nothing reads, so that a linter knows it is no accident."""
         unused = [self._names[id(value)] for value in self._inputs if not self._is_read(value)]
         unused += [name for name in self._names.values() if name.startswith("unused_")]
+        unused += self._unread_bits()
         if unused:
-            self._append(f"  wire unused = &{{1'b0, {', '.join(unused)}}};\n")
+            self._append(f"  (* maybe_unused *) wire unused = &{{1'b0, {', '.join(unused)}}};\n")
+
+    def _unread_bits(self) -> list[str]:
+        """Slices of signals of which only some bits are read."""
+        read: dict[int, int] = {}
+        for statement in self._comb + self._sync:
+            _collect_bits(statement, read)
+        values = [*self._memory_inputs(), *self._direct.values()]
+        values += [value for instance, _ in self._foreign
+                   for value, kind in instance.ports.values() if kind == "i"]
+        for value in values:
+            _collect_bits(value, read)
+        outputs = {id(value) for value in self._outputs}
+        slices = []
+        for key, mask in read.items():
+            signal = self._signals.get(key)
+            if signal is None or key in outputs or key not in self._names:
+                continue
+            unread = ~mask & ((1 << len(signal)) - 1)
+            while unread:
+                low = (unread & -unread).bit_length() - 1
+                high = low
+                while unread >> (high + 1) & 1:
+                    high += 1
+                bits = f"[{low}]" if high == low else f"[{high}:{low}]"
+                slices.append(self._names[key] + bits)
+                unread &= ~(((1 << (high - low + 1)) - 1) << low)
+        return slices
 
     def _declare(self, registers: set[int]):
         registers |= self._memory_registers
@@ -789,6 +822,40 @@ def _reads(statement) -> Iterator[Signal]:
         for _, body, _ in statement.cases:
             for inner in body:
                 yield from _reads(inner)
+
+
+def _collect_bits(node, read: dict[int, int]):
+    """Add the bits that a statement or value reads to a mask per signal."""
+    match node:
+        case Assign():
+            _collect_bits(node.rhs, read)
+            for signal in _index_signals(node.lhs):
+                _collect_bits(signal, read)
+        case Switch():
+            _collect_bits(node.test, read)
+            for _, body, _ in node.cases:
+                for statement in body:
+                    _collect_bits(statement, read)
+        case Signal():
+            read[id(node)] = (1 << len(node)) - 1
+        case Slice() if isinstance(node.value, Signal):
+            mask = ((1 << (node.stop - node.start)) - 1) << node.start
+            read[id(node.value)] = read.get(id(node.value), 0) | mask
+        case Slice():
+            _collect_bits(node.value, read)
+        case Concat():
+            for part in node.parts:
+                _collect_bits(part, read)
+        case Operator():
+            for operand in node.operands:
+                _collect_bits(operand, read)
+        case Part():
+            _collect_bits(node.value, read)
+            _collect_bits(node.offset, read)
+        case SwitchValue():
+            _collect_bits(node.test, read)
+            for _, value in node.cases:
+                _collect_bits(value, read)
 
 
 def _index_signals(target: Value) -> Iterator[Signal]:

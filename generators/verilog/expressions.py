@@ -235,6 +235,8 @@ class Expressions:
 
     def _comparison(self, operator: str, a: Value, b: Value) -> str:
         unified = Shape._unify([a.shape(), b.shape()])
+        if not unified.width:
+            return _const(operator in ("==", "<=", ">="), 1)
         left, right = self.sized(a, unified.width), self.sized(b, unified.width)
         if unified.signed and operator not in ("==", "!="):
             left, right = f"$signed({_bare(left)})", f"$signed({_bare(right)})"

@@ -118,12 +118,12 @@ class Fifo(wiring.Component):
 
     Timing
     ------
-    Latency :attr:`latency` cycles through the empty buffer, one beat per cycle. ``o.valid`` and the
-    beat at ``o`` are registers.
+    Latency :attr:`latency` cycles through the empty buffer, one beat per cycle. The beat at ``o`` is
+    the output register of the memory.
     """
 
     #: Cycles from a beat at ``i`` to the same beat at ``o``, with nothing in between.
-    latency = 3
+    latency = 2
 
     def __init__(self, signature: Signature, depth: int):
         if depth < 2:
@@ -144,37 +144,28 @@ class Fifo(wiring.Component):
         write_pointer = Signal(range(self.depth))
         read_pointer = Signal(range(self.depth))
         stored = Signal(range(self.depth + 1))           # written, read not yet begun
-        fetched = Signal()                               # a beat is in the memory's output register
-        valid = Signal()
-        head = Signal(self.signature_.beat_bits, reset_less=True)
-
-        move = Signal()                                  # memory register -> head
-        fetch = Signal()                                 # memory array -> memory register
+        valid = Signal()                                 # a beat is in the memory's output register
+        fetch = Signal()
         m.d.comb += [
             self.i.ready.eq(1),
             write.addr.eq(write_pointer),
             write.data.eq(beat(self.i)),
             write.en.eq(self.i.valid),
-            move.eq(fetched & (self.o.ready | ~valid)),
-            fetch.eq((stored != 0) & (move | ~fetched)),
+            fetch.eq((stored != 0) & (self.o.ready | ~valid)),
             read.addr.eq(read_pointer),
             read.en.eq(fetch),
-            beat(self.o).eq(head),
+            beat(self.o).eq(read.data),
             self.o.valid.eq(valid),
             self.taken.eq(valid & self.o.ready),
         ]
         with m.If(self.i.valid):
             m.d.sync += write_pointer.eq(step(write_pointer))
         with m.If(fetch):
-            m.d.sync += [read_pointer.eq(step(read_pointer)), fetched.eq(1)]
-        with m.Elif(move):
-            m.d.sync += fetched.eq(0)
+            m.d.sync += [read_pointer.eq(step(read_pointer)), valid.eq(1)]
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
         with m.If(self.i.valid & ~fetch):
             m.d.sync += stored.eq(stored + 1)
         with m.Elif(~self.i.valid & fetch):
             m.d.sync += stored.eq(stored - 1)
-        with m.If(move):
-            m.d.sync += [head.eq(read.data), valid.eq(1)]
-        with m.Elif(self.o.ready):
-            m.d.sync += valid.eq(0)
         return m

@@ -1,0 +1,175 @@
+"""Requantization: 32-bit sums with a bias, scaled to a narrow format, bit-exact to a rounding rule."""
+
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.formats import IntegerFormat
+
+ROUNDINGS = ("tflite", "rne", "half_up", "floor")
+INT32 = IntegerFormat(32, signed=True)
+
+#: Registers behind the 32 x 32 bit multiplier.
+MULTIPLIER_STAGES = 3
+
+
+def saturate(m: Module, value, number: IntegerFormat, name: str):
+    """Signed ``value`` limited to the range of signed ``number``, and whether that changed it."""
+    full = Signal(value.shape(), name=f"{name}_full")
+    m.d.comb += full.eq(value)
+    high = full[number.bits - number.signed:]
+    result = Signal(Shape(number.bits, number.signed), name=name)
+    changed = Signal(name=f"{name}_changed")
+    m.d.comb += [
+        changed.eq(high.any() & ~high.all()),
+        result.eq(Mux(changed, Mux(full[-1], number.low, number.high), full)),
+    ]
+    return result, changed
+
+
+class Requantizer(wiring.Component):
+    """Scales sums: clamp(round(saturate(x + bias) · multiplier · 2^(shift − 31)) + zero_point).
+
+    Parameters
+    ----------
+    x_format : IntegerFormat
+        Format of the sums.
+    out_format : IntegerFormat
+        Format of ``y``, ``low`` and ``high``.
+    rounding : str
+        ``tflite`` rounds the doubling high multiply half up and the right shift half away from
+        zero; left shifts come first and saturate, as gemmlowp's do. ``rne``, ``half_up`` and
+        ``floor`` round the exact product once.
+
+    Members
+    -------
+    x : In
+        Sum.
+    bias, multiplier : In(signed(32))
+    shift : In(signed(6))
+        −31 to 31, with ``x``; positive shifts left.
+    zero_point : In(signed(17))
+    low, high : In
+        Bounds of ``y``, constant while sums are in flight; ``high`` wins if ``low`` exceeds it.
+    y : Out
+    saturated : Out(1)
+        ``x + bias`` did not fit 32 bits; one cycle after ``x``.
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles, one sum per cycle.
+
+    References
+    ----------
+    B. Jacob et al., Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference, CVPR 2018; gemmlowp fixedpoint.h.
+    """
+
+    def __init__(self, x_format: IntegerFormat, out_format: IntegerFormat, rounding: str):
+        if rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {rounding!r}")
+        self.x_format, self.out_format, self.rounding = x_format, out_format, rounding
+        x = Shape(x_format.bits, x_format.signed)
+        out = Shape(out_format.bits, out_format.signed)
+        super().__init__({
+            "x": In(x), "bias": In(signed(32)), "multiplier": In(signed(32)),
+            "shift": In(signed(6)), "zero_point": In(signed(17)), "low": In(out), "high": In(out),
+            "y": Out(out), "saturated": Out(1),
+        })
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``x`` to ``y``."""
+        before = 2 if self.rounding == "tflite" else 1   # bias; left shift
+        after = 5 if self.rounding == "tflite" else 4    # (high half;) shift; round; add; clamp
+        return before + MULTIPLIER_STAGES + after
+
+    def elaborate(self, platform):
+        m = Module()
+        biased, changed = saturate(m, self.x + self.bias, INT32, "biased")
+        x = self._register(m, biased, "x_biased")
+        multiplier = self._register(m, self.multiplier, "multiplier_biased")
+        shift = self._register(m, self.shift, "shift_biased")
+        m.d.sync += self.saturated.eq(changed)
+        if self.rounding == "tflite":
+            rounded = self._tflite(m, x, multiplier, shift)
+        else:
+            rounded = self._single(m, x, multiplier, shift)
+
+        offset = self._register(m, rounded + self.zero_point, "offset")
+        clamped = Signal.like(self.y)
+        with m.If(offset > self.high):
+            m.d.comb += clamped.eq(self.high)
+        with m.Elif(offset < self.low):
+            # If the bounds are the wrong way round, the upper one wins.
+            m.d.comb += clamped.eq(Mux(self.low > self.high, self.high, self.low))
+        with m.Else():
+            m.d.comb += clamped.eq(offset)
+        y = self._register(m, clamped, "clamped")
+        m.d.comb += self.y.eq(y)
+        return m
+
+    @staticmethod
+    def _register(m: Module, value, name: str) -> Signal:
+        register = Signal(value.shape(), name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
+
+    def _delayed(self, m: Module, value, name: str, cycles: int):
+        for stage in range(cycles):
+            value = self._register(m, value, f"{name}_{stage + 1}")
+        return value
+
+    def _product(self, m: Module, x, multiplier):
+        m.submodules.multiply = multiply = Multiplier(signed(32), signed(32), MULTIPLIER_STAGES)
+        m.d.comb += [multiply.a.eq(x), multiply.b.eq(multiplier)]
+        return multiply.p
+
+    def _tflite(self, m: Module, x, multiplier, shift):
+        left = Signal(5)
+        right = Signal(5)
+        m.d.comb += [
+            left.eq(Mux(shift < 0, 0, shift[:5])),
+            right.eq(Mux(shift < 0, -shift, 0)),
+        ]
+        shifted = Signal(signed(63))
+        m.d.comb += shifted.eq(x << left)
+        scaled, _ = saturate(m, shifted, INT32, "scaled")
+        product = self._product(m, self._register(m, scaled, "x_scaled"),
+                                self._register(m, multiplier, "multiplier_scaled"))
+
+        # gemmlowp adds a nudge of the product's sign and truncates: that is rounding half up.
+        nudged = Signal(signed(65))
+        m.d.comb += nudged.eq(product + (1 << 30))
+        high, _ = saturate(m, nudged[31:].as_signed(), INT32, "high_half")
+        high = self._register(m, high, "high")
+        right = self._delayed(m, right, "right", MULTIPLIER_STAGES + 2)
+
+        # Half away from zero: the discarded bits exceed one half, or equal it and the sign is plus.
+        kept, dropped = self._shifted(m, high, right, 31)
+        negative = self._register(m, high < 0, "negative")
+        above = Signal()
+        m.d.comb += above.eq(dropped[-1] & (~negative | dropped[:-1].any()))
+        return self._register(m, kept + above, "rounded")
+
+    def _single(self, m: Module, x, multiplier, shift):
+        right = Signal(6)                                # 31 - shift: 0 to 62
+        m.d.comb += right.eq(31 - shift)
+        product = self._product(m, x, multiplier)
+        right = self._delayed(m, right, "right", MULTIPLIER_STAGES)
+        kept, dropped = self._shifted(m, product, right, 62)
+        above = Signal()
+        match self.rounding:
+            case "rne":
+                m.d.comb += above.eq(dropped[-1] & (kept[0] | dropped[:-1].any()))
+            case "half_up":
+                m.d.comb += above.eq(dropped[-1])
+        return self._register(m, kept + above, "rounded")
+
+    def _shifted(self, m: Module, value, right, most: int):
+        """``value >> right`` and the bits that this drops, left-aligned in ``most`` bits."""
+        wide = Signal(signed(len(value) + most), name="wide")
+        m.d.comb += wide.eq(Cat(Const(0, most), value).as_signed() >> right)
+        register = self._register(m, wide, "split")
+        return register[most:].as_signed(), register[:most]

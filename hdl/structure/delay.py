@@ -1,0 +1,69 @@
+"""Delays: shift registers, and the triangles that skew and de-skew the lanes of a systolic mesh."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Delay(wiring.Component):
+    """Shift register.
+
+    Parameters
+    ----------
+    width : int
+        Bits of ``i`` and ``o``.
+    depth : int
+        Latency in cycles, at least 1.
+    reset : bool
+        Whether ``rst`` clears it, as control bits need and data do not.
+    """
+
+    def __init__(self, width: int, depth: int, *, reset: bool = False):
+        self.width, self.latency, self.reset = width, depth, reset
+        super().__init__({"i": In(width), "o": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        line = Signal(self.width * self.latency, reset_less=not self.reset)
+        m.d.sync += line.eq(Cat(self.i, line))
+        m.d.comb += self.o.eq(line[-self.width:])
+        return m
+
+
+class Skew(wiring.Component):
+    """Delays lane i by i cycles, or by ``lanes - 1 - i``.
+
+    The delay of a lane is the sum of the powers of two in its number, so that the lanes share one
+    shift register for each power; every lane has exactly as many registers as its delay.
+
+    Parameters
+    ----------
+    lanes : int
+    width : int
+        Bits of a lane.
+    last_first : bool
+        The last lane is not delayed and lane 0 the most, instead of the other way round.
+    """
+
+    def __init__(self, lanes: int, width: int, *, last_first: bool = False):
+        self.lanes, self.width, self.last_first = lanes, width, last_first
+        super().__init__({"i": In(lanes * width), "o": Out(lanes * width)})
+
+    def delay(self, lane: int) -> int:
+        """Latency of a lane in cycles."""
+        return self.lanes - 1 - lane if self.last_first else lane
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = [self.i[lane * self.width:(lane + 1) * self.width] for lane in range(self.lanes)]
+        for power in reversed(range((self.lanes - 1).bit_length())):
+            depth = 1 << power
+            delayed = [lane for lane in range(self.lanes) if self.delay(lane) & depth]
+            before = Cat(*(lanes[lane] for lane in delayed))
+            line = Signal(len(before) * depth, name=f"line_{depth}", reset_less=True)
+            m.d.sync += line.eq(Cat(before, line))
+            after = line[-len(before):]
+            for index, lane in enumerate(delayed):
+                lanes[lane] = after[index * self.width:(index + 1) * self.width]
+        m.d.comb += self.o.eq(Cat(*lanes))
+        return m

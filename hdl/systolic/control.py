@@ -1,0 +1,340 @@
+"""Frames to wavefronts: when a beat enters the mesh, and the control bits that go with it.
+
+The mesh never stalls. A beat is issued only when everything behind it is sure to have room: results
+have their places in the output buffer reserved first.
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.bus import axi_stream
+from systolith.hdl.systolic.config import SystolicConfig
+
+
+class ChainLoader(wiring.Component):
+    """Fills a shift chain with one frame, one beat per cycle, behind the wavefront that empties it.
+
+    The chain is entered at its last cell. With beat j, only the j + 1 cells nearest to the entry
+    move: the wavefront, which starts with ``swap`` and takes one cycle per cell, has freed these.
+    A frame that ends early is completed with zeros, beats too many are dropped.
+
+    Parameters
+    ----------
+    data_bits : int
+    length : int
+        Beats of a frame and cells of the chain.
+
+    Members
+    -------
+    i : In(axi_stream.Signature(data_bits))
+    swap : In(1)
+        The wavefront that takes the loaded values starts; only while ``full``.
+    full : Out(1)
+        A whole frame is loaded.
+    busy : Out(1)
+        A frame is partly or wholly loaded.
+    wants : Out(1)
+        A beat would be taken.
+    load : Out(length)
+        Cell i moves.
+    data : Out(data_bits)
+        What enters the chain; zero for missing beats.
+    short, long : Out(1)
+        Pulses: a frame was too short, too long.
+
+    Timing
+    ------
+    ``load`` and ``data`` are registers, one cycle behind the beat and as far behind ``swap`` as the
+    cells expect. A chain is full from the cycle after the last beat on; ``length`` cycles from
+    ``swap`` to ``swap``.
+    """
+
+    def __init__(self, data_bits: int, length: int):
+        self.length = length
+        super().__init__({
+            "i": In(axi_stream.Signature(data_bits)),
+            "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
+            "load": Out(length), "data": Out(data_bits),
+            "short": Out(1), "long": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        full = Signal()
+        filling = Signal()
+        dropping = Signal()
+        reached = Signal(self.length, init=1)            # one bit per cell, the nearest first
+        free = Signal()
+        step = Signal()
+        ends = Signal()
+        m.d.comb += [
+            free.eq((~full | self.swap) & ~dropping),
+            step.eq(free & (self.i.valid | filling)),
+            ends.eq(step & reached[-1]),
+            self.i.ready.eq((free & ~filling) | dropping),
+            self.wants.eq(free & ~filling),
+            self.short.eq(step & ~filling & self.i.last & ~reached[-1]),
+            self.long.eq(ends & ~filling & ~self.i.last),
+            self.full.eq(full),
+            self.busy.eq(full | filling | dropping | ~reached[0] | (reached[1:] != 0)),
+        ]
+        with m.If(step):
+            m.d.sync += reached.eq(Mux(ends, 1, Cat(1, reached)))
+        with m.If(ends):
+            m.d.sync += full.eq(1)
+        with m.Elif(self.swap):
+            m.d.sync += full.eq(0)
+        with m.If(ends):
+            m.d.sync += filling.eq(0)
+        with m.Elif(self.short):
+            m.d.sync += filling.eq(1)
+        with m.If(self.long):
+            m.d.sync += dropping.eq(1)
+        with m.Elif(self.i.valid & self.i.last):
+            m.d.sync += dropping.eq(0)
+
+        load = Signal(self.length)
+        data = Signal.like(self.data, reset_less=True)
+        m.d.sync += [
+            load.eq(Mux(step, reached, 0)),
+            data.eq(Mux(filling, 0, self.i.data)),
+        ]
+        m.d.comb += [self.load.eq(load[::-1]), self.data.eq(data)]
+        return m
+
+
+class WeightStationaryControl(wiring.Component):
+    """Issues activations, a K tile at a time, each with the weights loaded for it.
+
+    Members
+    -------
+    a : In(axi_stream.Signature(0-bit data omitted))
+        ``valid``, ``ready``, ``last`` and ``user`` of the activation stream.
+    full : In(1)
+        Weights are loaded.
+    swap : Out(1)
+        With the first beat of a frame: use them.
+    room : In(1)
+        The output buffer has a free place.
+    may_emit : In(1)
+        A frame that emits may start.
+    issue, first, emit, start, ends : Out(1)
+        A beat enters the mesh; it belongs to the first K tile, to the last; it is the first of its
+        frame, the last.
+    busy, waiting : Out(1)
+    a_short, a_long, a_order : Out(1)
+        Pulses of the error flags.
+    """
+
+    def __init__(self, config: SystolicConfig, interval: int):
+        self.config, self.interval = config, interval
+        super().__init__({
+            "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2),
+            "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
+            "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
+            "busy": Out(1), "waiting": Out(1),
+            "a_short": Out(1), "a_long": Out(1), "a_order": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        in_frame = Signal()
+        dropping = Signal()
+        sum_open = Signal()
+        held_first = Signal(reset_less=True)
+        held_emit = Signal(reset_less=True)
+        row = Signal(range(self.config.acc_depth))
+        last_row = Signal(range(self.config.acc_depth), reset_less=True)
+
+        # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
+        # frames have to wait for that.
+        hold = Signal(range(self.interval))
+
+        first = Signal()
+        emit = Signal()
+        start = Signal()
+        limit = Signal.like(last_row, name="limit")
+        at_limit = Signal()
+        end = Signal()
+        ready_to_start = Signal()
+        issue = Signal()
+        m.d.comb += [
+            start.eq(~in_frame),
+            first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
+            emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
+            ready_to_start.eq(self.full & ((hold == 0) | first) & (self.may_emit | ~emit)),
+            issue.eq(self.a_valid & ~dropping & (in_frame | ready_to_start)
+                     & (self.room | ~emit)),
+            limit.eq(Mux(first, self.config.acc_depth - 1, last_row)),
+            at_limit.eq(row == limit),
+            end.eq(self.a_last | at_limit),
+            self.a_ready.eq(issue | dropping),
+            self.issue.eq(issue),
+            self.first.eq(first),
+            self.emit.eq(emit),
+            self.start.eq(start),
+            self.ends.eq(end),
+            self.swap.eq(issue & start),
+            self.a_order.eq(issue & start & (self.a_user[0] == sum_open)),
+            self.a_long.eq(issue & at_limit & ~self.a_last),
+            self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
+            self.busy.eq(in_frame | dropping | sum_open),
+            self.waiting.eq(~self.a_valid & ~dropping & (in_frame | self.full)),
+        ]
+        with m.If(issue):
+            m.d.sync += [
+                held_first.eq(first),
+                held_emit.eq(emit),
+                in_frame.eq(~end),
+                row.eq(Mux(end, 0, row + 1)),
+                hold.eq(Mux(row < self.interval - 1, self.interval - 1 - row, 0)),
+            ]
+            with m.If(end):
+                m.d.sync += [last_row.eq(row), sum_open.eq(~emit)]
+        with m.Elif(hold != 0):
+            m.d.sync += hold.eq(hold - 1)
+        with m.If(self.a_long):
+            m.d.sync += dropping.eq(1)
+        with m.Elif(self.a_valid & self.a_last):
+            m.d.sync += dropping.eq(0)
+        return m
+
+
+class OutputStationaryControl(wiring.Component):
+    """Issues pairs of activations and weights, a whole sum at a time.
+
+    Members
+    -------
+    room : In(1)
+        The output buffer has room for a whole tile.
+    may_emit : In(1)
+        A tile may be finished.
+    issue, first, ends : Out(1)
+        A pair of beats enters the mesh; it starts the sums, it finishes them.
+    busy, waiting : Out(1)
+    a_long, w_long : Out(1)
+        Pulses of the error flags.
+    """
+
+    def __init__(self, config: SystolicConfig):
+        self.config = config
+        super().__init__({
+            "a_valid": In(1), "a_ready": Out(1), "a_last": In(1),
+            "w_valid": In(1), "w_ready": Out(1), "w_last": In(1),
+            "room": In(1), "may_emit": In(1),
+            "issue": Out(1), "first": Out(1), "ends": Out(1),
+            "busy": Out(1), "waiting": Out(1),
+            "a_long": Out(1), "w_long": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        in_frame = Signal()
+        a_dropping = Signal()
+        w_dropping = Signal()
+        # The drain chain is free for the next tile after as many cycles as it has rows.
+        draining = Signal(range(self.config.rows))
+        pair = Signal()
+        end = Signal()
+        issue = Signal()
+        m.d.comb += [
+            pair.eq(self.a_valid & self.w_valid & ~a_dropping & ~w_dropping),
+            end.eq(self.a_last | self.w_last),
+            issue.eq(pair & (~end | (self.room & self.may_emit & (draining == 0)))),
+            self.a_ready.eq(issue | a_dropping),
+            self.w_ready.eq(issue | w_dropping),
+            self.issue.eq(issue),
+            self.first.eq(~in_frame),
+            self.ends.eq(end),
+            self.a_long.eq(issue & self.w_last & ~self.a_last),
+            self.w_long.eq(issue & self.a_last & ~self.w_last),
+            self.busy.eq(in_frame | a_dropping | w_dropping),
+            self.waiting.eq((~self.a_valid & ~a_dropping) | (~self.w_valid & ~w_dropping)),
+        ]
+        with m.If(issue):
+            m.d.sync += in_frame.eq(~end)
+        with m.If(issue & end):
+            m.d.sync += draining.eq(self.config.rows - 1)
+        with m.Elif(draining != 0):
+            m.d.sync += draining.eq(draining - 1)
+        for dropping, long, valid, last in (
+                (a_dropping, self.a_long, self.a_valid, self.a_last),
+                (w_dropping, self.w_long, self.w_valid, self.w_last)):
+            with m.If(long):
+                m.d.sync += dropping.eq(1)
+            with m.Elif(valid & last):
+                m.d.sync += dropping.eq(0)
+        return m
+
+
+class DrainControl(wiring.Component):
+    """Moves a finished tile out of the drain chains, a row per cycle.
+
+    Row p of the chain, counted from where the wavefront starts, moves while rows before it in the
+    output are still to come; then it is free for the next tile.
+
+    Members
+    -------
+    start : In(1)
+        The tile will be complete in the next cycle.
+    shift : Out(rows)
+        Row r of the mesh moves.
+    valid, first, last : Out(1)
+        There is a row at the end of the chain; it is the first, the last of the tile.
+    """
+
+    def __init__(self, rows: int):
+        self.rows = rows
+        super().__init__({"start": In(1), "shift": Out(rows),
+                          "valid": Out(1), "first": Out(1), "last": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        valid = Signal()
+        first = Signal()
+        moving = Signal(self.rows)                       # bit p: row p, the first of the wavefront
+        m.d.comb += [
+            self.valid.eq(valid),
+            self.first.eq(first),
+            self.last.eq(valid & ~moving[-1]),
+            self.shift.eq(moving[::-1]),
+        ]
+        m.d.sync += first.eq(self.start)
+        with m.If(self.start):
+            m.d.sync += [valid.eq(1), moving.eq((1 << self.rows) - 2)]
+        with m.Else():
+            m.d.sync += [valid.eq(valid & moving[-1]), moving.eq(moving << 1)]
+        return m
+
+
+class Credits(wiring.Component):
+    """Counts free places of a buffer that is filled long after the decision to fill it.
+
+    Members
+    -------
+    reserve : In(1)
+        ``amount`` places are promised.
+    freed : In(1)
+        One place is free again.
+    enough : Out(1)
+        ``amount`` places are free.
+    any_used : Out(1)
+        Some place is promised or filled.
+    """
+
+    def __init__(self, places: int, amount: int):
+        self.places, self.amount = places, amount
+        super().__init__({"reserve": In(1), "freed": In(1), "enough": Out(1), "any_used": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        free = Signal(range(self.places + 1), init=self.places)
+        taken = Signal(range(self.amount + 1))
+        m.d.comb += [
+            taken.eq(Mux(self.reserve, self.amount, 0)),
+            self.enough.eq(free >= self.amount),
+            self.any_used.eq(free != self.places),
+        ]
+        m.d.sync += free.eq(free - taken + self.freed)
+        return m

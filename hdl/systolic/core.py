@@ -1,0 +1,293 @@
+"""The systolic core: streams in, wavefronts through the mesh, streams out."""
+
+from collections.abc import Mapping
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+
+from systolith.hdl.bus import axi_stream
+from systolith.hdl.interface import Stream
+from systolith.hdl.shell import SLICE_LATENCY, inside_signature
+from systolith.hdl.structure.delay import Delay, Skew
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.control import (
+    ChainLoader,
+    Credits,
+    DrainControl,
+    OutputStationaryControl,
+    WeightStationaryControl,
+)
+from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
+from systolith.hdl.systolic.mesh import mesh
+from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
+
+
+class Timing:
+    """When things happen, in cycles after a beat is issued into the mesh.
+
+    ``ws``: any beat. ``os``: the last beat of a tile; its rows follow one per cycle.
+
+    Attributes
+    ----------
+    lanes : int
+        A sum reaches the lane of the last column.
+    swap : int
+        It reaches the requantizer of the last column.
+    stored : int
+        All columns of it enter the output buffer.
+    depth : int
+        Places that the output buffer needs so that it never holds back the mesh.
+    """
+
+    def __init__(self, config: SystolicConfig):
+        lane = AccumulatorLane if config.dataflow == "ws" else DrainLane
+        self.lanes = config.rows + 1 + config.mac_stages + (config.dataflow == "os")
+        self.swap = self.lanes + lane.latency
+        requantize = RequantizerLane(config).latency if config.output == "requant" else 0
+        self.stored = self.swap + requantize + config.cols - 1
+        tile = config.rows if config.dataflow == "os" else 1
+        self.depth = self.stored + axi_stream.Fifo.latency + 2 + tile
+
+    @property
+    def emitted(self) -> int:
+        """A sum leaves the core."""
+        return self.stored + axi_stream.Fifo.latency + SLICE_LATENCY
+
+
+def latency(config: SystolicConfig) -> Mapping[str, int | str]:
+    """Latency and throughput of the core, in cycles."""
+    first = SLICE_LATENCY + Timing(config).emitted
+    if config.dataflow == "ws":
+        return {
+            "latency": first,
+            "latency_from": "an accepted a beat of the last K tile, weights loaded, "
+                            "to the c beat with its row",
+            "tile_interval": f"max(M, rows = {config.rows})",
+            "macs_per_cycle": config.rows * config.cols,
+        }
+    return {
+        "latency": first,
+        "latency_from": "the last accepted pair of a and w beats to the first c beat",
+        "tile_interval": f"max(K, rows = {config.rows})",
+        "macs_per_cycle": config.rows * config.cols,
+    }
+
+
+class SystolicCore(wiring.Component):
+    """Systolic matrix multiplier: skews operands into the mesh and gathers the sums behind it.
+
+    Parameters
+    ----------
+    config : SystolicConfig
+
+    Timing
+    ------
+    See :class:`Timing`. Tiles follow each other without a bubble: one every max(M, rows) cycles
+    (ws) or max(K, rows) cycles (os).
+    """
+
+    def __init__(self, config: SystolicConfig):
+        self.config = config
+        self.timing = Timing(config)
+        super().__init__(inside_signature(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        config, timing = self.config, self.timing
+        streams: dict[str, Stream] = {stream.name: stream for stream in config.streams}
+        m.submodules.mesh = array = mesh(config)
+
+        # Behind the mesh: lanes, requantizers, de-skew, output buffer.
+        lane = AccumulatorLane if config.dataflow == "ws" else DrainLane
+        m.submodules.lanes = lanes = LinearArray(
+            lambda: lane(config), config.cols, name="lane", chain=lane.chain, from_last=True)
+        results, flags = lanes.total, {"overflow": lanes.overflow_out}
+        swap = Signal()                                  # one cycle before the requantizers see it
+        loader_busy = Signal()
+        may_start = Signal(init=1)
+        start = Signal()
+        if config.output == "requant":
+            results = self._requantize(m, lanes, flags, swap, loader_busy, may_start, start)
+        m.submodules.deskew = deskew = Skew(config.cols, config.out.bits)
+        m.submodules.buffer = buffer = axi_stream.Fifo(
+            axi_stream.Signature(streams["c"].data_bits), timing.depth)
+        tile = config.rows if config.dataflow == "os" else 1
+        m.submodules.places = places = Credits(timing.depth, tile)
+        m.d.comb += [
+            deskew.i.eq(results),
+            buffer.i.data.eq(deskew.o),
+            places.freed.eq(buffer.taken),
+        ]
+        wiring.connect(m, buffer.o, wiring.flipped(self.c))
+
+        if config.dataflow == "ws":
+            busy = self._weight_stationary(m, array, lanes, buffer, places, flags,
+                                           swap, may_start, start)
+        else:
+            busy = self._output_stationary(m, array, lanes, buffer, places, flags,
+                                           swap, may_start, start)
+        m.d.comb += self.busy.eq(busy | places.any_used | loader_busy)
+        m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
+        return m
+
+    def _weight_stationary(self, m, array, lanes, buffer, places, flags, swap, may_start, start):
+        config, timing = self.config, self.timing
+        m.submodules.control = control = WeightStationaryControl(config, AccumulatorLane.interval)
+        m.submodules.loader = loader = ChainLoader(config.cols * config.w.bits, config.rows)
+        m.d.comb += [
+            loader.i.data.eq(self.w.data),
+            loader.i.last.eq(self.w.last),
+            loader.i.valid.eq(self.w.valid),
+            self.w.ready.eq(loader.i.ready),
+            loader.swap.eq(control.swap),
+            control.full.eq(loader.full),
+            control.a_valid.eq(self.a.valid),
+            control.a_last.eq(self.a.last),
+            control.a_user.eq(self.a.user),
+            self.a.ready.eq(control.a_ready),
+            control.room.eq(places.enough),
+            control.may_emit.eq(may_start),
+            start.eq(control.swap & control.emit),
+            places.reserve.eq(control.issue & control.emit),
+            self.waiting.eq(control.waiting | (self.a.valid & loader.wants & ~self.w.valid
+                                               & ~loader.full & ~control.busy)),
+        ]
+        flags |= {"w_short": loader.short, "w_long": loader.long, "a_short": control.a_short,
+                  "a_long": control.a_long, "a_order": control.a_order}
+
+        # Operands enter the mesh one cycle after they are issued. Weights reach a column together
+        # with the load enable, which takes one cycle per column.
+        m.submodules.a_skew = a_skew = Skew(config.rows, config.a.bits, last_first=True)
+        m.submodules.w_skew = w_skew = Skew(config.cols, config.w.bits, last_first=True)
+        a = Signal.like(self.a.data, name="a_issued", reset_less=True)
+        swaps = Signal(config.rows)
+        m.d.sync += [a.eq(self.a.data), swaps.eq(Cat(control.swap, swaps))]
+        m.d.comb += [
+            a_skew.i.eq(a),
+            array.a_in.eq(a_skew.o),
+            array.swap_in.eq(swaps[::-1]),
+            w_skew.i.eq(loader.data),
+            array.w_in.eq(w_skew.o),
+            array.load_in.eq(loader.load),
+            array.psum_in.eq(0),
+            lanes.psum.eq(array.psum_out),
+        ]
+
+        # Control bits travel beside the mesh.
+        m.submodules.to_lanes = to_lanes = Delay(4, timing.lanes, reset=True)
+        address = Signal(range(config.acc_depth))
+        row = Signal(range(config.acc_depth))
+        valid, first, emit, begins = to_lanes.o
+        m.d.comb += [
+            to_lanes.i.eq(Cat(control.issue, control.first, control.emit, control.start)),
+            row.eq(Mux(begins, 0, address)),
+            lanes.valid_in.eq(valid),
+            lanes.first_in.eq(first),
+            lanes.emit_in.eq(emit),
+            lanes.address_in.eq(row),
+        ]
+        with m.If(valid):
+            m.d.sync += address.eq(row + 1)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
+        m.submodules.ends = ends = Delay(1, timing.lanes, reset=True)
+        m.d.comb += [
+            ends.i.eq(control.ends),
+            to_buffer.i.eq(Cat(valid & emit, ends.o)),
+            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+        ]
+        if config.output == "requant":
+            m.submodules.to_swap = to_swap = Delay(1, timing.swap - timing.lanes - 1, reset=True)
+            m.d.comb += [to_swap.i.eq(valid & begins & emit), swap.eq(to_swap.o)]
+        return control.busy | loader.busy
+
+    def _output_stationary(self, m, array, lanes, buffer, places, flags, swap, may_start, start):
+        config, timing = self.config, self.timing
+        m.submodules.control = control = OutputStationaryControl(config)
+        m.submodules.drain = drain = DrainControl(config.rows)
+        m.d.comb += [
+            control.a_valid.eq(self.a.valid),
+            control.a_last.eq(self.a.last),
+            self.a.ready.eq(control.a_ready),
+            control.w_valid.eq(self.w.valid),
+            control.w_last.eq(self.w.last),
+            self.w.ready.eq(control.w_ready),
+            control.room.eq(places.enough),
+            control.may_emit.eq(may_start),
+            start.eq(control.issue & control.ends),
+            places.reserve.eq(control.issue & control.ends),
+            self.waiting.eq(control.waiting),
+        ]
+        flags |= {"a_long": control.a_long, "w_long": control.w_long}
+
+        # A cycle without operands enters as zeros, which add nothing to any sum.
+        m.submodules.a_skew = a_skew = Skew(config.rows, config.a.bits, last_first=True)
+        m.submodules.w_skew = w_skew = Skew(config.cols, config.w.bits, last_first=True)
+        a = Signal.like(self.a.data, name="a_issued", reset_less=True)
+        w = Signal.like(self.w.data, name="w_issued", reset_less=True)
+        firsts = Signal(config.rows)
+        lasts = Signal(config.rows)
+        m.d.sync += [
+            a.eq(Mux(control.issue, self.a.data, 0)),
+            w.eq(Mux(control.issue, self.w.data, 0)),
+            firsts.eq(Cat(control.issue & control.first, firsts)),
+            lasts.eq(Cat(control.issue & control.ends, lasts)),
+        ]
+        m.d.comb += [
+            a_skew.i.eq(a),
+            array.a_in.eq(a_skew.o),
+            w_skew.i.eq(w),
+            array.w_in.eq(w_skew.o),
+            array.first_in.eq(firsts[::-1]),
+            array.last_in.eq(lasts[::-1]),
+            array.shift_in.eq(drain.shift),
+            array.c_in.eq(0),
+            lanes.c.eq(array.c_out),
+            lanes.valid_in.eq(drain.valid),
+        ]
+
+        m.submodules.to_drain = to_drain = Delay(1, timing.lanes - 1, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
+        m.d.comb += [
+            to_drain.i.eq(control.issue & control.ends),
+            drain.start.eq(to_drain.o),
+            to_buffer.i.eq(Cat(drain.valid, drain.last)),
+            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+        ]
+        if config.output == "requant":
+            m.d.comb += swap.eq(drain.first)
+        return control.busy
+
+    def _requantize(self, m, lanes, flags, swap, loader_busy, may_start, start):
+        config, timing = self.config, self.timing
+        m.submodules.requantizers = lane_array = LinearArray(
+            lambda: RequantizerLane(config), config.cols, name="requantizer",
+            chain=RequantizerLane.chain, broadcast=RequantizerLane.broadcast, from_last=True)
+        m.submodules.parameters = parameters = ParameterLoader(config.cols, timing.swap)
+        swap_now = Signal()
+        valid_now = Signal()
+        m.d.sync += swap_now.eq(swap)
+        m.submodules.valid = valid = Delay(1, timing.swap - timing.lanes, reset=True)
+        m.d.comb += [
+            parameters.q.data.eq(self.q.data),
+            parameters.q.last.eq(self.q.last),
+            parameters.q.valid.eq(self.q.valid),
+            self.q.ready.eq(parameters.q.ready),
+            parameters.start.eq(start),
+            parameters.swap.eq(swap),
+            may_start.eq(parameters.may_start),
+            loader_busy.eq(parameters.busy),
+            valid.i.eq(lanes.valid_in & (lanes.emit_in if config.dataflow == "ws" else 1)),
+            valid_now.eq(valid.o),
+            lane_array.x.eq(lanes.total),
+            lane_array.valid_in.eq(valid_now),
+            lane_array.swap_in.eq(swap_now),
+            lane_array.load.eq(parameters.load),
+            lane_array.q_in.eq(parameters.data),
+            lane_array.zero_point.eq(self.reg_out_zero_point),
+            lane_array.low.eq(self.reg_clamp_low),
+            lane_array.high.eq(self.reg_clamp_high),
+        ]
+        flags |= {"saturated": lane_array.saturated_out, "q_short": parameters.short,
+                  "q_long": parameters.long}
+        return lane_array.y

@@ -1,0 +1,22 @@
+"""The mesh: rows × cols PEs, its rows and columns wired to their neighbours."""
+
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.pe import OutputStationaryPE, WeightStationaryPE
+
+
+def mesh(config: SystolicConfig) -> LinearArray:
+    """Build the mesh of a config.
+
+    Its ports are those of a PE: what runs through a row has a lane per row, what runs through a
+    column a lane per column. Chains run from the last row to row 0, from the last column to
+    column 0.
+    """
+    cell = WeightStationaryPE if config.dataflow == "ws" else OutputStationaryPE
+
+    def row() -> LinearArray:
+        return LinearArray(lambda: cell(config), config.cols, name="pe", module="row",
+                           chain=cell.row_chain, from_last=True)
+
+    return LinearArray(row, config.rows, name="row", module="mesh", chain=cell.column_chain,
+                       from_last=True)
