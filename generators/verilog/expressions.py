@@ -218,20 +218,18 @@ class Expressions:
     def _product(self, value: Operator, width: int) -> str:
         # Named, because the signs of its operands must not be lost in a larger expression.
         a, b = value.operands
+        width_a, width_b = (len(x) + (value.shape().signed and not x.shape().signed)
+                            for x in (a, b))
+        same = max(width_a, width_b)
+        factors = [self.sized(x, same) for x in (a, b)]
         if value.shape().signed:
-            text = f"{self._signed(a)} * {self._signed(b)}"
-        else:
-            text = f"{self.sized(a, len(a))} * {self.sized(b, len(b))}"
+            factors = [f"$signed({_bare(factor)})" for factor in factors]
+        text = " * ".join(factors)
         full, signed = len(value), value.shape().signed
         name = self._define(f"{self.base}_product", full, text, signed)
         if width < full:
             return self._bits(name, width)
         return f"$unsigned({name})" if signed else name
-
-    def _signed(self, value: Value) -> str:
-        if value.shape().signed:
-            return f"$signed({self.whole(value, len(value))})"
-        return f"$signed({{1'b0, {self.whole(value, len(value))}}})"
 
     def _comparison(self, operator: str, a: Value, b: Value) -> str:
         unified = Shape._unify([a.shape(), b.shape()])

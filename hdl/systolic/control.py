@@ -304,7 +304,7 @@ class DrainControl(wiring.Component):
         with m.If(self.start):
             m.d.sync += [valid.eq(1), moving.eq((1 << self.rows) - 2)]
         with m.Else():
-            m.d.sync += [valid.eq(valid & moving[-1]), moving.eq(moving << 1)]
+            m.d.sync += [valid.eq(valid & moving[-1]), moving.eq(Cat(0, moving))]
         return m
 
 

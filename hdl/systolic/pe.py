@@ -6,7 +6,7 @@ lets rows of W and C travel in ascending order, and lets a chain be refilled beh
 the register nearest to the entry is the first to be overwritten and the first to be free.
 """
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -144,8 +144,8 @@ class OutputStationaryPE(wiring.Component):
         first = Signal(config.mac_stages)
         last = Signal(config.mac_stages + 1)
         m.d.sync += [
-            first.eq((first << 1) | self.first_in),
-            last.eq((last << 1) | self.last_in),
+            first.eq(Cat(self.first_in, first)),
+            last.eq(Cat(self.last_in, last)),
         ]
         m.d.comb += [self.first_out.eq(first[0]), self.last_out.eq(last[0])]
 
