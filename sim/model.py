@@ -54,7 +54,8 @@ class Job:
 class Model(ABC):
     """One template in numpy, independent of its RTL.
 
-    All methods take a validated config. Arrays go in and out as users see them; only
+    All methods take a validated config, and all but :meth:`check` a workload that it returned;
+    so are the workloads of :meth:`stimulus`. Arrays go in and out as users see them; only
     :meth:`pack`, :meth:`expect` and :meth:`unpack` know about beats and tiles.
     """
 
@@ -63,6 +64,9 @@ class Model(ABC):
     @abstractmethod
     def check(self, config: CoreConfig, workload: Workload) -> Workload:
         """Return the workload with arrays converted to int64 and defaults filled in.
+
+        An argument may come among the arrays or among the settings; checking twice changes
+        nothing.
 
         Raises
         ------

@@ -1,0 +1,131 @@
+"""Checking what a user passes to a core, with one message per mistake."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from systolith.hdl.errors import Error
+from systolith.hdl.formats import IntegerFormat
+from systolith.sim.model import Workload
+
+#: Sums of fewer products than this, each of two 16-bit operands, are exact in int64.
+MAX_TERMS = 1 << 31
+
+
+def arguments(workload: Workload, required: tuple[str, ...],
+              defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, defaults filled in.
+
+    It does not matter which are in ``workload.arrays`` and which in ``workload.settings``.
+
+    Raises
+    ------
+    Error
+        If a name is unknown, given twice or missing.
+    """
+    allowed = ", ".join((*required, *defaults))
+    given = {**workload.arrays, **workload.settings}
+    for name in given:
+        if name not in required and name not in defaults:
+            raise Error(f"unknown argument {name!r}; arguments are {allowed}")
+        if name in workload.arrays and name in workload.settings:
+            raise Error(f"argument {name!r} is given both as an array and as a setting")
+    for name in required:
+        if given.get(name) is None:
+            raise Error(f"argument {name!r} is missing; arguments are {allowed}")
+    return {**defaults, **given}
+
+
+def integers(name: str, value: Any, axes: tuple[str, ...], low: int, high: int,
+             kind: str = "") -> np.ndarray:
+    """Return ``value`` as an int64 array.
+
+    Any integer dtype and memory layout will do, and nested lists of ints.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    axes : tuple of str
+        Names of the dimensions; none for a scalar.
+    low, high : int
+        The closed range of allowed values, within int64.
+    kind : str
+        Format of the values, for messages.
+
+    Raises
+    ------
+    Error
+        If the dtype, the number of dimensions, a size or a value is not allowed.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        raise Error(f"{name} must be an array of integers, not {_show(value)}") from None
+    if array.ndim != len(axes):
+        wanted = f"an array of shape ({', '.join(axes)})" if axes else "one integer"
+        raise Error(f"{name} must be {wanted}, not of shape {array.shape}")
+    if array.size == 0:
+        raise Error(f"{name} has shape {array.shape}; every size must be at least 1")
+    if array.dtype.kind not in "iu":
+        raise Error(f"{name} must hold integers, not {_dtype(array)}")
+    if array.min() < low or array.max() > high:
+        index = np.unravel_index(np.argmax((array < low) | (array > high)), array.shape)
+        where = f" at [{', '.join(map(str, index))}]" if axes else ""
+        values = f"{kind} values, {low} to {high}" if kind else f"values from {low} to {high}"
+        raise Error(f"{name} must hold {values}, not {array[index]}{where}")
+    return array.astype(np.int64, copy=False)
+
+
+def elements(name: str, value: Any, axes: tuple[str, ...], element: IntegerFormat) -> np.ndarray:
+    """:func:`integers` in the range of a format."""
+    return integers(name, value, axes, element.low, element.high, element.name)
+
+
+def scalar(name: str, value: Any, low: int, high: int, kind: str = "") -> int:
+    """:func:`integers` for a single value, returned as an int."""
+    return int(integers(name, value, (), low, high, kind))
+
+
+def per_column(name: str, value: Any, columns: int, low: int, high: int) -> np.ndarray:
+    """:func:`integers` for one value per column of the result, or one for all of them."""
+    if np.ndim(value) == 0:
+        return np.full(columns, scalar(name, value, low, high))
+    array = integers(name, value, ("N",), low, high)
+    if len(array) != columns:
+        raise Error(f"{name} has {len(array)} values and the result has {columns} columns; give "
+                    "one for each, or a single one")
+    return array
+
+
+def result_dtype(element: IntegerFormat) -> type[np.signedinteger]:
+    """Dtype of a result: int32 where every value of the format fits, else int64."""
+    return np.int32 if element.high < 1 << 31 else np.int64
+
+
+def wrap(values: np.ndarray, element: IntegerFormat) -> np.ndarray:
+    """Keep the low ``element.bits`` bits of int64 values."""
+    if not element.signed:
+        return values & element.high
+    unused = 64 - element.bits
+    return values << unused >> unused
+
+
+def flag_bit(flags: tuple[tuple[str, str], ...], name: str) -> int:
+    """The bit of a flag in the ``errors`` register, as a mask."""
+    return 1 << [flag for flag, _ in flags].index(name)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """``a / b`` rounded up."""
+    return -(-a // b)
+
+
+def _dtype(array: np.ndarray) -> str:
+    return "Python objects, or ints beyond 64 bits" if array.dtype == object else str(array.dtype)
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

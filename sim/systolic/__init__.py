@@ -1,0 +1,110 @@
+"""The systolic core in numpy: golden model, driver, stimulus and cycle model."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from systolith.hdl.errors import Error
+from systolith.hdl.interface import Register
+from systolith.hdl.systolic.config import SystolicConfig
+from systolith.sim.frames import Beats
+from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.operands import MAX_TERMS, arguments, elements, per_column, scalar
+from systolith.sim.systolic import driver, golden
+from systolith.sim.systolic.cycles import cycles
+from systolith.sim.systolic.golden import INT32
+from systolith.sim.systolic.stimulus import stimulus
+
+MAX_SHIFT = 31
+
+
+class SystolicModel(Model):
+    """C = A · W in tiles of a mesh.
+
+    Arguments of a call, all integers:
+
+    - ``a`` (M, K) and ``w`` (K, N), in the range of ``a_format`` and ``w_format``;
+    - with ``output: requant`` also ``multiplier`` and ``shift``, (N,) or one for all columns,
+      ``bias`` (N,) or one for all columns (0), and the scalars ``a_zero_point`` (0),
+      ``out_zero_point`` (0), ``clamp_low`` and ``clamp_high`` (the range of ``out_format``).
+
+    The result is ``c``, shape (M, N): int32 where every value of the output format fits, else
+    int64.
+    """
+
+    config = SystolicConfig
+
+    def check(self, config: SystolicConfig, workload: Workload) -> Workload:
+        if config.output == "raw":
+            given = arguments(workload, ("a", "w"), {})
+        else:
+            given = arguments(workload, ("a", "w", "multiplier", "shift"), {
+                "bias": 0, "a_zero_point": 0, "out_zero_point": 0,
+                "clamp_low": config.out.low, "clamp_high": config.out.high})
+        a = elements("a", given["a"], ("M", "K"), config.a)
+        w = elements("w", given["w"], ("K", "N"), config.w)
+        if a.shape[1] != w.shape[0]:
+            raise Error(f"a has {a.shape[1]} columns and w has {w.shape[0]} rows; both are K and "
+                        "must be equal")
+        if a.shape[1] >= MAX_TERMS:
+            raise Error(f"a has {a.shape[1]} columns; K must be less than {MAX_TERMS}")
+        arrays, settings = {"a": a, "w": w}, {}
+        if config.output == "requant":
+            columns = w.shape[1]
+            for name, low, high in (("bias", INT32.low, INT32.high),
+                                    ("multiplier", INT32.low, INT32.high),
+                                    ("shift", -MAX_SHIFT, MAX_SHIFT)):
+                arrays[name] = per_column(name, given[name], columns, low, high)
+            settings["a_zero_point"] = scalar("a_zero_point", given["a_zero_point"],
+                                              config.a.low, config.a.high, config.a.name)
+            for register in config.registers:
+                low, high = _field_range(register)
+                settings[register.name] = scalar(register.name, given[register.name], low, high)
+        checked = Workload(workload.label, arrays, settings)
+        if config.output == "requant":
+            _check_folded_bias(checked)
+        return checked
+
+    def golden(self, config: SystolicConfig, workload: Workload) -> dict[str, np.ndarray]:
+        return golden.golden(config, workload)
+
+    def pack(self, config: SystolicConfig, workload: Workload) -> Job:
+        return driver.pack(config, workload)
+
+    def expect(self, config: SystolicConfig, workload: Workload, outputs: Arrays,
+               pad: int | None = None) -> dict[str, Beats]:
+        return driver.expect(config, workload, outputs, pad)
+
+    def unpack(self, config: SystolicConfig, workload: Workload,
+               beats: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return driver.unpack(config, workload, beats)
+
+    def cycles(self, config: SystolicConfig, workload: Workload) -> int:
+        return cycles(config, workload)
+
+    def utilization(self, config: SystolicConfig, workload: Workload, cycles: int) -> float:
+        """Multiply-accumulates of the product over those that the PEs offer in ``cycles``."""
+        (m, k), n = workload.arrays["a"].shape, workload.arrays["w"].shape[1]
+        return m * k * n / (config.rows * config.cols * cycles)
+
+    def stimulus(self, config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
+        for workload in stimulus(config, rng):
+            yield self.check(config, workload)
+
+
+def _field_range(register: Register) -> tuple[int, int]:
+    field, = register.fields
+    return ((-1 << field.bits - 1, (1 << field.bits - 1) - 1) if field.signed
+            else (0, (1 << field.bits) - 1))
+
+
+def _check_folded_bias(workload: Workload) -> None:
+    folded = golden.folded_bias(workload)
+    wrong, = np.nonzero((folded < INT32.low) | (folded > INT32.high))
+    if len(wrong):
+        j = wrong[0]
+        raise Error(f"bias[{j}] - a_zero_point * sum(w[:, {j}]) is {folded[j]} and must fit "
+                    f"{INT32.name}, {INT32.low} to {INT32.high}")
+
+
+MODEL = SystolicModel()
