@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 
 from amaranth.lib import wiring
 
 from systolith.hdl.config import CoreConfig
-from systolith.sim.model import Model
+from systolith.sim.model import Model, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +50,3 @@ class Template:
     def load_model(self) -> Model:
         """Import the software model."""
         return load_model(self.model)
-
-
-def load_model(path: str) -> Model:
-    """Import a model by its ``"module:name"``."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

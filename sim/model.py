@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,3 +113,9 @@ class Model(ABC):
     def stimulus(self, config: CoreConfig, rng: np.random.Generator) -> Iterator[Workload]:
         """Corner cases first (format extremes, zeros, smallest and largest sizes, sizes that do not
         divide the array), then random workloads without end."""
+
+
+def load_model(path: str) -> Model:
+    """Import a model by its ``"module:name"``."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,267 @@
+// Drives a compiled core with whole arrays of beats. One of these is compiled per core, together with
+// its generated adapter.h, into a shared library that systolith.sim.simulators.harness calls.
+//
+// adapter.h defines `struct Core` with `void eval()`, which settles the model after its inputs changed,
+// and `Ports ports()`.
+// A port is the address of its little-endian words. The model keeps the bits above a port's width at
+// zero, and never moves a port.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
+
+struct Stream {
+    bool input;
+    size_t data_bytes, user_bytes;
+    uint8_t *data, *valid, *ready, *last, *user;
+};
+
+struct Axil {
+    uint8_t *awaddr, *awvalid, *awready, *wdata, *wstrb, *wvalid, *wready, *bresp, *bvalid, *bready;
+    uint8_t *araddr, *arvalid, *arready, *rdata, *rresp, *rvalid, *rready;
+};
+
+struct Ports {
+    uint8_t *clk, *rst;
+    Axil axil;
+    std::vector<Stream> streams;
+};
+
+#include "adapter.h"
+
+extern "C" {
+
+// Beats of one stream: an input's to send, or room for an output's to come.
+struct Transfer {
+    uint64_t total;          // beats
+    uint64_t done;           // beats accepted so far
+    uint8_t *data;           // total * data_bytes
+    uint8_t *last;           // total
+    uint8_t *user;           // total * user_bytes, inputs only
+    uint64_t *cycle;         // total: the cycle of each accepted output beat; outputs only
+    double stop, go;         // chance per cycle to begin, and to end, a pause; stop = 0: no pauses
+    uint64_t seed;           // of the pauses
+};
+
+enum Status { DONE = 0, RUNNING = 1, HUNG = 2, NO_ANSWER = 3, REFUSED = 4 };
+}
+
+namespace {
+
+struct Random {
+    uint64_t state;
+    explicit Random(uint64_t seed) : state(seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du) {}
+    bool chance(double p) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return (state >> 11) * 0x1.0p-53 < p;
+    }
+};
+
+struct Channel {
+    Transfer* transfer = nullptr;
+    bool paused = false;
+    Random random{0};
+    uint64_t stray = 0;      // output beats beyond the total
+};
+
+struct Harness {
+    Core core;
+    Ports ports;
+    std::vector<Channel> channels;
+    uint64_t cycle = 0, first = 0, final = 0, progress = 0;
+    bool started = false;
+
+    Harness() : ports(core.ports()), channels(ports.streams.size()) {
+        *ports.clk = 0;
+        core.eval();
+    }
+
+    // One clock cycle: what was set since the last one settles, `sample` looks, the clock rises.
+    template <class Sample> void clock(Sample sample) {
+        *ports.clk = 0;
+        core.eval();
+        sample();
+        *ports.clk = 1;
+        core.eval();
+        ++cycle;
+    }
+
+    void reset(uint64_t cycles) {
+        for (auto& stream : ports.streams) *(stream.input ? stream.valid : stream.ready) = 0;
+        const Axil& x = ports.axil;
+        for (uint8_t* signal : {x.awvalid, x.wvalid, x.bready, x.arvalid, x.rready}) *signal = 0;
+        *ports.rst = 1;
+        while (cycles--) clock([] {});
+        *ports.rst = 0;
+    }
+
+    void begin(Transfer* transfers) {
+        for (size_t i = 0; i < channels.size(); i++) {
+            channels[i] = {&transfers[i], false, Random(transfers[i].seed)};
+            Stream& stream = ports.streams[i];
+            if (stream.input) offer(stream, channels[i]);
+            else *stream.ready = !pause(channels[i]);
+        }
+        started = false;
+        progress = cycle;
+    }
+
+    bool pause(Channel& channel) {
+        const Transfer& t = *channel.transfer;
+        if (t.stop > 0)
+            channel.paused = channel.paused ? !channel.random.chance(t.go) : channel.random.chance(t.stop);
+        return channel.paused;
+    }
+
+    // Put the next beat on an input that offers none.
+    void offer(Stream& stream, Channel& channel) {
+        Transfer& t = *channel.transfer;
+        *stream.valid = t.done < t.total && !pause(channel);
+        if (!*stream.valid) return;
+        std::memcpy(stream.data, t.data + t.done * stream.data_bytes, stream.data_bytes);
+        *stream.last = t.last[t.done];
+        if (stream.user_bytes)
+            std::memcpy(stream.user, t.user + t.done * stream.user_bytes, stream.user_bytes);
+    }
+
+    // Clock until every beat is through, for about `seconds`, or until `patience` cycles pass in which
+    // no beat moves.
+    Status run(uint64_t patience, double seconds) {
+        const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+        const size_t count = channels.size();
+        std::vector<uint8_t> moved(count);
+        for (;;) {
+            for (int slice = 0; slice < 64; slice++) {
+                if (std::all_of(channels.begin(), channels.end(), [](const Channel& c) {
+                        return c.transfer->done == c.transfer->total; })) {
+                    return DONE;
+                }
+                clock([&] {
+                    for (size_t i = 0; i < count; i++) {
+                        Stream& stream = ports.streams[i];
+                        moved[i] = *stream.valid && *stream.ready;
+                        if (!moved[i]) continue;
+                        progress = cycle;
+                        if (stream.input) {
+                            if (!started) first = cycle;
+                            started = true;
+                        } else {
+                            take(stream, channels[i]);
+                        }
+                    }
+                });
+                for (size_t i = 0; i < count; i++) {
+                    Stream& stream = ports.streams[i];
+                    if (stream.input) {
+                        channels[i].transfer->done += moved[i];
+                        if (moved[i] || !*stream.valid) offer(stream, channels[i]);
+                    } else {
+                        *stream.ready = !pause(channels[i]);
+                    }
+                }
+                if (cycle - progress > patience) return HUNG;
+            }
+            if (std::chrono::steady_clock::now() >= stop) return RUNNING;
+        }
+    }
+
+    void take(Stream& stream, Channel& channel) {
+        Transfer& t = *channel.transfer;
+        if (t.done == t.total) {
+            channel.stray++;
+            return;
+        }
+        final = cycle;
+        std::memcpy(t.data + t.done * stream.data_bytes, stream.data, stream.data_bytes);
+        t.last[t.done] = *stream.last;
+        t.cycle[t.done++] = started ? cycle - first : 0;
+    }
+
+    // A cycle between runs: inputs are quiet; beats of outputs are taken and counted as stray.
+    template <class Sample> void idle(Sample sample) {
+        for (auto& stream : ports.streams) {
+            if (stream.input) *stream.valid = 0;
+            else *stream.ready = 1;
+        }
+        clock([&] {
+            sample();
+            for (size_t i = 0; i < channels.size(); i++)
+                channels[i].stray += !ports.streams[i].input && *ports.streams[i].valid;
+        });
+    }
+
+    Status write(uint32_t address, uint32_t value, uint64_t patience) {
+        const Axil& x = ports.axil;
+        std::memcpy(x.awaddr, &address, 2);
+        std::memcpy(x.wdata, &value, 4);
+        *x.wstrb = 15;
+        *x.awvalid = *x.wvalid = *x.bready = 1;
+        bool answered = false, refused = false;
+        while (!answered && patience--) {
+            bool address_taken = false, data_taken = false;
+            idle([&] {
+                address_taken = *x.awvalid && *x.awready;
+                data_taken = *x.wvalid && *x.wready;
+                answered = *x.bvalid;
+                refused = *x.bresp != 0;
+            });
+            if (address_taken) *x.awvalid = 0;
+            if (data_taken) *x.wvalid = 0;
+        }
+        *x.awvalid = *x.wvalid = *x.bready = 0;
+        return !answered ? NO_ANSWER : refused ? REFUSED : DONE;
+    }
+
+    Status read(uint32_t address, uint32_t* value, uint64_t patience) {
+        const Axil& x = ports.axil;
+        std::memcpy(x.araddr, &address, 2);
+        *x.arvalid = *x.rready = 1;
+        bool answered = false, refused = false;
+        while (!answered && patience--) {
+            bool taken = false;
+            idle([&] {
+                taken = *x.arvalid && *x.arready;
+                answered = *x.rvalid;
+                refused = *x.rresp != 0;
+                if (answered) std::memcpy(value, x.rdata, 4);
+            });
+            if (taken) *x.arvalid = 0;
+        }
+        *x.arvalid = *x.rready = 0;
+        return !answered ? NO_ANSWER : refused ? REFUSED : DONE;
+    }
+};
+
+}
+
+extern "C" {
+
+Harness* core_new() { return new Harness; }
+void core_delete(Harness* harness) { delete harness; }
+void core_reset(Harness* harness, uint64_t cycles) { harness->reset(cycles); }
+void core_begin(Harness* harness, Transfer* transfers) { harness->begin(transfers); }
+int core_run(Harness* harness, uint64_t patience, double seconds) {
+    return harness->run(patience, seconds);
+}
+uint64_t core_cycles(Harness* harness) {
+    return harness->started && harness->final >= harness->first
+        ? harness->final - harness->first + 1 : 0;
+}
+void core_idle(Harness* harness, uint64_t cycles) {
+    while (cycles--) harness->idle([] {});
+}
+uint64_t core_stray(Harness* harness, size_t stream) { return harness->channels[stream].stray; }
+int core_write(Harness* harness, uint32_t address, uint32_t value, uint64_t patience) {
+    return harness->write(address, value, patience);
+}
+int core_read(Harness* harness, uint32_t address, uint32_t* value, uint64_t patience) {
+    return harness->read(address, value, patience);
+}
+}

@@ -1,0 +1,253 @@
+"""A compiled core that runs whole arrays of beats at a time.
+
+:class:`Simulator` is what both engines give. Each compiles the emitted Verilog, ``harness.cpp`` and a
+generated adapter into a shared library, with the same interface:
+
+- :mod:`~systolith.sim.simulators.verilator` is the one behind the ``sim`` backend: it is the faster
+  one by far (figures in docs/simulation.md), at any size of array;
+- :mod:`~systolith.sim.simulators.cxxrtl` comes from another project, so that a mistake in one is seen
+  by the other; it is the second simulator of ``verify`` where Icarus is not installed.
+"""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from systolith.hdl.interface import COUNTERS, Stream
+from systolith.sim.frames import Beats, from_bytes, to_bytes
+from systolith.sim.model import Job
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.errors import SimulationError
+
+SOURCE = Path(__file__).with_name("harness.cpp")
+PATIENCE = 20_000            # cycles without a beat on any stream before a run counts as hung
+BUS_PATIENCE = 1_000         # cycles that a register access may take
+SLICE = 0.1                  # seconds in the library before Python looks for Ctrl-C
+
+_DONE, _RUNNING, _HUNG, _NO_ANSWER, _REFUSED = range(5)
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Random pauses of one stream.
+
+    Attributes
+    ----------
+    stop, go : float
+        Chance per cycle to begin and to end a pause; both in (0, 1]. A pause lasts 1/go cycles on
+        average, and 1/stop cycles pass until the next one.
+    """
+
+    stop: float
+    go: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run gave.
+
+    Attributes
+    ----------
+    beats : mapping
+        Beats of every output stream.
+    beat_cycles : mapping
+        Cycle in which each output beat left, counted from the first accepted input beat (0).
+    cycles : int
+        From the first accepted input beat to the last accepted output beat, both included.
+    counters : mapping
+        The core's own counters, by name, over this run.
+    flags : int
+        The core's ``errors`` register after this run.
+    """
+
+    beats: Mapping[str, Beats]
+    beat_cycles: Mapping[str, np.ndarray]
+    cycles: int
+    counters: Mapping[str, int]
+    flags: int
+
+
+class _Transfer(ctypes.Structure):
+    _fields_ = (("total", ctypes.c_uint64), ("done", ctypes.c_uint64), ("data", ctypes.c_void_p),
+                ("last", ctypes.c_void_p), ("user", ctypes.c_void_p), ("cycle", ctypes.c_void_p),
+                ("stop", ctypes.c_double), ("go", ctypes.c_double), ("seed", ctypes.c_uint64))
+
+
+class Simulator:
+    """One instance of a compiled core; it keeps its state from run to run.
+
+    Parameters
+    ----------
+    core : Core
+    library : Path
+        From ``build`` of :mod:`verilator` or :mod:`cxxrtl`.
+
+    Raises
+    ------
+    SimulationError
+        From every method: if the core hangs, does not answer on its register bus, or gives beats that
+        nobody expects. The core is then reset.
+    """
+
+    def __init__(self, core: Core, library: Path):
+        self.core = core
+        self._library = _load(library)
+        self._handle = self._library.core_new()
+        self.reset()
+
+    def close(self) -> None:
+        """Free the model; nothing else may be called after this."""
+        if self._handle:
+            self._library.core_delete(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def reset(self) -> None:
+        """Hold ``rst`` for two cycles: registers take their reset values, frames in flight are lost."""
+        self._library.core_reset(self._handle, 2)
+
+    def write(self, register: str, value: int) -> None:
+        """Write a register; ``value`` may be negative."""
+        target = self.core.register(register)
+        self._bus(f"writing {register}", self._library.core_write(
+            self._handle, target.offset, value & 0xFFFF_FFFF, BUS_PATIENCE))
+
+    def read(self, register: str) -> int:
+        """Read a register, as an unsigned word."""
+        value = ctypes.c_uint32()
+        self._bus(f"reading {register}", self._library.core_read(
+            self._handle, self.core.register(register).offset, ctypes.byref(value), BUS_PATIENCE))
+        return value.value
+
+    def read_counter(self, name: str) -> int:
+        """Read one of the 64-bit counters."""
+        low = self.read(f"{name}_low")
+        return self.read(f"{name}_high") << 32 | low
+
+    def run(self, job: Job, *, pauses: Mapping[str, Pauses] | None = None, seed: int = 0,
+            patience: int = PATIENCE) -> Result:
+        """Run a job to its last output beat.
+
+        Parameters
+        ----------
+        job : Job
+        pauses : mapping, optional
+            Pauses by stream name. Streams without are always valid, or always ready.
+        seed : int
+            Of the pauses.
+        patience : int
+            Cycles without a beat on any stream after which the core counts as hung.
+        """
+        try:
+            return self._run(job, pauses or {}, seed, patience)
+        except BaseException:
+            self.reset()
+            raise
+
+    def _run(self, job: Job, pauses: Mapping[str, Pauses], seed: int, patience: int) -> Result:
+        self.write("control", 1)
+        if self.core.config.flags:
+            self.write("errors", (1 << len(self.core.config.flags)) - 1)
+        for name, value in job.writes.items():
+            self.write(name, value)
+
+        buffers, transfers = self._plan(job, pauses, seed)
+        self._library.core_begin(self._handle, transfers)
+        while (status := self._library.core_run(self._handle, patience, SLICE)) == _RUNNING:
+            pass
+        if status == _HUNG:
+            raise SimulationError(f"{self.core.name} hangs: no beat moved for {patience} cycles; "
+                                  f"still owed: {self._owed(transfers)}")
+        cycles = self._library.core_cycles(self._handle)
+        counters = {name: self.read_counter(name) for name, _ in COUNTERS}
+        flags = self.read("errors")
+        self._check_stray(transfers)
+
+        beats, beat_cycles = {}, {}
+        for stream in self.core.outputs:
+            data, last, _, when = buffers[stream.name]
+            beats[stream.name] = Beats(from_bytes(stream, data), last.astype(bool),
+                                       np.zeros(len(last), np.uint64))
+            beat_cycles[stream.name] = when
+        return Result(beats, beat_cycles, cycles, counters, flags)
+
+    def _plan(self, job, pauses, seed):
+        buffers: dict[str, tuple[np.ndarray, ...]] = {}
+        transfers = (_Transfer * len(self.core.streams))()
+        for index, (stream, transfer) in enumerate(zip(self.core.streams, transfers, strict=True)):
+            if stream.direction == "in":
+                beats = job.inputs[stream.name]
+                arrays = (to_bytes(stream, beats.data), beats.last.astype(np.uint8),
+                          _user_bytes(stream, beats.user), np.zeros(0, np.uint64))
+            else:
+                total = job.outputs[stream.name]
+                arrays = (np.zeros((total, stream.tdata_bits // 8), np.uint8),
+                          np.zeros(total, np.uint8), np.zeros((total, 0), np.uint8),
+                          np.zeros(total, np.uint64))
+            buffers[stream.name] = arrays
+            transfer.total = len(arrays[0])
+            transfer.data, transfer.last, transfer.user, transfer.cycle = (
+                array.ctypes.data for array in arrays)
+            if pause := pauses.get(stream.name):
+                transfer.stop, transfer.go = pause.stop, pause.go
+            transfer.seed = (seed * len(self.core.streams) + index) % (1 << 64)
+        return buffers, transfers
+
+    def _owed(self, transfers) -> str:
+        parts = []
+        for stream, transfer in zip(self.core.streams, transfers, strict=True):
+            if missing := transfer.total - transfer.done:
+                verb = "take" if stream.direction == "in" else "give"
+                parts.append(f"{stream.prefix} must {verb} {missing} of {transfer.total} beats")
+        return ", ".join(parts)
+
+    def _check_stray(self, transfers) -> None:
+        for index, (stream, transfer) in enumerate(zip(self.core.streams, transfers, strict=True)):
+            if stray := self._library.core_stray(self._handle, index):
+                raise SimulationError(f"{self.core.name}: {stream.prefix} gave {stray} beats more "
+                                      f"than the {transfer.total} expected")
+
+    def _bus(self, action: str, status: int) -> None:
+        if status == _NO_ANSWER:
+            raise SimulationError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to {action}")
+        if status == _REFUSED:
+            raise SimulationError(f"{self.core.name}: error response to {action}")
+
+
+def _user_bytes(stream: Stream, user: np.ndarray) -> np.ndarray:
+    octets = user.astype("<u8").view(np.uint8).reshape(len(user), 8)
+    return np.ascontiguousarray(octets[:, :-(-stream.tuser_bits // 8)])
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    handle, word, wide = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+    for name, result, arguments in (
+            ("new", handle, ()),
+            ("delete", None, (handle,)),
+            ("reset", None, (handle, wide)),
+            ("begin", None, (handle, handle)),
+            ("run", ctypes.c_int, (handle, wide, ctypes.c_double)),
+            ("cycles", wide, (handle,)),
+            ("idle", None, (handle, wide)),
+            ("stray", wide, (handle, ctypes.c_size_t)),
+            ("write", ctypes.c_int, (handle, word, word, wide)),
+            ("read", ctypes.c_int, (handle, word, handle, wide))):
+        function = getattr(library, f"core_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library

