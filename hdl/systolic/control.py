@@ -109,8 +109,9 @@ class WeightStationaryControl(wiring.Component):
 
     Members
     -------
-    a : In(axi_stream.Signature(0-bit data omitted))
-        ``valid``, ``ready``, ``last`` and ``user`` of the activation stream.
+    a_valid, a_last, a_user : In
+    a_ready : Out(1)
+        Handshake of the activation stream.
     full : In(1)
         Weights are loaded.
     swap : Out(1)
@@ -206,6 +207,9 @@ class OutputStationaryControl(wiring.Component):
 
     Members
     -------
+    a_valid, a_last, w_valid, w_last : In(1)
+    a_ready, w_ready : Out(1)
+        Handshakes of the operand streams.
     room : In(1)
         The output buffer has room for a whole tile.
     may_emit : In(1)
@@ -250,7 +254,9 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
-            self.waiting.eq((~self.a_valid & ~a_dropping) | (~self.w_valid & ~w_dropping)),
+            self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
+                            | (self.a_valid & ~self.w_valid & ~a_dropping)
+                            | (self.w_valid & ~self.a_valid & ~w_dropping)),
         ]
         with m.If(issue):
             m.d.sync += in_frame.eq(~end)

@@ -1,10 +1,98 @@
-"""How long the systolic core takes, to the cycle."""
+"""How long the systolic core takes, to the cycle.
+
+Cycle 0 is the one in which the first input beat is accepted. Every stream passes a register slice,
+so the control sees beats from cycle 1 on. Times below are those at which the control issues a beat.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
 
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.model import Workload
+from systolith.sim.systolic.driver import Tiling
+
+SLICE = 1                      # register slice at a port
+BUFFER = 2                     # output and parameter buffers, when empty
+ACCUMULATOR = 2                # lane behind a weight-stationary column
+DRAIN = 1                      # lane behind an output-stationary column
+REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
+ROW_INTERVAL = 3               # from a row's K tile to its next one in the accumulator memory
 
 
 def cycles(config: SystolicConfig, workload: Workload) -> int:
     """Cycles from the first accepted input beat to the last accepted output beat of a checked
     workload, both included, with nothing stalling."""
-    raise NotImplementedError("the cycle model belongs to the pipeline of the RTL")
+    tiling = Tiling.of(config, workload)
+    run = _weight_stationary if config.dataflow == "ws" else _output_stationary
+    return run(config, tiling) + _behind_issue(config) + 1
+
+
+def _to_requantizer(config: SystolicConfig) -> int:
+    """From the issue of a beat to its sum at the requantizer of the last column."""
+    to_lane = config.rows + 1 + config.mac_stages
+    return to_lane + (ACCUMULATOR if config.dataflow == "ws" else 1 + DRAIN)
+
+
+def _behind_issue(config: SystolicConfig) -> int:
+    """From the issue of a beat to its result at the port."""
+    requantizer = REQUANTIZER[config.rounding] if config.output == "requant" else 0
+    return _to_requantizer(config) + requantizer + config.cols - 1 + BUFFER + SLICE
+
+
+def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:
+    """Issue of the last beat."""
+    parameters = _Parameters(config)
+    start, end, gap = SLICE, 0, 1
+    for rows in np.tile(tiling.frame_rows, tiling.n_tiles).tolist():
+        for k in range(tiling.k_tiles):
+            # Weights take `rows` cycles from the start of the frame before, whose start frees them.
+            start = max(start + config.rows, end + (gap if k else 1))
+            if k == tiling.k_tiles - 1:
+                start = parameters.start(start)
+            end = start + rows - 1
+            gap = 1 + max(ROW_INTERVAL - rows, 0)
+    return end
+
+
+def _output_stationary(config: SystolicConfig, tiling: Tiling) -> int:
+    """Issue of the last pair, plus the cycles in which the other rows of its tile follow."""
+    parameters = _Parameters(config)
+    end = -config.rows
+    for tile in range(tiling.m_tiles * tiling.n_tiles):
+        first = end + 1 if tile else SLICE
+        end = parameters.start(max(first + tiling.k - 1, end + config.rows))
+    return end + config.rows - 1
+
+
+@dataclass
+class _Parameters:
+    """When frames of requantization parameters let frames of results start."""
+
+    config: SystolicConfig
+
+    def __post_init__(self):
+        self._places = 2 * self.config.cols + _to_requantizer(self.config) + BUFFER + 2
+        self._taken: list[int] = []              # when each beat left the buffer
+        self._stored = SLICE - 1                 # when the last beat entered it
+        self._swapped = 0                        # when the chain was last freed
+        self._started = None
+
+    def start(self, earliest: int) -> int:
+        """The start of the next frame of results, not before ``earliest``."""
+        if self.config.output == "raw":
+            return earliest
+        cols = self.config.cols
+        for beat in range(cols):
+            index = len(self._taken)
+            room = self._taken[index - self._places] + 1 if index >= self._places else 0
+            self._stored = max(self._stored + 1, room)
+            before = self._taken[-1] + 1 if self._taken else 0
+            freed = self._swapped if beat == 0 else 0
+            self._taken.append(max(self._stored + BUFFER, before, freed))
+        start = max(earliest, self._stored + 1)
+        if self._started is not None:
+            start = max(start, self._started + cols)
+        self._started = start
+        self._swapped = start + _to_requantizer(self.config) - 1
+        return start
