@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
-from systolith.generators.verilog.expressions import EmitError, Expressions
+from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
 from systolith.generators.verilog.keywords import KEYWORDS
 from systolith.hdl.structure.linear_array import LinearArray
 
@@ -159,6 +159,8 @@ def module_name(component: wiring.Component) -> str:
     """What the module of a component is called, without the prefix of the design."""
     if isinstance(component, LinearArray):
         return component.module or f"{component.cell_name}_array"
+    if name := getattr(component, "module_name", None):
+        return name
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_",
                    type(component).__name__)
     return words.lower()
@@ -287,6 +289,7 @@ class _ModulePrinter:
         self.children = [(module, 1) for _, module, _ in self._instances]
         self._eliminate_dead()
         self._direct = self._direct_connections()
+        self._name_after_outputs()
 
         registers = self._print_statements()
         self._print_memories()
@@ -298,7 +301,7 @@ class _ModulePrinter:
         output_registers = {self._names[id(value)] for value in self._outputs
                             if id(value) in registers}
         self.body = (_port_list(self.needs, self.ports, output_registers)
-                     + "".join(self._declared) + "".join(self._body))
+                     + _spaced(self._declared + self._body))
 
     # Names
 
@@ -411,11 +414,34 @@ class _ModulePrinter:
         self._comb = kept
         return direct
 
+    def _name_after_outputs(self):
+        """Let a signal that only leaves through an output be that output."""
+        assigned = Counter(id(s) for statement in self._comb for s in statement._lhs_signals())
+        fixed = {id(value) for value in (*self._inputs, *self._outputs)}
+        outputs = {id(value): index for index, value in enumerate(self._outputs)}
+        kept = []
+        for statement in self._comb:
+            target = statement.lhs if isinstance(statement, Assign) else None
+            source = statement.rhs if isinstance(statement, Assign) else None
+            while isinstance(source, Operator) and source.operator in ("s", "u"):
+                source, = source.operands
+            if (isinstance(target, Signal) and id(target) in outputs
+                    and assigned[id(target)] == 1 and not self._read[id(target)]
+                    and isinstance(source, Signal) and len(source) == len(target)
+                    and id(source) not in fixed):
+                fixed.add(id(source))
+                self._names[id(source)] = self._names[id(target)]
+                self._signals[id(source)] = source
+                self._outputs[outputs[id(target)]] = source
+            else:
+                kept.append(statement)
+        self._comb = kept
+
     # Text
 
     def _print_statements(self) -> set[int]:
         registers: set[int] = set()
-        for group in _groups(self._sync):
+        for group in _joined_plain(_groups(self._sync)):
             signals = {id(s): s for statement in group for s in statement._lhs_signals()}
             registers |= set(signals)
             for resettable in (True, False):
@@ -690,7 +716,8 @@ class _ModulePrinter:
         unused += [name for name in self._names.values() if name.startswith("unused_")]
         unused += self._unread_bits()
         if unused:
-            self._append(f"  (* maybe_unused *) wire unused = &{{1'b0, {', '.join(unused)}}};\n")
+            items = wrapped(["1'b0", *unused])
+            self._append(f"  (* maybe_unused *) wire unused = &{{{items}}};\n")
 
     def _unread_bits(self) -> list[str]:
         """Slices of signals of which only some bits are read."""
@@ -721,12 +748,12 @@ class _ModulePrinter:
 
     def _declare(self, registers: set[int]):
         registers |= self._memory_registers
-        port_ids = {id(value) for value in (*self._inputs, *self._outputs)}
+        port_names = {port.name for port in self.ports}
         connected = {id(value) for _, _, ports in self._instances for _, value in ports}
         lines = []
         for key, name in self._names.items():
             signal = self._signals[key]
-            if key in port_ids or key in self._direct or not len(signal):
+            if name in port_names or key in self._direct or not len(signal):
                 continue
             if key in connected and not self._is_read(signal) and not self._is_driven(signal) \
                     and not name.startswith("unused_"):
@@ -750,6 +777,16 @@ class _ModulePrinter:
                    for s in value._lhs_signals()) or any(
             id(s) == id(signal) for memory, _ in self._memories for port in memory._read_ports
             for s in port._data._lhs_signals())
+
+
+def _spaced(pieces: list[str]) -> str:
+    """Lines and blocks as text, an empty line on either side of a block but not at the start."""
+    text, after_block = "", False
+    for piece in pieces:
+        block = piece.startswith("\n")
+        text += "\n" + piece if after_block and not block else piece
+        after_block = block
+    return text.removeprefix("\n")
 
 
 def _range(width: int) -> str:
@@ -885,6 +922,14 @@ def _groups(statements: list) -> list[list]:
             groups.append(merged)
     order = {id(statement): index for index, statement in enumerate(statements)}
     return [sorted(group, key=lambda s: order[id(s)]) for _, group in groups]
+
+
+def _joined_plain(groups: list[list]) -> list[list]:
+    """Put all groups without conditions together, first."""
+    plain = [statement for group in groups if all(isinstance(s, Assign) for s in group)
+             for statement in group]
+    rest = [group for group in groups if not all(isinstance(s, Assign) for s in group)]
+    return ([plain] if plain else []) + rest
 
 
 def _covered_once(assigns: list[Assign], signals: dict[int, Signal]) -> bool:

@@ -1,5 +1,6 @@
 """Amaranth values as Verilog expressions of an exact width."""
 
+import textwrap
 from collections.abc import Callable
 
 from amaranth.hdl import Const, Shape, Signal, Value
@@ -65,7 +66,8 @@ class Expressions:
             return self._zero_extended(self.sized(value, have), have, width)
         name = self._named(value)
         sign = name if have == 1 else f"{name}[{have - 1}]"
-        return f"{{{{{width - have}{{{sign}}}}}, {name}}}"
+        copies = sign if width == have + 1 else f"{{{width - have}{{{sign}}}}}"
+        return f"{{{copies}, {name}}}"
 
     @staticmethod
     def _zero_extended(text: str, have: int, width: int) -> str:
@@ -137,10 +139,7 @@ class Expressions:
         printed = [text if count == 1 else f"{{{count}{{{text}}}}}" for text, count in groups]
         if len(printed) == 1:
             return printed[0]
-        flat = ", ".join(printed)
-        if len(flat) <= 80:
-            return f"{{{flat}}}"
-        return "{" + _wrapped(printed) + "}"
+        return f"{{{wrapped(printed)}}}"
 
     def _part(self, value: Part, width: int) -> str:
         shift = self.sized(value.offset, len(value.offset))
@@ -189,7 +188,10 @@ class Expressions:
         if operator == "*":
             return self._product(value, width)
         if operator in MODULAR:
-            return f"({self.sized(a, width)} {operator} {self.sized(b, width)})"
+            left = self.sized(a, width)
+            if isinstance(a, Operator) and a.operator == operator and operator != "-":
+                left = _bare(left)                   # a + b + c needs no parentheses
+            return f"({left} {operator} {self.sized(b, width)})"
         if operator in COMPARISONS:
             return self._comparison(operator, a, b)
         if operator == "<<":
@@ -312,16 +314,12 @@ def _append(pieces: list, value: Value, start: int, stop: int):
         pieces.append((value, start, stop))
 
 
-def _wrapped(texts: list[str], width: int = 88) -> str:
-    lines, line = [], ""
-    for index, text in enumerate(texts):
-        piece = text + ("," if index + 1 < len(texts) else "")
-        if line and len(line) + 1 + len(piece) > width:
-            lines.append(line)
-            line = piece
-        else:
-            line = f"{line} {piece}".strip()
-    lines.append(line)
+def wrapped(texts: list[str], width: int = 88) -> str:
+    """A list with commas, on lines of its own if it is long."""
+    flat = ", ".join(texts)
+    if len(flat) <= 80:
+        return flat
+    lines = textwrap.wrap(flat, width, break_long_words=False, break_on_hyphens=False)
     return "\n      ".join(["", *lines])
 
 

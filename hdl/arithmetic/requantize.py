@@ -28,6 +28,13 @@ def saturate(m: Module, value, number: IntegerFormat, name: str):
     return result, changed
 
 
+def requantizer_latency(rounding: str) -> int:
+    """Cycles that a :class:`Requantizer` takes."""
+    before = 2 if rounding == "tflite" else 1            # bias; left shift
+    after = 5 if rounding == "tflite" else 4             # (high half;) shift; round; add; clamp
+    return before + MULTIPLIER_STAGES + after
+
+
 class Requantizer(wiring.Component):
     """Scales sums: clamp(round(saturate(x + bias) · multiplier · 2^(shift − 31)) + zero_point).
 
@@ -81,9 +88,7 @@ class Requantizer(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``x`` to ``y``."""
-        before = 2 if self.rounding == "tflite" else 1   # bias; left shift
-        after = 5 if self.rounding == "tflite" else 4    # (high half;) shift; round; add; clamp
-        return before + MULTIPLIER_STAGES + after
+        return requantizer_latency(self.rounding)
 
     def elaborate(self, platform):
         m = Module()

@@ -73,6 +73,7 @@ class RegisterSlice(wiring.Component):
 
     def __init__(self, signature: Signature):
         self.signature_ = signature
+        self.module_name = f"register_slice_{signature.beat_bits}"
         super().__init__({"i": In(signature), "o": Out(signature)})
 
     def elaborate(self, platform):
@@ -129,6 +130,7 @@ class Fifo(wiring.Component):
         if depth < 2:
             raise ValueError(f"depth must be at least 2, not {depth}")
         self.signature_, self.depth = signature, depth
+        self.module_name = f"fifo_{depth}x{signature.beat_bits}"
         super().__init__({"i": In(signature), "o": Out(signature), "taken": Out(1)})
 
     def elaborate(self, platform):

@@ -20,6 +20,7 @@ class Delay(wiring.Component):
 
     def __init__(self, width: int, depth: int, *, reset: bool = False):
         self.width, self.latency, self.reset = width, depth, reset
+        self.module_name = f"delay_{depth}x{width}"
         super().__init__({"i": In(width), "o": Out(width)})
 
     def elaborate(self, platform):
@@ -47,6 +48,7 @@ class Skew(wiring.Component):
 
     def __init__(self, lanes: int, width: int, *, last_first: bool = False):
         self.lanes, self.width, self.last_first = lanes, width, last_first
+        self.module_name = f"skew_{lanes}x{width}{'_last_first' if last_first else ''}"
         super().__init__({"i": In(lanes * width), "o": Out(lanes * width)})
 
     def delay(self, lane: int) -> int:

@@ -52,6 +52,7 @@ class ChainLoader(wiring.Component):
 
     def __init__(self, data_bits: int, length: int):
         self.length = length
+        self.module_name = f"chain_loader_{length}x{data_bits}"
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
@@ -64,23 +65,23 @@ class ChainLoader(wiring.Component):
         full = Signal()
         filling = Signal()
         dropping = Signal()
-        reached = Signal(self.length, init=1)            # one bit per cell, the nearest first
+        reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
         free = Signal()
         step = Signal()
         ends = Signal()
         m.d.comb += [
             free.eq((~full | self.swap) & ~dropping),
             step.eq(free & (self.i.valid | filling)),
-            ends.eq(step & reached[-1]),
+            ends.eq(step & reached[0]),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
-            self.short.eq(step & ~filling & self.i.last & ~reached[-1]),
+            self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
             self.full.eq(full),
-            self.busy.eq(full | filling | dropping | ~reached[0] | (reached[1:] != 0)),
+            self.busy.eq(full | filling | dropping | (reached[-2] if self.length > 1 else 0)),
         ]
         with m.If(step):
-            m.d.sync += reached.eq(Mux(ends, 1, Cat(1, reached)))
+            m.d.sync += reached.eq(Mux(ends, reached.init, Cat(reached[1:], 1)))
         with m.If(ends):
             m.d.sync += full.eq(1)
         with m.Elif(self.swap):
@@ -100,7 +101,7 @@ class ChainLoader(wiring.Component):
             load.eq(Mux(step, reached, 0)),
             data.eq(Mux(filling, 0, self.i.data)),
         ]
-        m.d.comb += [self.load.eq(load[::-1]), self.data.eq(data)]
+        m.d.comb += [self.load.eq(load), self.data.eq(data)]
         return m
 
 
@@ -277,8 +278,8 @@ class OutputStationaryControl(wiring.Component):
 class DrainControl(wiring.Component):
     """Moves a finished tile out of the drain chains, a row per cycle.
 
-    Row p of the chain, counted from where the wavefront starts, moves while rows before it in the
-    output are still to come; then it is free for the next tile.
+    The row in which the wavefront starts is last in the output and never has to move; with each row
+    that leaves, one more row behind it is free for the next tile.
 
     Members
     -------
@@ -299,18 +300,18 @@ class DrainControl(wiring.Component):
         m = Module()
         valid = Signal()
         first = Signal()
-        moving = Signal(self.rows)                       # bit p: row p, the first of the wavefront
+        moving = Signal(self.rows)
         m.d.comb += [
             self.valid.eq(valid),
             self.first.eq(first),
-            self.last.eq(valid & ~moving[-1]),
-            self.shift.eq(moving[::-1]),
+            self.last.eq(valid & ~moving[0]),
+            self.shift.eq(moving),
         ]
         m.d.sync += first.eq(self.start)
         with m.If(self.start):
-            m.d.sync += [valid.eq(1), moving.eq((1 << self.rows) - 2)]
+            m.d.sync += [valid.eq(1), moving.eq((1 << (self.rows - 1)) - 1)]
         with m.Else():
-            m.d.sync += [valid.eq(valid & moving[-1]), moving.eq(Cat(0, moving))]
+            m.d.sync += [valid.eq(valid & moving[0]), moving.eq(Cat(moving[1:], 0))]
         return m
 
 
@@ -331,6 +332,7 @@ class Credits(wiring.Component):
 
     def __init__(self, places: int, amount: int):
         self.places, self.amount = places, amount
+        self.module_name = f"credits_{places}_by_{amount}"
         super().__init__({"reserve": In(1), "freed": In(1), "enough": Out(1), "any_used": Out(1)})
 
     def elaborate(self, platform):

@@ -44,7 +44,7 @@ class Timing:
         lane = AccumulatorLane if config.dataflow == "ws" else DrainLane
         self.lanes = config.rows + 1 + config.mac_stages + (config.dataflow == "os")
         self.swap = self.lanes + lane.latency
-        requantize = RequantizerLane(config).latency if config.output == "requant" else 0
+        requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
         self.stored = self.swap + requantize + config.cols - 1
         tile = config.rows if config.dataflow == "os" else 1
         self.depth = self.stored + axi_stream.Fifo.latency + 2 + tile
@@ -104,11 +104,11 @@ class SystolicCore(wiring.Component):
             lambda: lane(config), config.cols, name="lane", chain=lane.chain, from_last=True)
         results, flags = lanes.total, {"overflow": lanes.overflow_out}
         swap = Signal()                                  # one cycle before the requantizers see it
-        loader_busy = Signal()
+        parameters_busy = Signal()
         may_start = Signal(init=1)
         start = Signal()
         if config.output == "requant":
-            results = self._requantize(m, lanes, flags, swap, loader_busy, may_start, start)
+            results = self._requantize(m, lanes, flags, swap, parameters_busy, may_start, start)
         m.submodules.deskew = deskew = Skew(config.cols, config.out.bits)
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(streams["c"].data_bits), timing.depth)
@@ -127,7 +127,7 @@ class SystolicCore(wiring.Component):
         else:
             busy = self._output_stationary(m, array, lanes, buffer, places, flags,
                                            swap, may_start, start)
-        m.d.comb += self.busy.eq(busy | places.any_used | loader_busy)
+        m.d.comb += self.busy.eq(busy | places.any_used | parameters_busy)
         m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
         return m
 
@@ -162,11 +162,11 @@ class SystolicCore(wiring.Component):
         m.submodules.w_skew = w_skew = Skew(config.cols, config.w.bits, last_first=True)
         a = Signal.like(self.a.data, name="a_issued", reset_less=True)
         swaps = Signal(config.rows)
-        m.d.sync += [a.eq(self.a.data), swaps.eq(Cat(control.swap, swaps))]
+        m.d.sync += [a.eq(self.a.data), swaps.eq(Cat(swaps[1:], control.swap))]
         m.d.comb += [
             a_skew.i.eq(a),
             array.a_in.eq(a_skew.o),
-            array.swap_in.eq(swaps[::-1]),
+            array.swap_in.eq(swaps),
             w_skew.i.eq(loader.data),
             array.w_in.eq(w_skew.o),
             array.load_in.eq(loader.load),
@@ -230,16 +230,16 @@ class SystolicCore(wiring.Component):
         m.d.sync += [
             a.eq(Mux(control.issue, self.a.data, 0)),
             w.eq(Mux(control.issue, self.w.data, 0)),
-            firsts.eq(Cat(control.issue & control.first, firsts)),
-            lasts.eq(Cat(control.issue & control.ends, lasts)),
+            firsts.eq(Cat(firsts[1:], control.issue & control.first)),
+            lasts.eq(Cat(lasts[1:], control.issue & control.ends)),
         ]
         m.d.comb += [
             a_skew.i.eq(a),
             array.a_in.eq(a_skew.o),
             w_skew.i.eq(w),
             array.w_in.eq(w_skew.o),
-            array.first_in.eq(firsts[::-1]),
-            array.last_in.eq(lasts[::-1]),
+            array.first_in.eq(firsts),
+            array.last_in.eq(lasts),
             array.shift_in.eq(drain.shift),
             array.c_in.eq(0),
             lanes.c.eq(array.c_out),
@@ -258,7 +258,7 @@ class SystolicCore(wiring.Component):
             m.d.comb += swap.eq(drain.first)
         return control.busy
 
-    def _requantize(self, m, lanes, flags, swap, loader_busy, may_start, start):
+    def _requantize(self, m, lanes, flags, swap, parameters_busy, may_start, start):
         config, timing = self.config, self.timing
         m.submodules.requantizers = lane_array = LinearArray(
             lambda: RequantizerLane(config), config.cols, name="requantizer",
@@ -276,7 +276,7 @@ class SystolicCore(wiring.Component):
             parameters.start.eq(start),
             parameters.swap.eq(swap),
             may_start.eq(parameters.may_start),
-            loader_busy.eq(parameters.busy),
+            parameters_busy.eq(parameters.busy),
             valid.i.eq(lanes.valid_in & (lanes.emit_in if config.dataflow == "ws" else 1)),
             valid_now.eq(valid.o),
             lane_array.x.eq(lanes.total),

@@ -73,7 +73,8 @@ class AccumulatorLane(wiring.Component):
         m.submodules.sums = sums = Memory(
             shape=config.acc_width, depth=max(config.acc_depth, 2), init=[],
             attrs={"no_rw_check": True})
-        read, write = sums.read_port(), sums.write_port()
+        read = sums.read_port()
+        write = sums.write_port()
         augend = Signal(shape(config.acc))
         total = Signal(Shape(max(config.acc_width, config.psum.bits) + 1, config.acc.signed))
         stored = read.data.as_signed() if config.acc.signed else read.data

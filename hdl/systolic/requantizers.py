@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.requantize import Requantizer
+from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import ChainLoader, Credits
@@ -38,7 +38,6 @@ class RequantizerLane(wiring.Component):
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        self.requantizer = Requantizer(config.acc, config.out, config.rounding)
         ports = {"x": In(shape(config.acc)), "y": Out(shape(config.out)), "load": In(1),
                  "q_in": In(PARAMETER_BITS), "q_out": Out(PARAMETER_BITS),
                  "zero_point": In(signed(17)), "low": In(shape(config.out)),
@@ -47,14 +46,15 @@ class RequantizerLane(wiring.Component):
             ports |= {f"{name}_in": In(1), f"{name}_out": Out(1)}
         super().__init__(ports)
 
-    @property
-    def latency(self) -> int:
+    @staticmethod
+    def latency(config: SystolicConfig) -> int:
         """Cycles from ``x`` to ``y``."""
-        return 1 + self.requantizer.latency
+        return 1 + requantizer_latency(config.rounding)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.requantizer = requantizer = self.requantizer
+        m.submodules.requantizer = requantizer = Requantizer(
+            self.config.acc, self.config.out, self.config.rounding)
         valid = Signal()
         valid_biased = Signal()
         swap = Signal()
