@@ -1,13 +1,18 @@
 """The template contract: one object that the registry, command line, docs, tests and flows read."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-
-from amaranth.lib import wiring
+from typing import TYPE_CHECKING
 
 from systolith.hdl.config import CoreConfig
-from systolith.sim.model import Model
+
+if TYPE_CHECKING:                          # `systolith list` need not wait for numpy
+    from amaranth.lib import wiring
+
+    from systolith.sim.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
