@@ -1,12 +1,17 @@
 """The template contract: one object that the registry, command line, docs, tests and flows read."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-from amaranth.lib import wiring
+from typing import TYPE_CHECKING
 
 from systolith.hdl.config import CoreConfig
-from systolith.sim.model import Model, load_model
+
+if TYPE_CHECKING:                          # `systolith list` need not wait for numpy
+    from amaranth.lib import wiring
+
+    from systolith.sim.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,4 +54,6 @@ class Template:
 
     def load_model(self) -> Model:
         """Import the software model."""
+        from systolith.sim.model import load_model
+
         return load_model(self.model)

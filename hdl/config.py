@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,9 +57,10 @@ class Config(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            allowed = ", ".join(cls.model_fields)
-            messages = (_message(details, allowed) for details in error.errors())
-            raise ConfigError("; ".join(messages)) from None
+            allowed = list(cls.model_fields)
+            problems = tuple((details["loc"], _message(details, allowed))
+                             for details in error.errors())
+            raise ConfigError("; ".join(message for _, message in problems), problems) from None
 
     def canonical_json(self) -> str:
         """The config as JSON with sorted keys and every default filled in."""
@@ -88,13 +91,20 @@ class CoreConfig(Config):
         raise NotImplementedError
 
 
-def _message(details: ErrorDetails, allowed: str) -> str:
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"`` if one of ``words`` is near ``word``, else an empty string."""
+    near = get_close_matches(word, list(words), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _message(details: ErrorDetails, allowed: list[str]) -> str:
     where = ".".join(str(part) for part in details["loc"])
     value = details["input"]
     context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            return f"unknown parameter {where!r}; parameters are {allowed}"
+            return (f"unknown parameter {_show(where)}{did_you_mean(where, allowed)}; parameters "
+                    f"are {', '.join(allowed)}")
         case "greater_than_equal":
             return f"{where} must be at least {context['ge']}, not {_show(value)}"
         case "less_than_equal":
@@ -114,5 +124,7 @@ def _message(details: ErrorDetails, allowed: str) -> str:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

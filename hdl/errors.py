@@ -6,4 +6,15 @@ class Error(ValueError):
 
 
 class ConfigError(Error):
-    """A parameter, or a combination of parameters, that a template does not accept."""
+    """A parameter, or a combination of parameters, that a template does not accept.
+
+    Attributes
+    ----------
+    problems : tuple of (path, message)
+        One entry per mistake; ``path`` is a tuple of keys and indices that leads to the parameter,
+        empty where no single one is to blame.
+    """
+
+    def __init__(self, message: str, problems: tuple[tuple[tuple[str | int, ...], str], ...] = ()):
+        super().__init__(message)
+        self.problems = problems or (((), message),)

@@ -1,0 +1,374 @@
+"""The command line.
+
+Exit status: 0 done; 1 the check failed; 2 the request is wrong; 3 a tool is missing or failed;
+70 a defect of Systolith itself; 130 interrupted; 141 the reader of the output went away.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import systolith
+from systolith.hdl.errors import Error
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+DEFAULT_SEED = 1
+PLAIN_WIDTH = 110           # of tables that go to a file or a pipe
+
+FAILED, WRONG, TOOL, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found: as one JSON document, and as text for people."""
+
+    document: dict[str, Any]
+    show: Callable[["Console"], None]
+    status: int = 0
+
+
+def main() -> None:
+    """Entry point of the program ``systolith``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit status."""
+    as_json = "--json" in arguments
+    try:
+        try:
+            result = systolith_command.main(list(arguments), "systolith", standalone_mode=False)
+            if not isinstance(result, Result):         # --help and --version have printed
+                sys.stdout.flush()
+                return int(result or 0)
+            if as_json:
+                click.echo(json.dumps(result.document, indent=2))
+            else:
+                result.show(_console(sys.stdout))
+            sys.stdout.flush()
+            return result.status
+        except BrokenPipeError:
+            raise
+        except (KeyboardInterrupt, click.Abort, Exception) as error:
+            return _report(error, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _report(error: BaseException, as_json: bool) -> int:
+    details = _explain(error)
+    if os.environ.get("SYSTOLITH_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        click.echo(json.dumps({"error": details}, indent=2))
+        sys.stdout.flush()
+    else:
+        click.echo(f"systolith: {details['message']}", err=True)
+    return details["status"]
+
+
+def _explain(error: BaseException) -> dict[str, Any]:
+    """An error as ``kind``, ``message``, ``status`` and what else is known about it."""
+    def details(kind: str, status: int, message: str, **more: Any) -> dict[str, Any]:
+        return {"kind": kind, "status": status, "message": message, **more}
+
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return details("interrupted", INTERRUPTED, "interrupted")
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "systolith"
+        return details("usage", WRONG, f"{error.format_message()} See `{command} --help`.")
+    if isinstance(error, click.ClickException):
+        return details("usage", WRONG, error.format_message())
+    if isinstance(error, Error):
+        problems = [{key: value for key, value in vars(problem).items() if value is not None}
+                    for problem in getattr(error, "problems", ()) if not isinstance(problem, tuple)]
+        return details("request", WRONG, str(error), **({"problems": problems} if problems else {}))
+    from systolith.sim.simulators.errors import SimulationError, ToolError
+
+    if isinstance(error, ToolError):
+        return details("tool", TOOL, str(error), tool=error.tool, tail=error.tail,
+                       install=error.install)
+    if isinstance(error, SimulationError):
+        return details("check", FAILED, str(error))
+    summary = " ".join(f"{type(error).__name__}: {error}".split())
+    return details("defect", DEFECT, f"a defect of Systolith, not of the request: {summary} "
+                                     "(SYSTOLITH_DEBUG=1 shows where)")
+
+
+def _console(stream: Any) -> "Console":
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False,
+                   width=None if stream.isatty() else PLAIN_WIDTH)
+
+
+@contextmanager
+def _progress(message: str, *, always: bool = False) -> Iterator[None]:
+    """Show ``message`` while the block runs: moving on a terminal, else once where ``always``."""
+    if sys.stderr.isatty():
+        from rich.text import Text
+
+        with _console(sys.stderr).status(Text(message)):
+            yield
+    else:
+        if always:
+            click.echo(message, err=True)
+        yield
+
+
+def _table(*columns: str, title: str | None = None) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left",
+                  pad_edge=False, show_edge=False)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _json_option(function: Callable) -> Callable:
+    return click.option("--json", "as_json", is_flag=True, expose_value=False,
+                        help="Print one JSON document on stdout.")(function)
+
+
+def _spec_options(function: Callable) -> Callable:
+    function = click.option("--name", help="Name of the core; by default the file's, otherwise the "
+                                           "template's.")(function)
+    return _set_option(click.argument("spec")(function))
+
+
+def _set_option(function: Callable) -> Callable:
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                        help="Set a parameter; wins over the file. Repeatable.")(function)
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(f"systolith {systolith.__version__}")
+        context.exit()
+
+
+@click.group("systolith", context_settings={"help_option_names": ["-h", "--help"]},
+             epilog="Exit status: 0 done; 1 the check failed; 2 the request is wrong; 3 a tool is "
+                    "missing or failed; 70 a defect of Systolith; 130 interrupted.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
+              callback=_print_version, help="Print the version.")
+def systolith_command() -> None:
+    """Parameters in, proven accelerator RTL out.
+
+    SPEC is the name of a template, or a YAML file with the keys template, name and config. The name
+    of a template wins over a file of the same name.
+    """
+
+
+@systolith_command.command("list")
+@_json_option
+def list_command() -> Result:
+    """List the templates."""
+    from systolith.generators import registry
+
+    def show(console: "Console") -> None:
+        table = _table("template", "what it is")
+        for template in registry.TEMPLATES:
+            table.add_row(template.name, template.summary)
+        console.print(table)
+
+    return Result({"templates": [
+        {"name": template.name, "summary": template.summary, "reference": template.reference}
+        for template in registry.TEMPLATES]}, show)
+
+
+@systolith_command.command("show")
+@click.argument("template")
+@_set_option
+@_json_option
+def show_command(template: str, settings: tuple[str, ...]) -> Result:
+    """Show a template: parameters, streams, registers, paper, an example."""
+    from systolith import spec
+    from systolith.generators import registry
+    from systolith.generators.describe import describe
+
+    known = registry.get(template)
+    told = describe(known, spec.resolve(known.name, settings).config)
+    return Result(told, lambda console: _show_template(console, told))
+
+
+def _show_template(console: "Console", told: dict[str, Any]) -> None:
+    console.print(f"{told['name']}: {told['summary']}\n\n{told['doc']}\n")
+    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is",
+                   title="Parameters")
+    for parameter in told["parameters"]:
+        table.add_row(parameter["name"], _allowed(parameter), _plain(parameter["default"], "auto"),
+                      parameter["unit"] or "", _plain(parameter["paper"], ""), parameter["doc"])
+    console.print(table)
+    changed = {entry["name"]: told["config"][entry["name"]] for entry in told["parameters"]
+               if entry["default"] not in (None, told["config"][entry["name"]])}
+    where = ", ".join(f"{key}={value}" for key, value in changed.items()) or "the defaults"
+    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame",
+                   title=f"\nStreams with {where}")
+    for stream in told["streams"]:
+        user = ", ".join(f"{field['name']} [{field['lsb'] + field['bits'] - 1}:{field['lsb']}]: "
+                         f"{field['doc']}" for field in stream["tuser"])
+        table.add_row(stream["name"], f"{stream['prefix']}_…", str(stream["lanes"]),
+                      stream["element"]["format"], f"{stream['tdata_bits']} bits", user,
+                      stream["frame"])
+    console.print(table)
+    table = _table("offset", "register", "access", "what it is", title="\nRegisters (AXI4-Lite)")
+    for register in told["registers"]:
+        table.add_row(f"0x{register['offset']:02X}", register["name"], register["access"],
+                      register["doc"])
+    console.print(table)
+    table = _table("bit", "flag", "meaning", title="\nError flags (register errors)")
+    for bit, flag in enumerate(told["flags"]):
+        table.add_row(str(bit), flag["name"], flag["doc"])
+    console.print(table)
+    table = _table("figure", "value", title="\nLatency and throughput, in cycles")
+    for figure, value in told["latency"].items():
+        table.add_row(figure, str(value))
+    console.print(table)
+    console.print(f"\nPaper: {told['reference']}")
+    for figure in told["reproduces"]:
+        console.print(f"Reproduces: {figure}")
+    console.print(f"Example: {told['example']}")
+
+
+def _allowed(parameter: dict[str, Any]) -> str:
+    if parameter["choices"]:
+        return " | ".join(map(str, parameter["choices"]))
+    low, high = parameter["low"], parameter["high"]
+    if low is None and high is None:
+        return parameter["type"]
+    return f"{_plain(low, '')}…{_plain(high, '')}"
+
+
+def _plain(value: object, absent: str) -> str:
+    return absent if value is None else str(value)
+
+
+@systolith_command.command("generate")
+@_spec_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to write; by default build/<name>.")
+@_json_option
+def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
+                     output: Path | None) -> Result:
+    """Write Verilog, manifest, resolved config and register map."""
+    from systolith import generating
+    from systolith.generators.core import write
+
+    core = _elaborated(spec, settings, name)
+    directory = generating.default_directory(core.name) if output is None else output
+    written = write(core, directory)
+    modules, size = len(core.manifest["modules"]), len(core.verilog.encode())
+
+    def show(console: "Console") -> None:
+        for path in written:
+            click.echo(path)
+        click.echo(f"{core.name}: {modules} modules, {size} bytes of Verilog, "
+                   f"sha256 {core.manifest['sha256'][:16]}…")
+
+    return Result({"name": core.name, "template": core.template.name,
+                   "config": core.manifest["config"],
+                   "config_hash": core.manifest["config_hash"], "directory": str(directory),
+                   "files": [str(path) for path in written], "modules": modules,
+                   "verilog_bytes": size, "sha256": core.manifest["sha256"]}, show)
+
+
+def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
+    from systolith.generators.core import elaborate
+    from systolith.spec import resolve
+
+    request = resolve(spec, settings, name)
+    with _progress(f"generating {request.name}"):
+        return elaborate(request.template, request.config, request.name)
+
+
+@systolith_command.command("verify")
+@_spec_options
+@click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
+              help="Only this one; by default Verilator, and Icarus or CXXRTL.")
+@click.option("--level", type=click.Choice(["rtl", "netlist"]), default="rtl", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=DEFAULT_SEED, show_default=True,
+              help="Of the stimulus and the stalls; reproduces a failure.")
+@click.option("--frames", type=click.IntRange(1, 10**6), metavar="N",
+              help="Number of workloads.")
+@click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
+@_json_option
+def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
+                   level: str, seed: int, frames: int | None, waves: bool) -> Result:
+    """Prove the Verilog equal to the golden model."""
+    from systolith import simulation
+
+    core = _elaborated(spec, settings, name)
+    with _progress(f"verifying {core.name}, seed {seed}", always=True):
+        report = simulation.verify(core, simulator=simulator, level=level, seed=seed,
+                                   frames=frames, waves=waves)
+    return Result({"name": core.name, "seed": seed, **report},
+                  lambda console: _show_report(core.name, seed, report),
+                  0 if report["passed"] else FAILED)
+
+
+def _show_report(name: str, seed: int, report: dict[str, Any]) -> None:
+    for line in report.get("lines", ()):
+        click.echo(line)
+    click.echo(f"{name}: {'passed' if report['passed'] else 'FAILED'}, seed {seed}")
+
+
+@systolith_command.command("schema")
+@click.argument("template")
+@_json_option
+def schema_command(template: str) -> Result:
+    """Print the JSON Schema of a template's spec files, for editors."""
+    from systolith.generators import registry
+    from systolith.generators.describe import spec_schema
+
+    schema = spec_schema(registry.get(template))
+    return Result(schema, lambda console: click.echo(json.dumps(schema, indent=2)))
+
+
+@systolith_command.command("doctor")
+@_json_option
+def doctor_command() -> Result:
+    """Tell what is installed, what is missing, and how to get it."""
+    from systolith.doctor import examine
+
+    findings = examine()
+    missing = [finding for finding in findings if finding.needed and not finding.found]
+
+    def show(console: "Console") -> None:
+        table = _table("tool", "state", "version", "what for", "how to get it")
+        for finding in findings:
+            state = ("found" if finding.found else "MISSING" if finding.needed
+                     else "absent, optional")
+            table.add_row(finding.name, state, finding.version or "", finding.purpose,
+                          "" if finding.found else finding.install)
+        console.print(table)
+        click.echo("\n" + (f"missing: {', '.join(finding.name for finding in missing)}" if missing
+                           else "everything needed is here"))
+
+    return Result({"ok": not missing, "tools": [vars(finding) for finding in findings]}, show,
+                  TOOL if missing else 0)
+
+
+@systolith_command.command("clean")
+@_json_option
+def clean_command() -> Result:
+    """Remove the cache of compiled models."""
+    from systolith.sim.simulators import cache
+
+    place, freed = cache.root(), cache.clean()
+    return Result({"cache": str(place), "freed_bytes": freed},
+                  lambda console: click.echo(f"{place}: {freed / 1e6:.1f} MB freed"))

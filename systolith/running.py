@@ -1,0 +1,141 @@
+"""Cores as functions on numpy arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from systolith import simulation, spec
+from systolith.generators.core import GeneratedCore, elaborate
+from systolith.hdl.config import CoreConfig
+from systolith.hdl.errors import Error
+from systolith.sim.model import Workload
+
+BACKENDS = ("sim", "golden")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one call took.
+
+    Attributes
+    ----------
+    cycles : int
+        From the first accepted input beat to the last accepted output beat, both included.
+    utilization : float
+        Useful operations over those the hardware offered in that time, 0 to 1.
+    counters : mapping
+        ``cycles_busy``, ``stalled_input``, ``stalled_output`` and ``frames`` as read from the
+        core; of the golden backend ``cycles_busy`` alone.
+    flags : tuple of str
+        Error flags that the call raised, such as ``"overflow"``.
+    """
+
+    cycles: int
+    utilization: float
+    counters: Mapping[str, int]
+    flags: tuple[str, ...]
+
+
+class Core:
+    """A core that computes: call it with its operands by name, get its results by name.
+
+    Attributes
+    ----------
+    name : str
+    backend : "sim" or "golden"
+    config : CoreConfig
+    last : Run or None
+        What the last call took; None before the first.
+    """
+
+    def __init__(self, request: spec.Spec, backend: Literal["sim", "golden"]):
+        self.name, self.backend, self.config = request.name, backend, request.config
+        self.last: Run | None = None
+        self._template = request.template
+        self._model = request.template.load_model()
+        if backend == "sim":
+            self._simulator = simulation.compiled(self.generated)
+
+    @property
+    def generated(self) -> GeneratedCore:
+        """The Verilog, the manifest and the other files."""
+        return _elaborated(self._template, self.config, self.name)
+
+    def __call__(self, *positional: Any, **arguments: Any) -> dict[str, np.ndarray]:
+        """Compute.
+
+        Parameters
+        ----------
+        **arguments
+            Operands (arrays, or nested lists of numbers) and run-time settings (scalars).
+
+        Returns
+        -------
+        dict from name to array
+
+        Raises
+        ------
+        Error
+            If an argument has a wrong name, shape, dtype or value.
+        """
+        if positional:
+            raise Error("operands are passed by name, as in core(a=A, w=W), not by position")
+        self.last = None
+        workload = self._model.check(self.config, _workload(arguments))
+        if self.backend == "golden":
+            results = dict(self._model.golden(self.config, workload))
+            errors = int(results.pop("flags", 0))
+            cycles = self._model.cycles(self.config, workload)
+            counters: Mapping[str, int] = {"cycles_busy": cycles}
+        else:
+            outcome = self._simulator.run(self._model.pack(self.config, workload))
+            beats = {name: beats.data for name, beats in outcome.beats.items()}
+            results = self._model.unpack(self.config, workload, beats)
+            cycles, counters, errors = outcome.cycles, outcome.counters, outcome.flags
+        flags = tuple(name for bit, (name, _) in enumerate(self.config.flags) if errors >> bit & 1)
+        self.last = Run(cycles, self._model.utilization(self.config, workload, cycles),
+                        dict(counters), flags)
+        return results
+
+    def __repr__(self) -> str:
+        return f"<systolith core {self.name}: {self._template.name}, backend {self.backend}>"
+
+
+def load(template: str, *, backend: str = "sim", name: str | None = None, **config: Any) -> Core:
+    """Generate and compile a core, once for the same parameters, and return it as a function.
+
+    Parameters
+    ----------
+    template : str
+        Name of a template, or path of a spec file.
+    backend : "sim" or "golden"
+        ``sim`` runs the compiled RTL, ``golden`` the numpy model.
+    name : str, optional
+        Name of the core; the template's by default.
+    **config
+        Parameters of the template; they win over the file.
+
+    Raises
+    ------
+    Error
+        If the request is wrong.
+    """
+    if backend not in BACKENDS:
+        raise Error(f"unknown backend {backend!r}; backends are {', '.join(map(repr, BACKENDS))}")
+    return Core(spec.from_values(template, config, name), backend)
+
+
+@lru_cache(maxsize=32)
+def _elaborated(template, config: CoreConfig, name: str) -> GeneratedCore:
+    return elaborate(template, config, name)
+
+
+def _workload(arguments: Mapping[str, Any]) -> Workload:
+    arrays, settings = {}, {}
+    for name, value in arguments.items():
+        scalar = value is None or isinstance(value, (bool, int, float, str, np.generic))
+        (settings if scalar else arrays)[name] = value
+    return Workload("call", arrays, settings)
