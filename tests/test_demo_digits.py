@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import systolith
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+
+import systolith
 from systolith.demo import digits as demo
 from systolith.demo.quantize import (
     Affine,

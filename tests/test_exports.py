@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+
 import systolith
 
 PROMISED = {"Error", "generate", "load", "templates"}    # as docs/index.md lists them
