@@ -132,7 +132,7 @@ def test_imports_point_downward(layer):
     ("hdl/pe.py", "import pydantic", "hdl/pe.py:1: hdl.pe may not import pydantic"),
     ("hdl/structure/pe.py", "from ...sim import model",
      "hdl/structure/pe.py:1: hdl/ may not import systolith.sim.model"),
-    ("sim/gemm.py", "def f():\n    from systolith.hdl.bus import axi_stream",
+    ("sim/gemm.py", "def f():\n    from systolith.hdl import bus",
      "sim/gemm.py:2: sim/ may not import systolith.hdl.bus"),
     ("sim/gemm.py", "import amaranth", "sim/gemm.py:1: sim.gemm may not import amaranth"),
     ("sim/simulators/a.py", "from amaranth import Module",
