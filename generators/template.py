@@ -14,7 +14,7 @@ if TYPE_CHECKING:                          # `systolith list` need not wait for 
     from systolith.sim.model import Model
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Template:
     """A parametrized accelerator core.
 
