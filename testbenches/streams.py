@@ -343,8 +343,8 @@ async def random_stalls(bench: Bench, cases: list[Case]) -> None:
         except AssertionError as error:
             raise AssertionError(f"with pauses ({pattern}, on {side}): {error}") from None
         flags = await bench.read("errors")
-        assert flags == case.flags, (f"workload {case.workload.label!r} with pauses: error flags are "
-                                     f"{flags:#b}, not {case.flags:#b}")
+        assert flags == case.flags, (f"workload {case.workload.label!r} with pauses: error flags "
+                                     f"are {flags:#b}, not {case.flags:#b}")
         bench.unpause()
 
 

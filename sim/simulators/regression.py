@@ -6,15 +6,14 @@ results never are.
 """
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -166,6 +165,7 @@ def _cocotb(core: Core, name: str, seed: int, frames: int, waves: bool, tests: S
         folder = Path(scratch)
         results, log = folder / "results.jsonl", folder / "log"
         runner = get_runner(name)
+        runner.log.setLevel("CRITICAL")
         plusargs = []
         if name == "verilator":
             plusargs = ["+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 1) + 1}"]
@@ -187,9 +187,15 @@ def _cocotb(core: Core, name: str, seed: int, frames: int, waves: bool, tests: S
             pass                # a failing test, or a crash: told apart by what it wrote
         text = log.read_text(errors="replace") if log.exists() else ""
         lines = results.read_text().splitlines() if results.exists() else []
+        failures = _failures(folder / "results.xml")
         checks = [Check(simulator=name, **json.loads(line)) for line in lines]
-        if not checks or not (folder / "results.xml").exists():
+        if not checks or failures is None:
             raise ToolError(name, "the simulation stopped before its end", output=text)
+        # cocotb cancels a test when a bus model fails: then only cocotb knows why.
+        checks = [check if check.message or check.name not in failures else
+                  replace(check, message=failures[check.name]) for check in checks]
+        lost = failures.keys() - {check.name for check in checks}
+        checks += [Check(test, name, 0, 0, 0, 0.0, failures[test]) for test in sorted(lost)]
         stem = f"{core.name}.{name}"
         if waves:
             _move(folder / ("dump.vcd" if name == "verilator" else "dump.fst"),
@@ -197,6 +203,20 @@ def _cocotb(core: Core, name: str, seed: int, frames: int, waves: bool, tests: S
         if any(check.message for check in checks):
             _move(log, out / f"{stem}.log", files["logs"])
         return checks
+
+
+def _failures(path: Path) -> dict[str, str] | None:
+    """Messages of failed tests by name, from cocotb's results; None where it wrote none."""
+    try:
+        tree = ElementTree.parse(path)
+    except (OSError, ElementTree.ParseError):
+        return None
+    found = {}
+    for case in tree.iter("testcase"):
+        for outcome in (*case.iter("failure"), *case.iter("error")):
+            found[case.get("name", "")] = (outcome.get("error_msg") or outcome.get("message")
+                                           or (outcome.text or "").strip() or "failed")
+    return found
 
 
 def _move(source: Path, target: Path, names: list[str]) -> None:
