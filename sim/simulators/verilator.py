@@ -16,7 +16,7 @@ from systolith.sim.simulators.core import Core, adapter
 from systolith.sim.simulators.errors import ToolError
 from systolith.sim.simulators.harness import SOURCE, Simulator
 
-#: Default inlining explodes on arrays: --inline-mult 1 builds a 32 x 32 mesh in 25 s instead of 206.
+#: Default inlining explodes on arrays: --inline-mult 1 builds a 32 x 32 mesh in 25 s, not in 206.
 FLAGS = ("--cc", "--no-timing", "--no-assert", "--inline-mult", "1", "-O3", "-Wno-lint",
          "-Wno-style", "--prefix", "Vtop")
 RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi", "verilated_vcd_c")
@@ -132,7 +132,7 @@ def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
              trace: bool) -> list[Path]:
     """Verilate a core and compile it with ``extra`` C++ files."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", core.name, str(core.verilog)])
-    generated = sorted(path for path in folder.glob("Vtop*.cpp"))
+    generated = sorted(folder.glob("Vtop*.cpp"))
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
     units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]

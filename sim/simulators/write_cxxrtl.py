@@ -1,8 +1,9 @@
 """Verilog to CXXRTL's C++, as a program of its own: ``write_cxxrtl.py VERILOG TOP OUTPUT``.
 
-One flat module simulates fastest, but its compile time grows faster than its size: a flat 16 x 16 mesh
-took 172 s. So where a design has more than ``FLAT`` cells, the smallest modules of at least ``CLUSTER``
-cells stay modules (rows of a mesh, say) and everything else is flattened around them: 4 s.
+One flat module simulates fastest, but its compile time grows faster than its size: a flat 16 x 16
+mesh took 172 s. So where a design has more than ``FLAT`` cells, the smallest modules of at least
+``CLUSTER`` cells stay modules (rows of a mesh, say) and everything else is flattened around them:
+4 s.
 """
 
 import sys

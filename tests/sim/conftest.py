@@ -9,7 +9,7 @@ import pytest
 from systolith.sim.simulators.core import Core
 
 ADDER = Path(__file__).with_name("adder")
-sys.path.insert(0, str(ADDER))        # the simulators import the model by name, also in a subprocess
+sys.path.insert(0, str(ADDER))        # simulators import the model by name, in subprocesses too
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,7 +22,7 @@ def cache_directory(tmp_path_factory):
 
 @pytest.fixture
 def make_adder(tmp_path):
-    """Write the adder with some lanes, its text passed through ``change``, and read it as a core."""
+    """Write the adder with some lanes, its text passed through ``change``; read it as a core."""
     def make(lanes=4, change=lambda text: text):
         from adder_model import AdderConfig
 
