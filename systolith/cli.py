@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from systolith.sim.simulators.regression import Report
+
 DEFAULT_SEED = 1
 PLAIN_WIDTH = 110           # of tables that go to a file or a pipe
 
@@ -116,17 +118,23 @@ def _console(stream: Any) -> "Console":
 
 
 @contextmanager
-def _progress(message: str, *, always: bool = False) -> Iterator[None]:
-    """Show ``message`` while the block runs: moving on a terminal, else once where ``always``."""
+def _progress(message: str, *, always: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show ``message`` while the block runs: moving on a terminal, else as a line if ``always``.
+
+    Gives a function that shows the next step.
+    """
     if sys.stderr.isatty():
         from rich.text import Text
 
-        with _console(sys.stderr).status(Text(message)):
-            yield
+        with _console(sys.stderr).status(Text(message)) as status:
+            yield lambda step: status.update(Text(step))
     else:
-        if always:
-            click.echo(message, err=True)
-        yield
+        def show(step: str) -> None:
+            if always:
+                click.echo(step, err=True)
+
+        show(message)
+        yield show
 
 
 def _table(*columns: str, title: str | None = None) -> "Table":
@@ -300,31 +308,47 @@ def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
 @_spec_options
 @click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
               help="Only this one; by default Verilator, and Icarus or CXXRTL.")
-@click.option("--level", type=click.Choice(["rtl", "netlist"]), default="rtl", show_default=True)
+@click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True,
+              help="What is simulated: the Verilog as emitted.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=DEFAULT_SEED, show_default=True,
               help="Of the stimulus and the stalls; reproduces a failure.")
 @click.option("--frames", type=click.IntRange(1, 10**6), metavar="N",
-              help="Number of workloads.")
+              help="Output frames of stimulus, at least.")
 @click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
+@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), metavar="DIR",
+              help="For waveforms and logs of failures; by default build/<name>.")
 @_json_option
 def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
-                   level: str, seed: int, frames: int | None, waves: bool) -> Result:
+                   level: str, seed: int, frames: int | None, waves: bool,
+                   directory: Path | None) -> Result:
     """Prove the Verilog equal to the golden model."""
     from systolith import simulation
 
     core = _elaborated(spec, settings, name)
-    with _progress(f"verifying {core.name}, seed {seed}", always=True):
-        report = simulation.verify(core, simulator=simulator, level=level, seed=seed,
-                                   frames=frames, waves=waves)
-    return Result({"name": core.name, "seed": seed, **report},
-                  lambda console: _show_report(core.name, seed, report),
-                  0 if report["passed"] else FAILED)
+    with _progress(f"verifying {core.name}, seed {seed}", always=True) as progress:
+        report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames,
+                                   waves=waves, directory=directory or Path("build") / core.name,
+                                   progress=progress)
+    return Result({"name": core.name, "level": level, **report.as_dict()},
+                  lambda console: _show_report(console, report),
+                  0 if report.passed else FAILED)
 
 
-def _show_report(name: str, seed: int, report: dict[str, Any]) -> None:
-    for line in report.get("lines", ()):
-        click.echo(line)
-    click.echo(f"{name}: {'passed' if report['passed'] else 'FAILED'}, seed {seed}")
+def _show_report(console: "Console", report: "Report") -> None:
+    table = _table("test", "simulator", "cycles", "beats", "frames", "seconds", "result")
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    for check in report.checks:
+        table.add_row(check.name, check.simulator, f"{check.cycles:,}", f"{check.beats:,}",
+                      f"{check.frames:,}", f"{check.seconds:.1f}",
+                      "passed" if check.message is None else "FAILED")
+    console.print(table)
+    for check in report.failures:
+        click.echo(f"\n{check.name} under {check.simulator}: {check.message}")
+    for path in (*report.waves, *report.logs):
+        click.echo(f"written: {path}")
+    click.echo(f"\n{report.core}: {'passed' if report.passed else 'FAILED'} under "
+               f"{' and '.join(report.simulators)}, seed {report.seed}")
 
 
 @systolith_command.command("schema")
@@ -337,6 +361,38 @@ def schema_command(template: str) -> Result:
 
     schema = spec_schema(registry.get(template))
     return Result(schema, lambda console: click.echo(json.dumps(schema, indent=2)))
+
+
+@systolith_command.command("bench")
+@click.option("--quick", is_flag=True, help="Leave out the large arrays, which take minutes.")
+@click.option("--record", "root", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              metavar="DIR", help="Write the figures into the documents of a checkout.")
+@_json_option
+def bench_command(quick: bool, root: Path | None) -> Result:
+    """Measure utilization, generation, builds and simulated clock rates."""
+    from dataclasses import asdict
+
+    from systolith import bench
+
+    with _progress("measuring", always=True) as progress:
+        tables = list(bench.run(progress, quick=quick))
+    written = bench.record(tables, root) if root else []
+    missed = any(figure.reached is False for table in tables for figure in table.figures)
+
+    def show(console: "Console") -> None:
+        for group in tables:
+            table = _table("measured", "figure", "unit", "target", "", title=group.title)
+            table.columns[1].justify = "right"
+            for figure in group.figures:
+                verdict = {True: "reached", False: "MISSED", None: ""}[figure.reached]
+                table.add_row(figure.what, bench.number(figure.value), figure.unit, figure.target,
+                              verdict)
+            console.print(table)
+            click.echo()
+        for path in written:
+            click.echo(f"written: {path}")
+
+    return Result({"tables": [asdict(table) for table in tables]}, show, FAILED if missed else 0)
 
 
 @systolith_command.command("doctor")

@@ -1,16 +1,17 @@
 """The one place where the face meets the simulators."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from systolith.generators.core import GeneratedCore, write
 
 if TYPE_CHECKING:
     from systolith.sim.simulators.core import Core
     from systolith.sim.simulators.harness import Simulator
+    from systolith.sim.simulators.regression import Report
 
 
 def compiled(core: GeneratedCore) -> "Simulator":
@@ -27,9 +28,9 @@ def compiled(core: GeneratedCore) -> "Simulator":
         return verilator.simulator(files)
 
 
-def verify(core: GeneratedCore, *, simulator: str | None, level: str, seed: int,
-           frames: int | None, waves: bool) -> dict[str, Any]:
-    """Run the regression of ``core``; the report has a key ``passed``.
+def verify(core: GeneratedCore, *, simulator: str | None, seed: int, frames: int | None,
+           waves: bool, directory: Path, progress: Callable[[str], None]) -> "Report":
+    """Run the regression of ``core``; waveforms and logs of failures go to ``directory``.
 
     Raises
     ------
@@ -38,9 +39,11 @@ def verify(core: GeneratedCore, *, simulator: str | None, level: str, seed: int,
     """
     from systolith.sim.simulators import regression
 
+    options = {} if frames is None else {"frames": frames}
     with _on_disk(core) as files:
-        return regression.verify(files, simulator=simulator, level=level, seed=seed, frames=frames,
-                                 waves=waves)
+        return regression.verify(files.verilog, files.manifest, core.model, simulator=simulator,
+                                 seed=seed, waves=waves, directory=directory, progress=progress,
+                                 **options)
 
 
 @contextmanager

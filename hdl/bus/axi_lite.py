@@ -167,12 +167,9 @@ class RegisterBank(wiring.Component):
 
 
 def _word(register: Register, values: Sequence) -> Cat:
-    """32 bits with the fields of a register in their places; a signed top field fills the rest."""
+    """32 bits with the fields of a register in their places, zeros elsewhere."""
     parts, position = [], 0
     for field, value in sorted(zip(register.fields, values, strict=True), key=lambda x: x[0].lsb):
         parts += [Const(0, field.lsb - position), value]
         position = field.lsb + field.bits
-        top = field, value
-    if top[0].signed:
-        parts.append(top[1][-1].replicate(32 - position))
     return Cat(*parts)

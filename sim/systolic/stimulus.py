@@ -11,7 +11,7 @@ from systolith.sim.systolic.golden import INT32
 
 Values = Callable[[IntegerFormat, tuple[int, int]], np.ndarray]
 
-MAX_BEATS = 4096                       # of the longest stream of a corner case
+MAX_BEATS = 1024                       # of the longest stream of a corner case
 
 
 def stimulus(config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
