@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from systolith.generators.manifest import stream_entry
 from systolith.generators.names import MAX_NAME_LENGTH
 from systolith.generators.registers import register_map
@@ -53,7 +55,7 @@ def parameters(config: type[CoreConfig]) -> list[dict[str, Any]]:
             "low": kind.get("minimum"),
             "high": kind.get("maximum"),
             "choices": choices,
-            "default": field.get_default(call_default_factory=True),
+            "default": to_jsonable_python(field.get_default(call_default_factory=True)),
             "unit": own.get("unit"),
             "paper": own.get("paper"),
             "doc": field.description or "",

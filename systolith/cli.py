@@ -109,7 +109,11 @@ def _explain(error: BaseException) -> dict[str, Any]:
 
 
 def _console(stream: Any) -> "Console":
-    from rich.console import Console
+    from rich import console
+
+    class Console(console.Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False,
                    width=None if stream.isatty() else PLAIN_WIDTH)
@@ -129,12 +133,11 @@ def _progress(message: str, *, always: bool = False) -> Iterator[None]:
         yield
 
 
-def _table(*columns: str, title: str | None = None) -> "Table":
+def _table(*columns: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left",
-                  pad_edge=False, show_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.columns[0].no_wrap = True
     return table
 
@@ -208,8 +211,8 @@ def show_command(template: str, settings: tuple[str, ...]) -> Result:
 
 def _show_template(console: "Console", told: dict[str, Any]) -> None:
     console.print(f"{told['name']}: {told['summary']}\n\n{told['doc']}\n")
-    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is",
-                   title="Parameters")
+    console.print("Parameters")
+    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is")
     for parameter in told["parameters"]:
         table.add_row(parameter["name"], _allowed(parameter), _plain(parameter["default"], "auto"),
                       parameter["unit"] or "", _plain(parameter["paper"], ""), parameter["doc"])
@@ -217,8 +220,8 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
     changed = {entry["name"]: told["config"][entry["name"]] for entry in told["parameters"]
                if entry["default"] not in (None, told["config"][entry["name"]])}
     where = ", ".join(f"{key}={value}" for key, value in changed.items()) or "the defaults"
-    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame",
-                   title=f"\nStreams with {where}")
+    console.print(f"\nStreams with {where}")
+    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame")
     for stream in told["streams"]:
         user = ", ".join(f"{field['name']} [{field['lsb'] + field['bits'] - 1}:{field['lsb']}]: "
                          f"{field['doc']}" for field in stream["tuser"])
@@ -226,16 +229,19 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
                       stream["element"]["format"], f"{stream['tdata_bits']} bits", user,
                       stream["frame"])
     console.print(table)
-    table = _table("offset", "register", "access", "what it is", title="\nRegisters (AXI4-Lite)")
+    console.print("\nRegisters (AXI4-Lite)")
+    table = _table("offset", "register", "access", "what it is")
     for register in told["registers"]:
         table.add_row(f"0x{register['offset']:02X}", register["name"], register["access"],
                       register["doc"])
     console.print(table)
-    table = _table("bit", "flag", "meaning", title="\nError flags (register errors)")
+    console.print("\nError flags (register errors)")
+    table = _table("bit", "flag", "meaning")
     for bit, flag in enumerate(told["flags"]):
         table.add_row(str(bit), flag["name"], flag["doc"])
     console.print(table)
-    table = _table("figure", "value", title="\nLatency and throughput, in cycles")
+    console.print("\nLatency and throughput, in cycles")
+    table = _table("figure", "value")
     for figure, value in told["latency"].items():
         table.add_row(figure, str(value))
     console.print(table)
@@ -260,7 +266,7 @@ def _plain(value: object, absent: str) -> str:
 
 @systolith_command.command("generate")
 @_spec_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where to write; by default build/<name>.")
 @_json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
