@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from systolith.sim.simulators.regression import Report
+
 DEFAULT_SEED = 1
 PLAIN_WIDTH = 110           # of tables that go to a file or a pipe
 
@@ -120,17 +122,18 @@ def _console(stream: Any) -> "Console":
 
 
 @contextmanager
-def _progress(message: str, *, always: bool = False) -> Iterator[None]:
-    """Show ``message`` while the block runs: moving on a terminal, else once where ``always``."""
+def _progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show ``message`` while the block runs, and what the block tells the function it gets.
+
+    On a terminal the latest message moves; elsewhere the block's messages are printed, a line each.
+    """
     if sys.stderr.isatty():
         from rich.text import Text
 
-        with _console(sys.stderr).status(Text(message)):
-            yield
+        with _console(sys.stderr).status(Text(message)) as status:
+            yield lambda message: status.update(Text(message))
     else:
-        if always:
-            click.echo(message, err=True)
-        yield
+        yield lambda message: click.echo(message, err=True)
 
 
 def _table(*columns: str) -> "Table":
@@ -306,31 +309,43 @@ def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
 @_spec_options
 @click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
               help="Only this one; by default Verilator, and Icarus or CXXRTL.")
-@click.option("--level", type=click.Choice(["rtl", "netlist"]), default="rtl", show_default=True)
+@click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=DEFAULT_SEED, show_default=True,
               help="Of the stimulus and the stalls; reproduces a failure.")
 @click.option("--frames", type=click.IntRange(1, 10**6), metavar="N",
-              help="Number of workloads.")
+              help="Output frames of stimulus, at least.")
 @click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
+@click.option("-o", "--output", type=Path, metavar="DIR",
+              help="Where waveforms, and logs of failures, go; by default build/<name>.")
 @_json_option
 def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
-                   level: str, seed: int, frames: int | None, waves: bool) -> Result:
+                   level: str, seed: int, frames: int | None, waves: bool,
+                   output: Path | None) -> Result:
     """Prove the Verilog equal to the golden model."""
-    from systolith import simulation
+    from systolith import generating, simulation
 
     core = _elaborated(spec, settings, name)
-    with _progress(f"verifying {core.name}, seed {seed}", always=True):
-        report = simulation.verify(core, simulator=simulator, level=level, seed=seed,
-                                   frames=frames, waves=waves)
-    return Result({"name": core.name, "seed": seed, **report},
-                  lambda console: _show_report(core.name, seed, report),
-                  0 if report["passed"] else FAILED)
+    directory = generating.default_directory(core.name) if output is None else output
+    with _progress(f"verifying {core.name}, seed {seed}") as progress:
+        report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames, waves=waves,
+                                   directory=directory, progress=progress)
+    return Result({"name": core.name, "level": level, **report.as_dict()},
+                  lambda console: _show_report(console, core.name, report),
+                  0 if report.passed else FAILED)
 
 
-def _show_report(name: str, seed: int, report: dict[str, Any]) -> None:
-    for line in report.get("lines", ()):
-        click.echo(line)
-    click.echo(f"{name}: {'passed' if report['passed'] else 'FAILED'}, seed {seed}")
+def _show_report(console: "Console", name: str, report: "Report") -> None:
+    table = _table("simulator", "test", "cycles", "beats", "frames", "result")
+    for check in report.checks:
+        table.add_row(check.simulator, check.name, str(check.cycles), str(check.beats),
+                      str(check.frames), "FAILED" if check.message else "passed")
+    console.print(table)
+    for check in report.checks:
+        if check.message:
+            click.echo(f"\n{check.simulator}, {check.name}: {check.message}")
+    for path in (*report.waves, *report.logs):
+        click.echo(f"written: {path}")
+    click.echo(f"\n{name}: {'passed' if report.passed else 'FAILED'}, seed {report.seed}")
 
 
 @systolith_command.command("schema")

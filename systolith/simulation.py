@@ -1,16 +1,16 @@
 """The one place where the face meets the simulators."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from systolith.generators.core import GeneratedCore, write
 
 if TYPE_CHECKING:
-    from systolith.sim.simulators.core import Core
     from systolith.sim.simulators.harness import Simulator
+    from systolith.sim.simulators.regression import Report
 
 
 def compiled(core: GeneratedCore) -> "Simulator":
@@ -22,14 +22,16 @@ def compiled(core: GeneratedCore) -> "Simulator":
         If a tool is missing or failed.
     """
     from systolith.sim.simulators import verilator
+    from systolith.sim.simulators.core import Core
 
-    with _on_disk(core) as files:
-        return verilator.simulator(files)
+    with _on_disk(core) as (verilog, manifest):
+        return verilator.simulator(Core.read(verilog, manifest, core.model))
 
 
-def verify(core: GeneratedCore, *, simulator: str | None, level: str, seed: int,
-           frames: int | None, waves: bool) -> dict[str, Any]:
-    """Run the regression of ``core``; the report has a key ``passed``.
+def verify(core: GeneratedCore, *, simulator: Literal["verilator", "icarus"] | None, seed: int,
+           frames: int | None, waves: bool, directory: Path,
+           progress: Callable[[str], None]) -> "Report":
+    """Run the regression of ``core``; see :func:`systolith.sim.simulators.regression.verify`.
 
     Raises
     ------
@@ -38,16 +40,15 @@ def verify(core: GeneratedCore, *, simulator: str | None, level: str, seed: int,
     """
     from systolith.sim.simulators import regression
 
-    with _on_disk(core) as files:
-        return regression.verify(files, simulator=simulator, level=level, seed=seed, frames=frames,
-                                 waves=waves)
+    with _on_disk(core) as (verilog, manifest):
+        return regression.verify(verilog, manifest, core.model, simulator=simulator, seed=seed,
+                                 frames=regression.DEFAULT_FRAMES if frames is None else frames,
+                                 waves=waves, directory=directory, progress=progress)
 
 
 @contextmanager
-def _on_disk(core: GeneratedCore) -> Iterator["Core"]:
-    from systolith.sim.simulators.core import Core
-
+def _on_disk(core: GeneratedCore) -> Iterator[tuple[Path, Path]]:
+    """Paths of the Verilog and the manifest while the block runs."""
     with TemporaryDirectory(prefix="systolith-") as folder:
         write(core, folder)
-        place = Path(folder)
-        yield Core.read(place / f"{core.name}.v", place / f"{core.name}.json", core.model)
+        yield Path(folder, f"{core.name}.v"), Path(folder, f"{core.name}.json")

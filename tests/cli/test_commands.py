@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +17,32 @@ from systolith import simulation
 from systolith.sim.simulators import errors
 
 HERE = Path(__file__).parent
+
+
+@dataclass
+class Check:
+    message: str | None
+    simulator: str = "verilator"
+    name: str = "stalls"
+    cycles: int = 1000
+    beats: int = 100
+    frames: int = 10
+
+
+class Report:
+    """Of a regression that fails with the seed 666."""
+
+    waves, logs = (), ()
+
+    def __init__(self, seed):
+        self.seed, self.passed = seed, seed != 666
+        self.checks = [Check(None if self.passed else "c[3] is 4, expected 5")]
+
+    def as_dict(self):
+        return {"passed": self.passed, "seed": self.seed,
+                "checks": [vars(check) for check in self.checks]}
+
+
 COMMANDS = [["list"], ["show", "toy"], ["schema", "toy"], ["generate", "toy"], ["doctor"],
             ["verify", "toy"], ["clean"]]
 
@@ -28,8 +55,9 @@ def parts(monkeypatch):
     calls = []
 
     def verify(core, **options):
+        options.pop("progress")(f"verilator: building {core.name}")
         calls.append(options)
-        return {"passed": options["seed"] != 666, "lines": ["verilator: 3 workloads"]}
+        return Report(options["seed"])
 
     monkeypatch.setattr(simulation, "verify", verify)
     monkeypatch.setattr(cache, "root", lambda: Path("/cache"), raising=False)
@@ -106,13 +134,13 @@ def test_verify_passes_options_on_and_prints_the_seed(systolith, parts):
     outcome = systolith("verify", "toy")
     assert outcome.status == 0
     assert outcome.out.endswith("toy: passed, seed 1\n")
-    assert "verifying toy, seed 1" in outcome.err
-    systolith("verify", "toy", "--seed", "7", "--frames", "3", "--simulator", "icarus", "--level",
-              "netlist", "--waves")
-    assert parts[0] == {"simulator": None, "level": "rtl", "seed": 1, "frames": None,
-                        "waves": False}
-    assert parts[1] == {"simulator": "icarus", "level": "netlist", "seed": 7, "frames": 3,
-                        "waves": True}
+    assert outcome.err == "verilator: building toy\n"
+    systolith("verify", "toy", "--seed", "7", "--frames", "3", "--simulator", "icarus", "--waves",
+              "-o", "out")
+    assert parts[0] == {"simulator": None, "seed": 1, "frames": None, "waves": False,
+                        "directory": Path("build/toy")}
+    assert parts[1] == {"simulator": "icarus", "seed": 7, "frames": 3, "waves": True,
+                        "directory": Path("out")}
 
 
 def test_failed_verification_ends_in_1(systolith, parts):
@@ -120,6 +148,7 @@ def test_failed_verification_ends_in_1(systolith, parts):
     assert outcome.status == 1
     assert outcome.document["passed"] is False
     assert outcome.document["seed"] == 666
+    assert "c[3] is 4, expected 5" in systolith("verify", "toy", "--seed", "666").out
 
 
 def raising(monkeypatch, error):
