@@ -21,7 +21,7 @@ def describe(template: Template, config: CoreConfig) -> dict[str, Any]:
     return {
         "name": template.name,
         "summary": template.summary,
-        "doc": " ".join((template.config.__doc__ or "").split()),
+        "doc": " ".join((template.config.__doc__ or "").replace("``", "`").split()),
         "parameters": parameters(template.config),
         "config": config.model_dump(mode="json"),
         "streams": [stream_entry(stream) for stream in config.streams],
