@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from systolith.generators.names import ascii_text, check_name
 from systolith.generators.template import Template
 from systolith.hdl.config import CoreConfig
 from systolith.hdl.errors import Error
+
+COMMENT_WIDTH = 96
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,12 @@ def write(core: GeneratedCore, directory: str | Path) -> list[Path]:
 def _header(template: Template, config: CoreConfig, name: str) -> str:
     values = config.model_dump(mode="json")
     width = max(map(len, values))
+    origin = f"Template {template.name}; it implements {ascii_text(template.reference)}"
     return "\n".join([
         render.banner(),
         "",
         f"{name}: {ascii_text(template.summary)}",
-        f"Template {template.name}; it implements {ascii_text(template.reference)}",
+        *textwrap.wrap(origin, COMMENT_WIDTH),
         "",
         "Parameters:",
         *(f"  {key:{width}} = {json.dumps(value)}" for key, value in values.items()),

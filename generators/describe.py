@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from systolith.generators.manifest import stream_entry
 from systolith.generators.names import MAX_NAME_LENGTH
 from systolith.generators.registers import register_map
@@ -19,7 +21,7 @@ def describe(template: Template, config: CoreConfig) -> dict[str, Any]:
     return {
         "name": template.name,
         "summary": template.summary,
-        "doc": " ".join((template.config.__doc__ or "").split()),
+        "doc": " ".join((template.config.__doc__ or "").replace("``", "`").split()),
         "parameters": parameters(template.config),
         "config": config.model_dump(mode="json"),
         "streams": [stream_entry(stream) for stream in config.streams],
@@ -53,7 +55,7 @@ def parameters(config: type[CoreConfig]) -> list[dict[str, Any]]:
             "low": kind.get("minimum"),
             "high": kind.get("maximum"),
             "choices": choices,
-            "default": field.get_default(call_default_factory=True),
+            "default": to_jsonable_python(field.get_default(call_default_factory=True)),
             "unit": own.get("unit"),
             "paper": own.get("paper"),
             "doc": field.description or "",

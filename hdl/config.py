@@ -68,7 +68,7 @@ class Config(BaseModel):
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 of :meth:`canonical_json`, in hexadecimal; its first 32 bits are in a register."""
+        """SHA-256 of :meth:`canonical_json`, in hexadecimal; a register has its first 32 bits."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
 
@@ -112,8 +112,8 @@ def _message(details: ErrorDetails, allowed: list[str]) -> str:
         case "literal_error":
             return f"{where} must be {context['expected']}, not {_show(value)}"
         case "int_type" | "bool_type" | "string_type" | "float_type":
-            kind = {"int_type": "an integer", "bool_type": "true or false", "string_type": "a string",
-                    "float_type": "a number"}[details["type"]]
+            kind = {"int_type": "an integer", "bool_type": "true or false",
+                    "string_type": "a string", "float_type": "a number"}[details["type"]]
             return f"{where} must be {kind}, not {_show(value)}"
         case "value_error":
             reason = str(context["error"])

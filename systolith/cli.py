@@ -111,38 +111,36 @@ def _explain(error: BaseException) -> dict[str, Any]:
 
 
 def _console(stream: Any) -> "Console":
-    from rich.console import Console
+    from rich import console
+
+    class Console(console.Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False,
                    width=None if stream.isatty() else PLAIN_WIDTH)
 
 
 @contextmanager
-def _progress(message: str, *, always: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show ``message`` while the block runs: moving on a terminal, else as a line if ``always``.
+def _progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show ``message`` while the block runs, and what the block tells the function it gets.
 
-    Gives a function that shows the next step.
+    On a terminal the latest message moves; elsewhere the block's messages are printed, a line each.
     """
     if sys.stderr.isatty():
         from rich.text import Text
 
         with _console(sys.stderr).status(Text(message)) as status:
-            yield lambda step: status.update(Text(step))
+            yield lambda message: status.update(Text(message))
     else:
-        def show(step: str) -> None:
-            if always:
-                click.echo(step, err=True)
-
-        show(message)
-        yield show
+        yield lambda message: click.echo(message, err=True)
 
 
 def _table(*columns: str, title: str | None = None) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left",
-                  pad_edge=False, show_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.columns[0].no_wrap = True
     return table
 
@@ -216,8 +214,8 @@ def show_command(template: str, settings: tuple[str, ...]) -> Result:
 
 def _show_template(console: "Console", told: dict[str, Any]) -> None:
     console.print(f"{told['name']}: {told['summary']}\n\n{told['doc']}\n")
-    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is",
-                   title="Parameters")
+    console.print("Parameters")
+    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is")
     for parameter in told["parameters"]:
         table.add_row(parameter["name"], _allowed(parameter), _plain(parameter["default"], "auto"),
                       parameter["unit"] or "", _plain(parameter["paper"], ""), parameter["doc"])
@@ -225,8 +223,8 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
     changed = {entry["name"]: told["config"][entry["name"]] for entry in told["parameters"]
                if entry["default"] not in (None, told["config"][entry["name"]])}
     where = ", ".join(f"{key}={value}" for key, value in changed.items()) or "the defaults"
-    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame",
-                   title=f"\nStreams with {where}")
+    console.print(f"\nStreams with {where}")
+    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame")
     for stream in told["streams"]:
         user = ", ".join(f"{field['name']} [{field['lsb'] + field['bits'] - 1}:{field['lsb']}]: "
                          f"{field['doc']}" for field in stream["tuser"])
@@ -234,16 +232,19 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
                       stream["element"]["format"], f"{stream['tdata_bits']} bits", user,
                       stream["frame"])
     console.print(table)
-    table = _table("offset", "register", "access", "what it is", title="\nRegisters (AXI4-Lite)")
+    console.print("\nRegisters (AXI4-Lite)")
+    table = _table("offset", "register", "access", "what it is")
     for register in told["registers"]:
         table.add_row(f"0x{register['offset']:02X}", register["name"], register["access"],
                       register["doc"])
     console.print(table)
-    table = _table("bit", "flag", "meaning", title="\nError flags (register errors)")
+    console.print("\nError flags (register errors)")
+    table = _table("bit", "flag", "meaning")
     for bit, flag in enumerate(told["flags"]):
         table.add_row(str(bit), flag["name"], flag["doc"])
     console.print(table)
-    table = _table("figure", "value", title="\nLatency and throughput, in cycles")
+    console.print("\nLatency and throughput, in cycles")
+    table = _table("figure", "value")
     for figure, value in told["latency"].items():
         table.add_row(figure, str(value))
     console.print(table)
@@ -268,7 +269,7 @@ def _plain(value: object, absent: str) -> str:
 
 @systolith_command.command("generate")
 @_spec_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where to write; by default build/<name>.")
 @_json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
@@ -308,33 +309,32 @@ def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
 @_spec_options
 @click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
               help="Only this one; by default Verilator, and Icarus or CXXRTL.")
-@click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True,
-              help="What is simulated: the Verilog as emitted.")
+@click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=DEFAULT_SEED, show_default=True,
               help="Of the stimulus and the stalls; reproduces a failure.")
 @click.option("--frames", type=click.IntRange(1, 10**6), metavar="N",
               help="Output frames of stimulus, at least.")
 @click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), metavar="DIR",
-              help="For waveforms and logs of failures; by default build/<name>.")
+@click.option("-o", "--output", type=Path, metavar="DIR",
+              help="Where waveforms, and logs of failures, go; by default build/<name>.")
 @_json_option
 def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
                    level: str, seed: int, frames: int | None, waves: bool,
-                   directory: Path | None) -> Result:
+                   output: Path | None) -> Result:
     """Prove the Verilog equal to the golden model."""
-    from systolith import simulation
+    from systolith import generating, simulation
 
     core = _elaborated(spec, settings, name)
-    with _progress(f"verifying {core.name}, seed {seed}", always=True) as progress:
-        report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames,
-                                   waves=waves, directory=directory or Path("build") / core.name,
-                                   progress=progress)
+    directory = generating.default_directory(core.name) if output is None else output
+    with _progress(f"verifying {core.name}, seed {seed}") as progress:
+        report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames, waves=waves,
+                                   directory=directory, progress=progress)
     return Result({"name": core.name, "level": level, **report.as_dict()},
-                  lambda console: _show_report(console, report),
+                  lambda console: _show_report(console, core.name, report),
                   0 if report.passed else FAILED)
 
 
-def _show_report(console: "Console", report: "Report") -> None:
+def _show_report(console: "Console", name: str, report: "Report") -> None:
     table = _table("test", "simulator", "cycles", "beats", "frames", "seconds", "result")
     for column in table.columns[2:6]:
         column.justify = "right"
@@ -347,7 +347,7 @@ def _show_report(console: "Console", report: "Report") -> None:
         click.echo(f"\n{check.name} under {check.simulator}: {check.message}")
     for path in (*report.waves, *report.logs):
         click.echo(f"written: {path}")
-    click.echo(f"\n{report.core}: {'passed' if report.passed else 'FAILED'} under "
+    click.echo(f"\n{name}: {'passed' if report.passed else 'FAILED'} under "
                f"{' and '.join(report.simulators)}, seed {report.seed}")
 
 
@@ -374,7 +374,7 @@ def bench_command(quick: bool, root: Path | None) -> Result:
 
     from systolith import bench
 
-    with _progress("measuring", always=True) as progress:
+    with _progress("measuring") as progress:
         tables = list(bench.run(progress, quick=quick))
     written = bench.record(tables, root) if root else []
     missed = any(figure.reached is False for table in tables for figure in table.figures)

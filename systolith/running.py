@@ -1,5 +1,6 @@
 """Cores as functions on numpy arrays."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from systolith import simulation, spec
+from systolith.generators import registry
 from systolith.generators.core import GeneratedCore, elaborate
-from systolith.hdl.config import CoreConfig
 from systolith.hdl.errors import Error
 from systolith.sim.model import Workload
 
@@ -62,7 +63,7 @@ class Core:
     @property
     def generated(self) -> GeneratedCore:
         """The Verilog, the manifest and the other files."""
-        return _elaborated(self._template, self.config, self.name)
+        return _elaborated(self._template.name, self.config.canonical_json(), self.name)
 
     def __call__(self, *positional: Any, **arguments: Any) -> dict[str, np.ndarray]:
         """Compute.
@@ -81,9 +82,9 @@ class Core:
         Error
             If an argument has a wrong name, shape, dtype or value.
         """
+        self.last = None
         if positional:
             raise Error("operands are passed by name, as in core(a=A, w=W), not by position")
-        self.last = None
         workload = self._model.check(self.config, _workload(arguments))
         if self.backend == "golden":
             results = dict(self._model.golden(self.config, workload))
@@ -129,8 +130,9 @@ def load(template: str, *, backend: str = "sim", name: str | None = None, **conf
 
 
 @lru_cache(maxsize=32)
-def _elaborated(template, config: CoreConfig, name: str) -> GeneratedCore:
-    return elaborate(template, config, name)
+def _elaborated(template: str, config: str, name: str) -> GeneratedCore:
+    known = registry.get(template)
+    return elaborate(known, known.config.parse(json.loads(config)), name)
 
 
 def _workload(arguments: Mapping[str, Any]) -> Workload:

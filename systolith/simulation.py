@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from systolith.generators.core import GeneratedCore, write
 
 if TYPE_CHECKING:
-    from systolith.sim.simulators.core import Core
     from systolith.sim.simulators.harness import Simulator
     from systolith.sim.simulators.regression import Report
 
@@ -23,14 +22,16 @@ def compiled(core: GeneratedCore) -> "Simulator":
         If a tool is missing or failed.
     """
     from systolith.sim.simulators import verilator
+    from systolith.sim.simulators.core import Core
 
-    with _on_disk(core) as files:
-        return verilator.simulator(files)
+    with _on_disk(core) as (verilog, manifest):
+        return verilator.simulator(Core.read(verilog, manifest, core.model))
 
 
-def verify(core: GeneratedCore, *, simulator: str | None, seed: int, frames: int | None,
-           waves: bool, directory: Path, progress: Callable[[str], None]) -> "Report":
-    """Run the regression of ``core``; waveforms and logs of failures go to ``directory``.
+def verify(core: GeneratedCore, *, simulator: Literal["verilator", "icarus"] | None, seed: int,
+           frames: int | None, waves: bool, directory: Path,
+           progress: Callable[[str], None]) -> "Report":
+    """Run the regression of ``core``; see :func:`systolith.sim.simulators.regression.verify`.
 
     Raises
     ------
@@ -39,18 +40,15 @@ def verify(core: GeneratedCore, *, simulator: str | None, seed: int, frames: int
     """
     from systolith.sim.simulators import regression
 
-    options = {} if frames is None else {"frames": frames}
-    with _on_disk(core) as files:
-        return regression.verify(files.verilog, files.manifest, core.model, simulator=simulator,
-                                 seed=seed, waves=waves, directory=directory, progress=progress,
-                                 **options)
+    with _on_disk(core) as (verilog, manifest):
+        return regression.verify(verilog, manifest, core.model, simulator=simulator, seed=seed,
+                                 frames=regression.DEFAULT_FRAMES if frames is None else frames,
+                                 waves=waves, directory=directory, progress=progress)
 
 
 @contextmanager
-def _on_disk(core: GeneratedCore) -> Iterator["Core"]:
-    from systolith.sim.simulators.core import Core
-
+def _on_disk(core: GeneratedCore) -> Iterator[tuple[Path, Path]]:
+    """Paths of the Verilog and the manifest while the block runs."""
     with TemporaryDirectory(prefix="systolith-") as folder:
         write(core, folder)
-        place = Path(folder)
-        yield Core.read(place / f"{core.name}.v", place / f"{core.name}.json", core.model)
+        yield Path(folder, f"{core.name}.v"), Path(folder, f"{core.name}.json")

@@ -161,9 +161,11 @@ def from_values(template: str, values: Mapping[str, Any], name: str | None = Non
     """Resolve a request made in Python; ``template`` may be a SPEC file, ``values`` win over it."""
     if not isinstance(template, str):
         raise Error(f"a template is given by its name, not {template!r}; templates are {_names()}")
+    values = {key: value.item() if hasattr(value, "item") else value
+              for key, value in values.items()}      # numpy's scalars are no Python integers
     if any(known.name == template for known in registry.TEMPLATES):
         known = registry.get(template)
-        return Spec(known, known.config.parse(dict(values)),
+        return Spec(known, known.config.parse(values),
                     check_name(known.name if name is None else name))
     spec = resolve(template, (), name)
     given = spec.config.model_dump(mode="json", exclude_unset=True)

@@ -43,7 +43,8 @@ def test_file_and_settings(systolith, spec):
 
 
 def test_name_option_wins(systolith, spec):
-    assert systolith("generate", spec(GOOD), "--name", "other", "--json").document["name"] == "other"
+    outcome = systolith("generate", spec(GOOD), "--name", "other", "--json")
+    assert outcome.document["name"] == "other"
 
 
 def test_template_wins_over_file(systolith, spec):
@@ -54,7 +55,8 @@ def test_template_wins_over_file(systolith, spec):
 
 @pytest.mark.parametrize("text, expected", [
     ("template: toy\nconfig:\n  lane: 8\n",
-     "spec.yaml:3:3: unknown parameter 'lane' (did you mean 'lanes'?); parameters are lanes, addend, "
+     "spec.yaml:3:3: unknown parameter 'lane' (did you mean 'lanes'?); parameters are "
+     "lanes, addend, "
      "mode, width, label, limits"),
     ("template: toy\nconfig:\n  lanes:   0\n", "spec.yaml:3:12: lanes must be at least 1, not 0"),
     ("template: toy\nconfig: {lanes: 1000000000}\n",
@@ -63,8 +65,10 @@ def test_template_wins_over_file(systolith, spec):
      "spec.yaml:2:17: lanes must be an integer, not 1000000000.0"),
     ("template: toy\nconfig: {width: -8}\n", "spec.yaml:2:17: width must be at least 8, not -8"),
     ("template: toy\nconfig: {lanes: '8'}\n", "spec.yaml:2:17: lanes must be an integer, not '8'"),
-    ("template: toy\nconfig: {lanes: true}\n", "spec.yaml:2:17: lanes must be an integer, not True"),
-    ("template: toy\nconfig: {lanes: null}\n", "spec.yaml:2:17: lanes must be an integer, not None"),
+    ("template: toy\nconfig: {lanes: true}\n",
+     "spec.yaml:2:17: lanes must be an integer, not True"),
+    ("template: toy\nconfig: {lanes: null}\n",
+     "spec.yaml:2:17: lanes must be an integer, not None"),
     ("template: toy\nconfig: {mode: no}\n",
      "spec.yaml:2:16: mode must be 'wrap' or 'clamp', not 'no'"),
     ("template: toy\nconfig:\n  limits:\n    low: -999\n",
@@ -77,11 +81,13 @@ def test_template_wins_over_file(systolith, spec):
     ("template: 5\n", "spec.yaml:1:11: template must be a name, not 5; templates are toy"),
     ("name: x\n", "spec.yaml:1:1: the key 'template' is missing; templates are toy"),
     ("template: toy\nconfg: {}\n",
-     "spec.yaml:2:1: unknown key 'confg' (did you mean 'config'?); keys are template, name, config"),
+     "spec.yaml:2:1: unknown key 'confg' (did you mean 'config'?); keys are template, "
+     "name, config"),
     ("template: toy\nconfig: [1]\n", "spec.yaml:2:9: config must be a mapping of parameters"),
     ("- toy\n", "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is a "
                 "list"),
-    ("toy", "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is a single "
+    ("toy",
+     "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is a single "
             "value"),
     ("", "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is empty"),
     ("template: toy\ntemplate: toy\n",
@@ -112,7 +118,8 @@ def test_template_wins_over_file(systolith, spec):
     ('template: "\\UFFFFFFFF"\n', "spec.yaml:1:1: a number or an escape sequence is out of range"),
     ("template: toy\n" + "#" * 70000, "spec.yaml: has 70014 bytes; a spec file has at most 65536"),
     ("template: toy\nname: wire\n",
-     "spec.yaml:2:7: a core cannot be called 'wire', which is a keyword of Verilog or SystemVerilog"),
+     "spec.yaml:2:7: a core cannot be called 'wire', which is a keyword of Verilog or "
+     "SystemVerilog"),
     ("template: toy\nname: ../up\n",
      "spec.yaml:2:7: a core cannot be called '../up'; a name is a letter or underscore, then "
      "letters, digits and underscores, 64 characters at most"),
@@ -137,7 +144,8 @@ def test_refused_file(refused, text, expected):
                      "mappings go into a spec file"),
     ("lanes={", "the value is not a YAML scalar: expected the node content, but found "
                 "'<stream end>'"),
-    ("lanes=!!int 3", "the value is not a YAML scalar: tags such as 'tag:yaml.org,2002:int' are not "
+    ("lanes=!!int 3",
+     "the value is not a YAML scalar: tags such as 'tag:yaml.org,2002:int' are not "
                       "taken here"),
 ])
 def test_refused_setting(refused, setting, expected):
@@ -157,7 +165,8 @@ def test_refused_name(refused, name):
 
 def test_neither_template_nor_file(systolith):
     assert message(systolith("generate", "toi")) == (
-        "'toi' is neither a template (did you mean 'toy'?) nor a file that exists; templates are toy")
+        "'toi' is neither a template (did you mean 'toy'?) nor a file that exists; "
+        "templates are toy")
     assert message(systolith("generate", "a\x00b")).startswith("'a\\x00b' is neither")
     assert message(systolith("generate", "x" * 5000)).startswith(f"'{'x' * 77}...' is neither")
 
@@ -189,7 +198,8 @@ def test_problems_as_json(systolith, spec):
                         "--json")
     assert outcome.status == 2
     assert outcome.document["error"]["problems"] == [
-        {"message": "lanes must be at least 1, not 0", "file": "spec.yaml", "line": 3, "column": 10},
+        {"message": "lanes must be at least 1, not 0", "file": "spec.yaml", "line": 3,
+         "column": 10},
         {"message": "mode must be 'wrap' or 'clamp', not 'x'", "setting": "mode=x"}]
 
 

@@ -36,7 +36,7 @@ class ToyConfig(CoreConfig):
 
     lanes: int = param(4, "Elements per beat.", low=1, high=256, unit="elements", paper=16)
     addend: int = param(1, "What to add.", low=-100, high=100)
-    mode: Literal["wrap", "clamp"] = param("wrap", "What happens beyond the range: [see] *the* page.")
+    mode: Literal["wrap", "clamp"] = param("wrap", "What happens beyond the range: [see] *the*.")
     width: int | None = param(None, "Width of a sum; automatic: 8.", low=8, high=32, unit="bits")
     label: str = param("toy", "Free text.")
     limits: Limits = param(Limits(), "Bounds of clamp.")
@@ -51,7 +51,7 @@ class ToyConfig(CoreConfig):
     def streams(self):
         return (Stream("x", "in", self.lanes, IntegerFormat(8, True), "Any number of x[i].",
                        (UserField("first", 0, 1, "First frame."),)),
-                Stream("y", "out", self.lanes, IntegerFormat(8, True), "As many beats of y | sums."))
+                Stream("y", "out", self.lanes, IntegerFormat(8, True), "Beats of y | sums."))
 
     @property
     def registers(self):

@@ -1,4 +1,4 @@
-"""Stands in for parts that other branches bring; delete this file, and its import, when they are in."""
+"""Stands in for parts of other branches; delete this file, and its import, when they are in."""
 
 import sys
 from importlib import import_module
