@@ -9,8 +9,8 @@ from systolith.hdl.errors import Error
 from systolith.hdl.formats import IntegerFormat
 from systolith.sim.model import Workload
 
-#: Sums of fewer products than this, each of two 16-bit operands, are exact in int64.
-MAX_TERMS = 1 << 31
+#: Sizes stay below; sums of so many products of 16-bit operands are exact in int64.
+MAX_SIZE = 1 << 31
 
 
 def arguments(workload: Workload, required: tuple[str, ...],
@@ -68,6 +68,8 @@ def integers(name: str, value: Any, axes: tuple[str, ...], low: int, high: int,
         raise Error(f"{name} must be {wanted}, not of shape {array.shape}")
     if array.size == 0:
         raise Error(f"{name} has shape {array.shape}; every size must be at least 1")
+    if max(array.shape, default=1) >= MAX_SIZE:
+        raise Error(f"{name} has shape {array.shape}; every size must be less than {MAX_SIZE}")
     if array.dtype.kind not in "iu":
         raise Error(f"{name} must hold integers, not {_dtype(array)}")
     if array.min() < low or array.max() > high:

@@ -9,7 +9,7 @@ from systolith.hdl.interface import Register
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
-from systolith.sim.operands import MAX_TERMS, arguments, elements, per_column, scalar
+from systolith.sim.operands import arguments, elements, per_column, scalar
 from systolith.sim.systolic import driver, golden
 from systolith.sim.systolic.cycles import cycles
 from systolith.sim.systolic.golden import INT32
@@ -46,8 +46,6 @@ class SystolicModel(Model):
         if a.shape[1] != w.shape[0]:
             raise Error(f"a has {a.shape[1]} columns and w has {w.shape[0]} rows; both are K and "
                         "must be equal")
-        if a.shape[1] >= MAX_TERMS:
-            raise Error(f"a has {a.shape[1]} columns; K must be less than {MAX_TERMS}")
         arrays, settings = {"a": a, "w": w}, {}
         if config.output == "requant":
             columns = w.shape[1]
