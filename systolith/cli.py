@@ -140,7 +140,8 @@ def _table(*columns: str, title: str | None = None) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+                  show_edge=False)
     table.columns[0].no_wrap = True
     return table
 
