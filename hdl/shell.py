@@ -126,7 +126,7 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.inside = inside = self.inside
+        m.submodules.inner = inside = self.inside
         common = common_registers(config.config_hash, config.flags)
         m.submodules.registers = bank = axi_lite.RegisterBank((*common, *config.registers))
         wiring.connect(m, wiring.flipped(self.s_axil), bank.bus)

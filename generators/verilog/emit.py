@@ -196,7 +196,7 @@ def _port_list(needs: frozenset[str], ports: list[_Port], registers: set[str] = 
 def _instance(module: _Module, label: str, connections: dict[str, str], indent: str = "  ") -> str:
     lines = [f"{indent}  .{name}({name})" for name in ("clk", "rst") if name in module.needs]
     lines += [f"{indent}  .{port.name}({connections[port.name]})" for port in module.ports]
-    return f"{indent}{module.name} {label} (\n" + ",\n".join(lines) + f"\n{indent});\n"
+    return f"{indent}{module.name} u_{label} (\n" + ",\n".join(lines) + f"\n{indent});\n"
 
 
 class _RepetitionPrinter:
@@ -246,9 +246,8 @@ class _RepetitionPrinter:
             connections[first] = lane(links, width, into).replace("(i)", "i")
             connections[then] = lane(links, width, out).replace("(i)", "i")
         lines.append(f"  genvar i;\n  generate\n    for (i = 0; i < {count}; i = i + 1) "
-                     f"begin : {label}\n")
-        lines.append(_instance(cell, "cell", connections, indent="      ").replace(
-            f"{cell.name} cell (", f"{cell.name} {label}_cell ("))
+                     f"begin : gen_{label}\n")
+        lines.append(_instance(cell, label, connections, indent="      "))
         lines.append("    end\n  endgenerate\n")
         return "".join(lines)
 
@@ -258,6 +257,7 @@ class _ModulePrinter:
 
     def __init__(self, library: _Library, component: wiring.Component, fragment: Fragment):
         self._library = library
+        self._component = type(component).__name__
         self.doc_lines = _doc_lines(component)
         self._names: dict[int, str] = {}                 # id of signal -> name
         self._signals: dict[int, Signal] = {}            # keeps the ids alive
@@ -323,6 +323,10 @@ class _ModulePrinter:
 
     def _name(self, signal: Signal) -> str:
         if id(signal) not in self._names:
+            if signal.name in ("", "$signal"):
+                raise EmitError(f"{self._component} has a signal without a name, of shape "
+                                f"{signal.shape()!r}; assign it to a variable of its own or pass "
+                                f"name=")
             self._register(signal, signal.name)
         return self._names[id(signal)]
 
@@ -698,7 +702,7 @@ class _ModulePrinter:
         head = f"  {instance.type} "
         if parameters:
             head += "#(\n" + ",\n".join(parameters) + "\n  ) "
-        self._body.append(head + f"{label} (\n" + ",\n".join(connections) + "\n  );\n")
+        self._body.append(head + f"u_{label} (\n" + ",\n".join(connections) + "\n  );\n")
 
     def _is_driven(self, value: Signal) -> bool:
         return any(id(value) == id(s) for statement in self._comb + self._sync

@@ -1,9 +1,10 @@
 """The streaming dot product."""
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.dot.config import DotConfig
 
@@ -33,6 +34,8 @@ class Dot(wiring.Component):
 
     def __init__(self, config: DotConfig):
         self.config = config
+        self.x_shape = Shape(config.x.bits, config.x.signed)
+        self.y_shape = Shape(config.y.bits, config.y.signed)
         x, y, z = (axi_stream.Signature(stream.data_bits) for stream in config.streams)
         super().__init__({"x": In(x), "y": In(y), "z": Out(z), "busy": Out(1), "waiting": Out(1),
                           "flags": Out(len(config.flags))})
@@ -43,7 +46,8 @@ class Dot(wiring.Component):
 
         advance = Signal()                               # the pipeline moves
         paired = Signal()                                # a beat of x and one of y are taken
-        drop_x, drop_y = Signal(), Signal()              # until the end of the longer frame
+        drop_x = Signal()                                # until the end of the longer frame
+        drop_y = Signal()
         m.d.comb += [
             advance.eq(~z.valid | z.ready),
             paired.eq(advance & x.valid & y.valid & ~drop_x & ~drop_y),
@@ -57,20 +61,30 @@ class Dot(wiring.Component):
         with m.If(drop_y & y.valid & y.last):
             m.d.sync += drop_y.eq(0)
 
-        products = [a * b for a, b in zip(self._lanes(x.data, self.config.x),
-                                          self._lanes(y.data, self.config.y), strict=True)]
+        products = []
+        for lane in range(self.config.lanes):
+            m.submodules[f"multiplier_{lane}"] = multiplier = Multiplier(
+                self.x_shape, self.y_shape, stages=0)
+            m.d.comb += [
+                multiplier.a.eq(x.data.word_select(lane, self.x_shape.width)),
+                multiplier.b.eq(y.data.word_select(lane, self.y_shape.width)),
+            ]
+            products.append(multiplier.p)
         total = _sum(products)
         beat_sum = Signal(total.shape())
-        beat_valid, beat_last = Signal(), Signal()
+        beat_valid = Signal()
+        beat_last = Signal()
         with m.If(advance):
             m.d.sync += [beat_sum.eq(total), beat_valid.eq(paired), beat_last.eq(x.last | y.last)]
 
-        shape = signed if self.config.z.signed else unsigned
-        acc = Signal(shape(self.config.acc_width))
+        acc = Signal(Shape(self.config.acc_width, self.config.z.signed))
         first = Signal(init=1)
-        exact = Mux(first, 0, acc) + beat_sum
+        augend = Signal(acc.shape())
+        m.d.comb += augend.eq(Mux(first, 0, acc))
+        total = augend + beat_sum
+        exact = Signal(total.shape())
         wrapped = Signal(acc.shape())
-        m.d.comb += [wrapped.eq(exact), z.data.eq(acc), z.last.eq(1)]
+        m.d.comb += [exact.eq(total), wrapped.eq(exact), z.data.eq(acc), z.last.eq(1)]
         with m.If(advance):
             m.d.sync += z.valid.eq(beat_valid & beat_last)
             with m.If(beat_valid):
@@ -89,10 +103,6 @@ class Dot(wiring.Component):
             self.flags[2].eq(paired & x.last & ~y.last),
         ]
         return m
-
-    def _lanes(self, data, element):
-        lanes = (data[i * element.bits:(i + 1) * element.bits] for i in range(self.config.lanes))
-        return [lane.as_signed() if element.signed else lane for lane in lanes]
 
 
 def _sum(terms):
