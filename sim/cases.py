@@ -10,6 +10,8 @@ from systolith.hdl.interface import Register
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job, Model, Workload
 
+RANDOM_CASES = 10
+
 
 @dataclass(frozen=True)
 class Case:
@@ -42,6 +44,11 @@ class Case:
         """Output frames."""
         return sum(beats.frames for beats in self.expected.values())
 
+    @property
+    def beats(self) -> int:
+        """Beats in and out."""
+        return sum(map(len, (*self.job.inputs.values(), *self.expected.values())))
+
 
 def work_out(model: Model, config: CoreConfig, workload: Workload) -> Case:
     """Pack a workload, and compute what must come back."""
@@ -52,16 +59,35 @@ def work_out(model: Model, config: CoreConfig, workload: Workload) -> Case:
                 model.expect(config, workload, golden), model.cycles(config, workload))
 
 
-def draw(model: Model, config: CoreConfig, seed: int, frames: int) -> list[Case]:
-    """The first cases of the stimulus: as few as have ``frames`` output frames together."""
+def draw(model: Model, config: CoreConfig, seed: int, frames: int | None,
+         beats: int | None = None) -> list[Case]:
+    """Take cases from the stimulus.
+
+    Parameters
+    ----------
+    frames : int or None
+        As few cases as have so many output frames together; by default all corner cases and
+        :data:`RANDOM_CASES` random ones.
+    beats : int, optional
+        Of these, the smallest that together move at most so many beats, at least one.
+    """
     cases: list[Case] = []
-    total = 0
+    total = random = 0
     for workload in model.stimulus(config, np.random.default_rng(seed)):
         cases.append(work_out(model, config, workload))
         total += cases[-1].frames
-        if total >= frames:
+        random += not workload.corner
+        if total >= frames if frames is not None else random >= RANDOM_CASES:
             break
-    return cases
+    if beats is None:
+        return cases
+    smallest, moved = [], 0
+    for case in sorted(cases, key=lambda case: case.beats):
+        moved += case.beats
+        if smallest and moved > beats:
+            break
+        smallest.append(case)
+    return smallest
 
 
 def mismatch(model: Model, config: CoreConfig, case: Case, stream: str, got: Beats,

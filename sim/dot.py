@@ -68,12 +68,12 @@ class DotModel(Model):
 
     def stimulus(self, config: DotConfig, rng: np.random.Generator) -> Iterator[Workload]:
         def workload(label: str, shape: tuple[int, int], x: int | None = None,
-                     y: int | None = None) -> Workload:
+                     y: int | None = None, *, corner: bool = True) -> Workload:
             def operand(element, value):
                 return (rng.integers(element.low, element.high, shape, endpoint=True)
                         if value is None else np.full(shape, value))
-            return self.check(config, Workload(label, {"x": operand(config.x, x),
-                                                       "y": operand(config.y, y)}))
+            arrays = {"x": operand(config.x, x), "y": operand(config.y, y)}
+            return Workload(label, arrays, corner=corner)
 
         lanes, longest = config.lanes, config.lanes * min(config.max_beats, 1024)
         yield workload("one element", (1, 1))
@@ -91,7 +91,7 @@ class DotModel(Model):
                 else (config.x.low, config.y.low)))
         while True:
             frames, length = int(rng.integers(1, 9)), int(rng.integers(1, 8 * lanes + 1))
-            yield workload(f"random {frames}x{length}", (frames, length))
+            yield workload(f"random {frames}x{length}", (frames, length), corner=False)
 
 
 def _in_beats(config: DotConfig, vectors: np.ndarray) -> np.ndarray:

@@ -26,11 +26,14 @@ class Workload:
         Operands by name, as a user passes them.
     settings : mapping
         Scalar run-time arguments by name.
+    corner : bool
+        It is one of the chosen cases that a stimulus starts with.
     """
 
     label: str
     arrays: Arrays
     settings: Mapping[str, Any] = field(default_factory=dict)
+    corner: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ class Model(ABC):
 
     @abstractmethod
     def stimulus(self, config: CoreConfig, rng: np.random.Generator) -> Iterator[Workload]:
-        """Corner cases first (format extremes, zeros, smallest and largest sizes, sizes that do not
-        divide the array), then random workloads without end."""
+        """Corner cases first, marked so (format extremes, zeros, smallest and largest sizes, sizes
+        that do not divide the array), then random workloads without end."""
 
 
 def load_model(path: str) -> Model:

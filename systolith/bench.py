@@ -15,7 +15,6 @@ import systolith
 from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.generators.template import Template
-from systolith.sim.systolic.driver import Tiling
 
 Progress = Callable[[str], None]
 SEED = 1

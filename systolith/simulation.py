@@ -42,7 +42,7 @@ def verify(core: GeneratedCore, *, simulator: Literal["verilator", "icarus"] | N
 
     with _on_disk(core) as (verilog, manifest):
         return regression.verify(verilog, manifest, core.model, simulator=simulator, seed=seed,
-                                 frames=regression.DEFAULT_FRAMES if frames is None else frames,
+                                 frames=frames,
                                  waves=waves, directory=directory, progress=progress)
 
 

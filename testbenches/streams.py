@@ -6,8 +6,9 @@ through cocotbext-axi's sources, sinks and masters. Settings come in environment
 
 ``SYSTOLITH_MANIFEST``, ``SYSTOLITH_MODEL``
     Path of the manifest, ``"module:name"`` of the model.
-``SYSTOLITH_SEED``, ``SYSTOLITH_FRAMES``
-    Seed of stimulus and pauses; output frames of stimulus.
+``SYSTOLITH_SEED``, ``SYSTOLITH_FRAMES``, ``SYSTOLITH_BEATS``
+    Seed of stimulus and pauses; how many cases to take, see :func:`systolith.sim.cases.draw`; the
+    last two may be empty.
 ``SYSTOLITH_RESULTS``
     Where each test appends a line of JSON: name, cycles, beats, frames, message of failure.
 """
@@ -279,7 +280,13 @@ def setting() -> tuple[Core, int, list[Case]]:
     manifest = Path(os.environ["SYSTOLITH_MANIFEST"])
     core = Core.read(manifest.with_suffix(".v"), manifest, os.environ["SYSTOLITH_MODEL"])
     seed = int(os.environ["SYSTOLITH_SEED"])
-    return core, seed, draw(core.model, core.config, seed, int(os.environ["SYSTOLITH_FRAMES"]))
+    return core, seed, draw(core.model, core.config, seed, _number("SYSTOLITH_FRAMES"),
+                            _number("SYSTOLITH_BEATS"))
+
+
+def _number(variable: str) -> int | None:
+    text = os.environ[variable]
+    return int(text) if text else None
 
 
 def check(test: Callable[[Bench, list[Case]], Awaitable[None]]):
@@ -355,10 +362,11 @@ async def back_to_back(bench: Bench, cases: list[Case]) -> None:
     for case in cases:
         groups.setdefault(repr(sorted(case.job.writes.items())), []).append(case)
     for group in groups.values():
-        if len(group) > 1 or len(groups) == 1:
-            order = [group[int(index)] for index in bench.rng.permutation(len(group))]
-            await bench.prepare(order[0])
-            await bench.run(*order, patience=1_000 + 2 * sum(case.cycles for case in order))
+        order = [group[int(index)] for index in bench.rng.permutation(len(group))]
+        if len(order) == 1:
+            order *= 2
+        await bench.prepare(order[0])
+        await bench.run(*order, patience=1_000 + 2 * sum(case.cycles for case in order))
 
 
 @check

@@ -578,7 +578,7 @@ class _ModulePrinter:
             if inner:
                 lines.append(f"{indent}  {label}: begin\n")
                 lines += [*inner, f"{indent}  end\n"]
-            elif not (patterns is None):
+            elif patterns is not None:
                 lines.append(f"{indent}  {label}: ;\n")
             if patterns is None:
                 if not inner:
@@ -938,7 +938,7 @@ def _joined_plain(groups: list[list]) -> list[list]:
 
 def _covered_once(assigns: list[Assign], signals: dict[int, Signal]) -> bool:
     """Whether unconditional assignments drive every bit of ``signals`` exactly once."""
-    driven = {key: 0 for key in signals}
+    driven = dict.fromkeys(signals, 0)
     for assign in assigns:
         for signal, start, stop in _target_bits(assign.lhs):
             mask = ((1 << (stop - start)) - 1) << start

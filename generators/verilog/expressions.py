@@ -278,8 +278,8 @@ def _const(value: int, width: int) -> str:
 def _shrinks(value: Value) -> bool:
     """Whether low bits can be computed without the high ones."""
     return (isinstance(value, (Concat, SwitchValue))
-            or isinstance(value, Operator) and value.operator in MODULAR | {"s", "u"}
-            and value.operator != "*")
+            or (isinstance(value, Operator) and value.operator in MODULAR | {"s", "u"}
+            and value.operator != "*"))
 
 
 def _cut(parts, start: int, stop: int) -> list[tuple[Value, int, int]]:

@@ -1,6 +1,7 @@
 """The systolic core in numpy: golden model, driver, stimulus and cycle model."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class SystolicModel(Model):
             for register in config.registers:
                 low, high = _field_range(register)
                 settings[register.name] = scalar(register.name, given[register.name], low, high)
-        checked = Workload(workload.label, arrays, settings)
+        checked = replace(workload, arrays=arrays, settings=settings)
         if config.output == "requant":
             _check_folded_bias(checked)
         return checked

@@ -1,6 +1,7 @@
 """Workloads that try the systolic core: corner cases first, then random ones without end."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +19,10 @@ def stimulus(config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workl
     """Yield corner cases of operands, then of requantization, then random workloads for ever."""
     for label, (m, k, n), a_values, w_values in _corners(config, rng):
         operands = {"a": a_values(config.a, (m, k)), "w": w_values(config.w, (k, n))}
-        yield _complete(config, rng, label, operands)
+        yield replace(_complete(config, rng, label, operands), corner=True)
     if config.output == "requant":
-        yield from _requant_corners(config, rng)
+        for workload in _requant_corners(config, rng):
+            yield replace(workload, corner=True)
     while True:
         m, k, n = _random_size(config, rng)
         a_values, w_values = (_VALUES[rng.integers(len(_VALUES))](rng) for _ in "aw")
@@ -102,10 +104,11 @@ def _corners(config: SystolicConfig, rng: np.random.Generator
         yield "M = acc_depth", (config.acc_depth, 1, 1), uniform, uniform
     # One dot product that needs every bit of the accumulator, or as long as is practical.
     longest = min(config.max_k, MAX_BEATS)
-    for label, a_values, w_values in (("largest sum", _highs, _highs),
-                                      ("smallest sum", _lows, _highs),
-                                      ("largest product of lows", _lows, _lows)):
-        yield f"{label}, K = {longest}", (1, longest, 1), a_values, w_values
+    for label, terms, a_values, w_values in (
+            ("largest product of lows", longest, _lows, _lows),
+            ("largest sum", min(longest, 16 * rows), _highs, _highs),
+            ("smallest sum", min(longest, 16 * rows), _lows, _highs)):
+        yield f"{label}, K = {terms}", (1, terms, 1), a_values, w_values
     # As many products as it takes to leave the range of the accumulator, in both directions.
     for label, a_values, w_values in (("overflow", _highs, _highs),
                                       ("overflow downwards", _lows, _highs)):
