@@ -213,6 +213,7 @@ class _Job:
                                "SYSTOLITH_BEATS": _text(beats),
                                "SYSTOLITH_RESULTS": str(results),
                                "COCOTB_LOG_LEVEL": "WARNING",
+                               "COCOTB_REWRITE_ASSERTION_FILES": "",   # saves a second
                                "PYTHONWARNINGS": "ignore::DeprecationWarning"})
             except (SystemExit, RuntimeError):
                 pass                # a failing test, or a crash: told apart by what it wrote
