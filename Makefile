@@ -36,7 +36,7 @@ nightly: .venv/.test
 	$(PYTEST) -m nightly
 
 bench: .venv/.demo
-	$(BIN)/systolith bench
+	$(BIN)/systolith bench --record .
 
 lint: .venv/.test
 	$(BIN)/python -m ruff check .

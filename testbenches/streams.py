@@ -450,9 +450,16 @@ async def registers(bench: Bench, cases: list[Case]) -> None:
         used = {register.offset for register in known.values()}
         space = 1 << len(bench.dut.s_axil_araddr)
         holes = [offset for offset in range(0, space, 4) if offset not in used]
-        for offset in {holes[0], holes[-1], *(int(o) for o in bench.rng.choice(holes, 4))}:
+        tried = {holes[0], holes[-1], *(int(o) for o in bench.rng.choice(holes, 4))}
+        if pattern is None:
+            # One address bit away from a register whose change would show.
+            tried |= {register.offset ^ 1 << bit for register in known.values()
+                      if register.access == "rw" or register.name == "magic"
+                      for bit in range(2, space.bit_length() - 1)} & set(holes)
+        for offset in sorted(tried):
             await bench.write_at(offset, 0xFFFF_FFFF, f"writing the hole at {offset:#x}")
-            await bench.access(bench.bus.read(offset, 4), f"reading the hole at {offset:#x}")
+            answer = await bench.access(bench.bus.read(offset, 4), f"reading the hole at {offset:#x}")
+            assert not any(answer.data), f"the hole at {offset:#x} reads {answer.data.hex()}"
         for name, register in known.items():
             if register.access in ("rw", "ro"):
                 got, want = await bench.read(name), register_reset(register)

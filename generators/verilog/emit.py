@@ -14,7 +14,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
-from systolith.generators.verilog.keywords import KEYWORDS
+from systolith.generators.keywords import KEYWORDS
 from systolith.hdl.structure.linear_array import LinearArray
 
 

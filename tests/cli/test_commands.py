@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -15,36 +14,19 @@ import pytest
 
 from systolith import simulation
 from systolith.sim.simulators import errors
+from systolith.sim.simulators.regression import Check, Report
 
 HERE = Path(__file__).parent
 
-
-@dataclass
-class Check:
-    message: str | None
-    simulator: str = "verilator"
-    name: str = "stalls"
-    cycles: int = 1000
-    beats: int = 100
-    frames: int = 10
-
-
-class Report:
-    """Of a regression that fails with the seed 666."""
-
-    waves, logs = (), ()
-
-    def __init__(self, seed):
-        self.seed, self.passed = seed, seed != 666
-        self.checks = [Check(None if self.passed else "c[3] is 4, expected 5")]
-
-    def as_dict(self):
-        return {"passed": self.passed, "seed": self.seed,
-                "checks": [vars(check) for check in self.checks]}
-
-
 COMMANDS = [["list"], ["show", "toy"], ["schema", "toy"], ["generate", "toy"], ["doctor"],
             ["verify", "toy"], ["clean"]]
+
+
+def outcome_of(core: str, seed: int) -> Report:
+    """A passed report; failed with seed 666."""
+    message = "c[3] is 4, expected 5" if seed == 666 else None
+    check = Check("without_stalls", "verilator", 1000, 100, 10, 0.5, message)
+    return Report(core, seed, ("verilator",), (check,))
 
 
 @pytest.fixture
@@ -57,7 +39,7 @@ def parts(monkeypatch):
     def verify(core, **options):
         options.pop("progress")(f"verilator: building {core.name}")
         calls.append(options)
-        return Report(options["seed"])
+        return outcome_of(core.name, options["seed"])
 
     monkeypatch.setattr(simulation, "verify", verify)
     monkeypatch.setattr(cache, "root", lambda: Path("/cache"), raising=False)
@@ -133,7 +115,7 @@ def test_generate_writes_to_build(systolith, tmp_path):
 def test_verify_passes_options_on_and_prints_the_seed(systolith, parts):
     outcome = systolith("verify", "toy")
     assert outcome.status == 0
-    assert outcome.out.endswith("toy: passed, seed 1\n")
+    assert outcome.out.endswith("toy: passed under verilator, seed 1\n")
     assert outcome.err == "verilator: building toy\n"
     systolith("verify", "toy", "--seed", "7", "--frames", "3", "--simulator", "icarus", "--waves",
               "-o", "out")

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Literal
 
 import numpy as np
-import unjoined  # noqa: F401
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pydantic import BaseModel, ConfigDict, model_validator
