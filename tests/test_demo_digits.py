@@ -154,8 +154,6 @@ def test_integer_network_is_as_good_as_the_real_one(digits, network, layers):
 
 
 def test_golden_model_computes_the_same_integers(digits, layers):
-    if not hasattr(systolith, "load"):
-        pytest.skip("systolith.load is not there")
     core = systolith.load("systolic", rows=8, cols=8, output="requant", backend="golden")
     assert demo.differences(
         [SimpleNamespace(outputs=run.outputs, cycles=0)

@@ -60,24 +60,11 @@ class SystolicConfig(CoreConfig):
             raise ConfigError(f"must be int2…int16 or uint2…uint16, not {name!r}")
         return name
 
-    @model_validator(mode="before")
-    @classmethod
-    def _automatic_acc_width(cls, values: dict) -> dict:
-        if not isinstance(values, dict) or values.get("acc_width") is not None:
-            return values
-        defaults = {name: field.default for name, field in cls.model_fields.items()}
-        a, w, max_k = (values.get(name, defaults[name])
-                       for name in ("a_format", "w_format", "max_k"))
-        try:
-            width = parse_format(a).bits + parse_format(w).bits + clog2(max_k)
-        except (ConfigError, TypeError, AttributeError):
-            return values                  # the offending field has its own message
-        return {**values, "acc_width": width} if type(max_k) is int and max_k >= 1 else values
-
     @model_validator(mode="after")
     def _combinations(self) -> Self:
         if self.acc_width is None:
-            raise ConfigError("acc_width could not be derived")
+            width = self.a.bits + self.w.bits + clog2(self.max_k)
+            object.__setattr__(self, "acc_width", width)         # frozen to everyone else
         if not self.acc.signed and self.acc_width == MAX_ACC_WIDTH:
             raise ConfigError(f"acc_width must be at most {MAX_ACC_WIDTH - 1} for unsigned sums, "
                               f"not {self.acc_width}")
