@@ -271,8 +271,8 @@ class _ModulePrinter:
         if extra:
             raise EmitError(f"{type(component).__name__} uses the clock domain {min(extra)}; "
                             f"a core has one domain, sync")
-        self._comb = list(fragment.statements.get("comb", ()))
-        self._sync = list(fragment.statements.get("sync", ()))
+        self._comb = list(_decided(fragment.statements.get("comb", ())))
+        self._sync = list(_decided(fragment.statements.get("sync", ())))
 
         port_values = _port_signals(component)
         self.ports = [port for port, _ in port_values]
@@ -612,7 +612,7 @@ class _ModulePrinter:
             case Operator() if value.operator in ("s", "u"):
                 return self._target(value.operands[0])
             case Part() if isinstance(value.value, Signal):
-                offset = self._expressions.sized(value.offset, len(value.offset))
+                offset = self._expressions.amount(value.offset)
                 stride = "" if value.stride == 1 else f" * {value.stride}"
                 return f"{self._name(value.value)}[{offset}{stride} +: {value.width}]"
         raise EmitError(f"cannot assign to {value!r} in Verilog")
@@ -830,6 +830,24 @@ def _is_plain(value: Value) -> bool:
         case Operator():
             return value.operator in ("s", "u") and _is_plain(value.operands[0])
     return False
+
+
+def _decided(statements) -> Iterator:
+    """The statements but for assignments to nothing; a switch on a value without bits is replaced by
+    the case that it takes."""
+    for statement in statements:
+        if not isinstance(statement, Switch):
+            if not (isinstance(statement, Assign) and not len(statement.lhs)):
+                yield statement
+        elif len(statement.test):
+            cases = [(patterns, list(_decided(body)), location)
+                     for patterns, body, location in statement.cases]
+            yield Switch(statement.test, cases, src_loc=statement.src_loc)
+        else:
+            for patterns, body, _ in statement.cases:
+                if patterns is None or patterns:
+                    yield from _decided(body)
+                    break
 
 
 def _only(statement, signals: dict[int, Signal]):

@@ -47,6 +47,10 @@ class Expressions:
         text = self.sized(value, 1)
         return text[1:-1] if _is_wrapped(text) else text
 
+    def amount(self, value: Value) -> str:
+        """How far to shift."""
+        return self.sized(value, max(len(value), 1))
+
     def whole(self, value: Value, width: int) -> str:
         """Like :meth:`sized`, without outer parentheses: for the right side of an assignment."""
         text = self.sized(value, width)
@@ -142,7 +146,7 @@ class Expressions:
         return f"{{{wrapped(printed)}}}"
 
     def _part(self, value: Part, width: int) -> str:
-        shift = self.sized(value.offset, len(value.offset))
+        shift = self.amount(value.offset)
         if value.stride != 1:
             bits = len(value.offset) + value.stride.bit_length()
             shift = f"({self.sized(value.offset, bits)} * {_const(value.stride, bits)})"
@@ -159,6 +163,9 @@ class Expressions:
         return name if width == full else self._bits(name, width)
 
     def _switch(self, value: SwitchValue, width: int) -> str:
+        if not len(value.test):
+            return self.sized(next(branch for patterns, branch in value.cases
+                                   if patterns is None or patterns), width)
         branches = [(patterns, self.sized(branch, width)) for patterns, branch in value.cases]
         zero = ("0" * len(value.test),)
         if [patterns for patterns, _ in branches] == [zero, None]:
@@ -176,7 +183,7 @@ class Expressions:
         return text
 
     def _truth(self, value: Value) -> str:
-        if len(value) == 1:
+        if len(value) <= 1:
             return self.sized(value, 1)
         return f"(|{self.sized(value, len(value))})"
 
@@ -195,7 +202,7 @@ class Expressions:
         if operator in COMPARISONS:
             return self._comparison(operator, a, b)
         if operator == "<<":
-            return f"({self.sized(a, width)} << {self.sized(b, len(b))})"
+            return f"({self.sized(a, width)} << {self.amount(b)})"
         if operator == ">>":
             return self._shifted_right(a, b, width)
         raise EmitError(f"the operator {operator} has no place in a core; "
@@ -211,10 +218,11 @@ class Expressions:
                 return f"(-{self.sized(a, width)})"
             case "b" | "r|":
                 return self._truth(a)
-            case "r&":
-                return self.sized(a, 1) if len(a) == 1 else f"(&{self.sized(a, len(a))})"
-            case "r^":
-                return self.sized(a, 1) if len(a) == 1 else f"(^{self.sized(a, len(a))})"
+            case "r&" if not len(a):
+                return _const(1, 1)
+            case "r&" | "r^":
+                return (self.sized(a, 1) if len(a) <= 1
+                        else f"({operator[1]}{self.sized(a, len(a))})")
         raise EmitError(f"the operator {operator} is not supported")
 
     def _product(self, value: Operator, width: int) -> str:
@@ -247,7 +255,7 @@ class Expressions:
         source, operator = self.sized(a, full), ">>"
         if a.shape().signed:
             source, operator = f"$signed({_bare(source)})", ">>>"
-        text = f"{source} {operator} {self.sized(b, len(b))}"
+        text = f"{source} {operator} {self.amount(b)}"
         name = self._define(f"{self.base}_shifted", full,
                             f"$unsigned({text})" if a.shape().signed else text)
         return name if width == full else self._bits(name, width)
