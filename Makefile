@@ -1,4 +1,4 @@
-# Everything here needs Python 3.11 or later, g++, make and perl; pip fetches the rest from PyPI.
+# Everything here needs Python 3.11 or later, g++ and make; pip fetches the rest from PyPI.
 #   make demo PYTHON=/path/to/python3     choose the interpreter
 #   make test JOBS=8                      more processes
 
@@ -52,8 +52,8 @@ distclean: clean
 	rm -rf .venv
 
 .venv/.created:
-	@for tool in g++ make perl; do command -v $$tool >/dev/null || { \
-		echo "$$tool is missing; install it (Debian, Ubuntu: apt install g++ make perl)" >&2; exit 1; }; done
+	@for tool in g++ make; do command -v $$tool >/dev/null || { \
+		echo "$$tool is missing; install it (Debian, Ubuntu: apt install g++ make)" >&2; exit 1; }; done
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or later is missing; install it, or name it: make PYTHON=/path/to/python3" >&2; \
 		exit 1; }
