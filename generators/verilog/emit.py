@@ -612,9 +612,8 @@ class _ModulePrinter:
             case Operator() if value.operator in ("s", "u"):
                 return self._target(value.operands[0])
             case Part() if isinstance(value.value, Signal):
-                offset = self._expressions.amount(value.offset)
-                stride = "" if value.stride == 1 else f" * {value.stride}"
-                return f"{self._name(value.value)}[{offset}{stride} +: {value.width}]"
+                start = self._expressions.start(value)
+                return f"{self._name(value.value)}[{start} +: {value.width}]"
         raise EmitError(f"cannot assign to {value!r} in Verilog")
 
     def _print_memories(self):

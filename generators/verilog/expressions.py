@@ -146,10 +146,7 @@ class Expressions:
         return f"{{{wrapped(printed)}}}"
 
     def _part(self, value: Part, width: int) -> str:
-        shift = self.amount(value.offset)
-        if value.stride != 1:
-            bits = len(value.offset) + value.stride.bit_length()
-            shift = f"({self.sized(value.offset, bits)} * {_const(value.stride, bits)})"
+        shift = self.amount(value.offset) if value.stride == 1 else f"({self._scaled(value)})"
         inner = value.value
         operator = ">>>" if inner.shape().signed else ">>"
         source = self.sized(inner, max(len(inner), width))
@@ -161,6 +158,18 @@ class Expressions:
             text = f"$unsigned({text})"
         name = self._define(f"{self.base}_part", full, text)
         return name if width == full else self._bits(name, width)
+
+    def _scaled(self, value: Part) -> str:
+        bits = len(value.offset) + value.stride.bit_length()
+        return f"{self.sized(value.offset, bits)} * {_const(value.stride, bits)}"
+
+    def start(self, value: Part) -> str:
+        """The first bit of an assigned part. A name, because tools differ on the width of an
+        expression in its place."""
+        if value.stride != 1:
+            bits = len(value.offset) + value.stride.bit_length()
+            return self._define(f"{self.base}_start", bits, self._scaled(value))
+        return self._named(value.offset, "start") if len(value.offset) else "0"
 
     def _switch(self, value: SwitchValue, width: int) -> str:
         if not len(value.test):
@@ -234,6 +243,9 @@ class Expressions:
         factors = [self.sized(x, same) for x in (a, b)]
         if value.shape().signed:
             factors = [f"$signed({_bare(factor)})" for factor in factors]
+        else:                            # of its own width: the product around it is wider
+            factors = [self._define(f"{self.base}_factor", same, _bare(factor))
+                       if factor.startswith("(") else factor for factor in factors]
         text = " * ".join(factors)
         full, signed = len(value), value.shape().signed
         name = self._define(f"{self.base}_product", full, text, signed)

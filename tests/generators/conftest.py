@@ -26,7 +26,7 @@ flatten
 memory_map
 setattr -unset init w:*
 {ports}
-miter -equiv -flatten -make_assert gold gate miter
+miter -equiv -flatten -make_assert -make_outputs gold gate miter
 hierarchy -top miter
 chformal -lower
 async2sync
@@ -80,7 +80,7 @@ class Prover:
                       and f"wire width 1 input" in gold and f" \\{port}\n" in gold]
             ports = "\n".join(f"delete -port gold/w:{port}" for port in unused)
             reset = "-set-at 1 in_rst 1" if "input  wire rst" in gate else ""
-            sequence = f"-set-init-zero -seq {steps} {reset}" if steps else ""
+            sequence = f"-set-init-zero -prove-skip 1 -seq {steps} {reset}" if steps else ""
             script.append(PROOF.format(name=name, ports=ports, sequence=sequence))
         (self.folder / "proof.ys").write_text("".join(script))
         program = ("from pyosys import libyosys as ys; "

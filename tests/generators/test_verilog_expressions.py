@@ -31,14 +31,16 @@ class RandomComponent(wiring.Component):
         inner = [self.signal(f"t{index}") for index in range(4)]
         for target in (*inner, *outputs):
             clocked = self.registers and self.rng.random() < 0.5
+            if clocked:                                  # a register has all its bits assigned
+                m.d.sync += target.eq(self.value(2))
             self.drive(m, m.d.sync if clocked else m.d.comb, target, depth=2)
             self.known.append(target)
         return m
 
     def signal(self, name) -> Signal:
-        shape = self.shape()
-        return Signal(shape, name=name, init=self.rng.choice([0, -1 if shape.signed else 1]),
-                      reset_less=self.rng.random() < 0.5)
+        shape, resets = self.shape(), self.rng.random() < 0.5
+        return Signal(shape, name=name, reset_less=not resets,
+                      init=self.rng.choice([0, -1 if shape.signed else 1]) if resets else 0)
 
     def shape(self) -> Shape:
         return Shape(self.rng.randint(1, 9), self.rng.random() < 0.5)
