@@ -16,7 +16,7 @@ RDL_KEYWORDS = frozenset("""
     precedencetype property r rclr real ref reg regalign regfile rset ruser rw rw1 shortint
     shortreal signal signed string struct sw this true type unsigned w w1 wclr with within woclr
     woset wot wr wset wuser wzc wzs wzt
-    """.split())    # noqa: SIM905
+    """.split())
 
 _PLAIN = str.maketrans({"…": "...", "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "≤": "<=",
                         "≥": ">=", "Σ": "sum", "’": "'", "“": '"', "”": '"', "∞": "infinity",

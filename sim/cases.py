@@ -126,8 +126,8 @@ def mismatch(model: Model, config: CoreConfig, case: Case, stream: str, got: Bea
     lane = int(lanes.argmax())
     element = _element(model, config, case, stream, beat, lane)
     return (f"workload {case.workload.label!r}: {element} expected {want.data[beat, lane]}, got "
-            f"{got.data[beat, lane]} ({place}, lane {lane}; {int(wrong.sum())} of {len(want)} beats "
-            "differ)")
+            f"{got.data[beat, lane]} ({place}, lane {lane}; {int(wrong.sum())} of {len(want)} "
+            "beats differ)")
 
 
 def _element(model: Model, config: CoreConfig, case: Case, stream: str, beat: int,

@@ -458,7 +458,8 @@ async def registers(bench: Bench, cases: list[Case]) -> None:
                       for bit in range(2, space.bit_length() - 1)} & set(holes)
         for offset in sorted(tried):
             await bench.write_at(offset, 0xFFFF_FFFF, f"writing the hole at {offset:#x}")
-            answer = await bench.access(bench.bus.read(offset, 4), f"reading the hole at {offset:#x}")
+            answer = await bench.access(bench.bus.read(offset, 4),
+                                        f"reading the hole at {offset:#x}")
             assert not any(answer.data), f"the hole at {offset:#x} reads {answer.data.hex()}"
         for name, register in known.items():
             if register.access in ("rw", "ro"):

@@ -1,4 +1,5 @@
-"""Every preset of every template: the regression that `systolith verify` runs, on two simulators."""
+"""Every preset of every template: the regression that `systolith verify` runs, on two
+simulators."""
 
 import pytest
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import systolith
-
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXCERPT = re.compile(r"# (\S+\.py)\n")              # first line of a block taken from a file

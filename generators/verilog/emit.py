@@ -13,8 +13,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
-from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
 from systolith.generators.keywords import KEYWORDS
+from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
 from systolith.hdl.structure.linear_array import LinearArray
 
 
@@ -487,8 +487,7 @@ class _ModulePrinter:
             self._append("  always @(posedge clk)" + _begin(lines, "  "))
             return
         self._uses.add("rst")
-        resets = [f"      {self._name(s)} <= {self._expressions.sized(Const(s.init, len(s)), len(s))};\n"
-                  for s in reset if len(s)]
+        resets = [f"      {self._name(s)} <= {self._initial(s)};\n" for s in reset if len(s)]
         if len(statements) == 1 and isinstance(statements[0], Switch):
             lines = self._block(statements, "<=", 2)
             if lines[0].startswith("    if "):
@@ -500,10 +499,13 @@ class _ModulePrinter:
                      + "    end else begin\n" + "".join(lines) + "    end\n")
 
     def _print_always_comb(self, statements: list, signals: list[Signal]):
-        defaults = [f"    {self._name(s)} = {self._expressions.sized(Const(s.init, len(s)), len(s))};\n"
+        defaults = [f"    {self._name(s)} = {self._initial(s)};\n"
                     for s in signals if not _overwritten(s, statements[0])]
         lines = self._block(statements, "=", 2)
         self._append("  always @* begin\n" + "".join(defaults + lines) + "  end\n")
+
+    def _initial(self, signal: Signal) -> str:
+        return self._expressions.sized(Const(signal.init, len(signal)), len(signal))
 
     def _block(self, statements: list, assign: str, depth: int) -> list[str]:
         lines: list[str] = []
@@ -605,7 +607,8 @@ class _ModulePrinter:
                     name = self._name(inner)
                     if stop - start == len(inner):
                         return name
-                    return f"{name}[{start}]" if stop - start == 1 else f"{name}[{stop - 1}:{start}]"
+                    bits = f"{start}" if stop - start == 1 else f"{stop - 1}:{start}"
+                    return f"{name}[{bits}]"
             case Concat():
                 parts = [self._target(part) for part in reversed(value.parts) if len(part)]
                 return parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"
@@ -679,8 +682,7 @@ class _ModulePrinter:
                     connections[port.name] = self._expressions.whole(self._direct[id(value)],
                                                                      len(value))
                 elif port.is_input and not self._is_driven(value):
-                    connections[port.name] = self._expressions.sized(
-                        Const(value.init, len(value)), len(value))
+                    connections[port.name] = self._initial(value)
                 else:
                     if not port.is_input and not self._is_read(value):
                         self._names[id(value)] = self._unique(f"unused_{label}_{port.name}")
@@ -765,13 +767,11 @@ class _ModulePrinter:
             lines.append(f"  {kind} {_range(len(signal))}{name};\n")
             if not (key in registers or key in connected or self._is_driven(signal)
                     or self._is_foreign_output(signal)):
-                value = self._expressions.sized(Const(signal.init, len(signal)), len(signal))
-                self._body.append(f"  assign {name} = {value};\n")
+                self._body.append(f"  assign {name} = {self._initial(signal)};\n")
         for value in self._outputs:
             if not (self._is_driven(value) or self._is_foreign_output(value)
                     or id(value) in registers or id(value) in connected):
-                text = self._expressions.sized(Const(value.init, len(value)), len(value))
-                self._body.append(f"  assign {self._names[id(value)]} = {text};\n")
+                self._body.append(f"  assign {self._names[id(value)]} = {self._initial(value)};\n")
         self._declared = lines + self._declared
 
     def _is_foreign_output(self, signal: Signal) -> bool:
@@ -832,8 +832,8 @@ def _is_plain(value: Value) -> bool:
 
 
 def _decided(statements) -> Iterator:
-    """The statements but for assignments to nothing; a switch on a value without bits is replaced by
-    the case that it takes."""
+    """The statements but for assignments to nothing; a switch on a value without bits is replaced
+    by the case that it takes."""
     for statement in statements:
         if not isinstance(statement, Switch):
             if not (isinstance(statement, Assign) and not len(statement.lhs)):

@@ -1,4 +1,5 @@
-"""Requantization: 32-bit sums with a bias, scaled to a narrow format, bit-exact to a rounding rule."""
+"""Requantization: 32-bit sums with a bias, scaled to a narrow format, bit-exact to a rounding
+rule."""
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring

@@ -119,8 +119,8 @@ class Fifo(wiring.Component):
 
     Timing
     ------
-    Latency :attr:`latency` cycles through the empty buffer, one beat per cycle. The beat at ``o`` is
-    the output register of the memory.
+    Latency :attr:`latency` cycles through the empty buffer, one beat per cycle. The beat at ``o``
+    is the output register of the memory.
     """
 
     #: Cycles from a beat at ``i`` to the same beat at ``o``, with nothing in between.

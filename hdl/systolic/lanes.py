@@ -4,6 +4,8 @@ Lanes work in the wavefront: control reaches the last column first and passes on
 cycle, so nothing is broadcast.
 """
 
+from typing import ClassVar
+
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -32,7 +34,7 @@ class AccumulatorLane(wiring.Component):
     least :attr:`interval` cycles apart.
     """
 
-    chain = {name: name.replace("_in", "_out")
+    chain: ClassVar = {name: name.replace("_in", "_out")
              for name in ("valid_in", "first_in", "emit_in", "address_in", "overflow_in")}
     latency = 2
     interval = latency + 1
@@ -122,7 +124,7 @@ class DrainLane(wiring.Component):
     ``total`` is :attr:`latency` cycles after ``c``.
     """
 
-    chain = {"valid_in": "valid_out", "overflow_in": "overflow_out"}
+    chain: ClassVar = {"valid_in": "valid_out", "overflow_in": "overflow_out"}
     latency = 1
 
     def __init__(self, config: SystolicConfig):

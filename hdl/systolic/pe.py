@@ -6,6 +6,8 @@ lets rows of W and C travel in ascending order, and lets a chain be refilled beh
 the register nearest to the entry is the first to be overwritten and the first to be free.
 """
 
+from typing import ClassVar
+
 from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -40,8 +42,8 @@ class WeightStationaryPE(wiring.Component):
     """
 
     #: Members that run through a row and through a column.
-    row_chain = {"a_in": "a_out", "swap_in": "swap_out", "load_in": "load_out"}
-    column_chain = {"w_in": "w_out", "psum_in": "psum_out"}
+    row_chain: ClassVar = {"a_in": "a_out", "swap_in": "swap_out", "load_in": "load_out"}
+    column_chain: ClassVar = {"w_in": "w_out", "psum_in": "psum_out"}
 
     def __init__(self, config: SystolicConfig):
         self.config = config
@@ -107,9 +109,9 @@ class OutputStationaryPE(wiring.Component):
     2 + ``mac_stages`` cycles after its last activation at ``a_in``.
     """
 
-    row_chain = {"a_in": "a_out", "first_in": "first_out", "last_in": "last_out",
+    row_chain: ClassVar = {"a_in": "a_out", "first_in": "first_out", "last_in": "last_out",
                  "shift_in": "shift_out"}
-    column_chain = {"w_in": "w_out", "c_in": "c_out"}
+    column_chain: ClassVar = {"w_in": "w_out", "c_in": "c_out"}
 
     def __init__(self, config: SystolicConfig):
         self.config = config
@@ -140,7 +142,8 @@ class OutputStationaryPE(wiring.Component):
             self.shift_out.eq(shift),
         ]
 
-        # One bit per register on the way of the activation to the sum, and one for `last` behind it.
+        # One bit per register on the way of the activation to the sum, and one for `last` behind
+        # it.
         first = Signal(config.mac_stages)
         last = Signal(config.mac_stages + 1)
         m.d.sync += [

@@ -1,5 +1,7 @@
 """Requantization behind the mesh: a lane per column, its parameters loaded frame by frame."""
 
+from typing import ClassVar
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -32,8 +34,8 @@ class RequantizerLane(wiring.Component):
     ``y`` is :meth:`latency` cycles after ``x``.
     """
 
-    chain = {"valid_in": "valid_out", "swap_in": "swap_out", "saturated_in": "saturated_out",
-             "q_in": "q_out"}
+    chain: ClassVar = {"valid_in": "valid_out", "swap_in": "swap_out",
+                       "saturated_in": "saturated_out", "q_in": "q_out"}
     broadcast = ("zero_point", "low", "high")
 
     def __init__(self, config: SystolicConfig):
@@ -165,9 +167,9 @@ class ParameterLoader(wiring.Component):
         with m.Elif(self.q.valid & self.q.last):
             m.d.sync += dropping.eq(0)
 
-        # Frames that are stored and not promised, and the distance that loading needs. The last beat
-        # of a frame is in the chain 4 cycles after it arrives here, always before a wavefront that
-        # starts after it, and reaches the chain `lead` cycles later.
+        # Frames that are stored and not promised, and the distance that loading needs. The last
+        # beat of a frame is in the chain 4 cycles after it arrives here, always before a wavefront
+        # that starts after it, and reaches the chain `lead` cycles later.
         usable = Signal(range(self.depth // self.cols + 3))
         spacing = Signal(range(self.cols))
         m.d.comb += [

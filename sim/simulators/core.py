@@ -53,8 +53,8 @@ class Core:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Error(f"cannot read the manifest {manifest}: {error!r}") from None
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise Error(f"the manifest {manifest} names the module {name!r}, which is not a Verilog "
-                        "identifier")
+            raise Error(f"the manifest {manifest} names the module {name!r}, which is not a "
+                        "Verilog identifier")
         return cls(name, verilog.absolute(), manifest.absolute(), model,
                    load_model(model).config.parse(config))
 
@@ -101,8 +101,8 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
     ----------
     core : Core
     model : str
-        C++ that defines ``struct Model`` with ``void eval()``, and a macro ``PORT(name)`` that is the
-        address of a port of ``model``.
+        C++ that defines ``struct Model`` with ``void eval()``, and a macro ``PORT(name)`` that is
+        the address of a port of ``model``.
     mangle : callable
         Verilog name to C++ name.
     """
@@ -110,8 +110,9 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
         return f"PORT({mangle(name)})"
 
     lines = [model, "struct Core {", "    Model model;", "    void eval() { model.eval(); }",
-             "    Ports ports() {", "        return {", f"            {port('clk')}, {port('rst')},",
-             "            {", *(f"                {port(f's_axil_{name}')}," for name in AXIL_PORTS),
+             "    Ports ports() {", "        return {",
+             f"            {port('clk')}, {port('rst')},", "            {",
+             *(f"                {port(f's_axil_{name}')}," for name in AXIL_PORTS),
              "            },", "            {"]
     for stream in core.streams:
         user = port(f"{stream.prefix}_tuser") if stream.tuser_bits else "nullptr"

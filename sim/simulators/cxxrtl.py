@@ -1,4 +1,5 @@
-"""CXXRTL, the C++ backend of Yosys: the second simulator that needs nothing but PyPI and a compiler."""
+"""CXXRTL, the C++ backend of Yosys: the second simulator that needs nothing but PyPI and a
+compiler."""
 
 import importlib.metadata
 import importlib.util

@@ -1,12 +1,12 @@
 """A compiled core that runs whole arrays of beats at a time.
 
-:class:`Simulator` is what both engines give. Each compiles the emitted Verilog, ``harness.cpp`` and a
-generated adapter into a shared library, with the same interface:
+:class:`Simulator` is what both engines give. Each compiles the emitted Verilog, ``harness.cpp`` and
+a generated adapter into a shared library, with the same interface:
 
 - :mod:`~systolith.sim.simulators.verilator` is the one behind the ``sim`` backend: it is the faster
   one by far (figures in docs/simulation.md), at any size of array;
-- :mod:`~systolith.sim.simulators.cxxrtl` comes from another project, so that a mistake in one is seen
-  by the other; it is the second simulator of ``verify`` where Icarus is not installed.
+- :mod:`~systolith.sim.simulators.cxxrtl` comes from another project, so that a mistake in one is
+  seen by the other; it is the second simulator of ``verify`` where Icarus is not installed.
 """
 
 import ctypes
@@ -90,8 +90,8 @@ class Simulator:
     Raises
     ------
     SimulationError
-        From every method: if the core hangs, does not answer on its register bus, or gives beats that
-        nobody expects. The core is then reset.
+        From every method: if the core hangs, does not answer on its register bus, or gives beats
+        that nobody expects. The core is then reset.
     """
 
     def __init__(self, core: Core, library: Path):
@@ -118,7 +118,7 @@ class Simulator:
             self.close()
 
     def reset(self) -> None:
-        """Hold ``rst`` for two cycles: registers take their reset values, frames in flight are lost."""
+        """Hold ``rst`` for two cycles: registers take reset values, frames in flight are lost."""
         self._library.core_reset(self._handle, 2)
 
     def write(self, register: str, value: int) -> None:
@@ -224,7 +224,8 @@ class Simulator:
 
     def _bus(self, action: str, status: int) -> None:
         if status == _NO_ANSWER:
-            raise SimulationError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to {action}")
+            raise SimulationError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to "
+                                  f"{action}")
         if status == _REFUSED:
             raise SimulationError(f"{self.core.name}: error response to {action}")
 

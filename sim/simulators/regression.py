@@ -1,8 +1,8 @@
 """``verify``: the cocotb regression under Verilator, then a second, independent simulator.
 
-The second is Icarus with the same regression where ``iverilog`` is on PATH. Where it is not, it is a
-CXXRTL model of the same Verilog, fed the same workloads with pauses of its own. Builds are cached,
-results never are.
+The second is Icarus with the same regression where ``iverilog`` is on PATH. Where it is not, it is
+a CXXRTL model of the same Verilog, fed the same workloads with pauses of its own. Builds are
+cached, results never are.
 """
 
 import json
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,8 @@ from systolith.sim.simulators.harness import Pauses
 TESTBENCH = "systolith.testbenches.streams"
 DEFAULT_SEED = 1
 
-#: What Icarus runs by default as the second simulator, which interprets: a share of the stimulus, in
-#: beats, and the tests that depend on it.
+#: What Icarus runs by default as the second simulator, which interprets: a share of the stimulus,
+#: in beats, and the tests that depend on it.
 ICARUS_BEATS = 600
 ICARUS_TESTS = ("without_stalls", "random_stalls", "reset_in_frames")
 
@@ -197,10 +198,12 @@ class _Job:
             runner.log.setLevel("CRITICAL")
             plusargs = []
             if name == "verilator":
-                plusargs = ["+verilator+rand+reset+2", f"+verilator+seed+{self.seed % (2**31 - 1) + 1}"]
+                plusargs = ["+verilator+rand+reset+2",
+                            f"+verilator+seed+{self.seed % (2**31 - 1) + 1}"]
             elif waves:
                 plusargs = [f"+dumpfile_path={folder / 'dump.fst'}"]
-            try:
+            # A failing test, or a crash: told apart by what it wrote.
+            with suppress(SystemExit, RuntimeError):
                 runner.test(
                     TESTBENCH, core.name, hdl_toplevel_lang="verilog", build_dir=build,
                     test_dir=folder, results_xml=str(folder / "results.xml"), log_file=log,
@@ -215,8 +218,6 @@ class _Job:
                                "COCOTB_LOG_LEVEL": "WARNING",
                                "COCOTB_REWRITE_ASSERTION_FILES": "",   # saves a second
                                "PYTHONWARNINGS": "ignore::DeprecationWarning"})
-            except (SystemExit, RuntimeError):
-                pass                # a failing test, or a crash: told apart by what it wrote
             text = log.read_text(errors="replace") if log.exists() else ""
             lines = results.read_text().splitlines() if results.exists() else []
             failures = _failures(folder / "results.xml")
@@ -230,8 +231,8 @@ class _Job:
             checks += [Check(test, name, 0, 0, 0, 0.0, failures[test]) for test in sorted(lost)]
             stem = f"{core.name}.{name}"
             if waves:
-                _move(folder / ("dump.vcd" if name == "verilator" else "dump.fst"),
-                      self.out / f"{stem}.{'vcd' if name == 'verilator' else 'fst'}", self.written_waves)
+                kind = "vcd" if name == "verilator" else "fst"
+                _move(folder / f"dump.{kind}", self.out / f"{stem}.{kind}", self.written_waves)
             if any(check.message for check in checks):
                 _move(log, self.out / f"{stem}.log", self.written_logs)
             return checks

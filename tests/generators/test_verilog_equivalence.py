@@ -1,14 +1,15 @@
 """Every component of the library, printed by the emitter, equals what Amaranth's back end prints."""
 
-import pytest
+
+from amaranth.hdl import signed, unsigned
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus import axi_stream
-from systolith.hdl.shell import Core, Counter64
+from systolith.hdl.shell import Counter64
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.core import SystolicCore
-from amaranth.hdl import signed, unsigned
+
 
 def test_a(prover):
     prover.prove(lambda: axi_stream.RegisterSlice(axi_stream.Signature(3, 1)), Counter64,

