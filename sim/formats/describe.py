@@ -118,18 +118,20 @@ def _float_text(format: FloatFormat) -> _Text:
                 f"{'and subnormals' if format.fraction_bits else '(there are no subnormals)'}; "
                 f"both zeros exist.")
     illegal = "None; what is not a number is in the list of special codes."
+    rounding = _Text.rounding if format.fraction_bits else \
+        "To nearest, halves to the larger magnitude (all significands are odd), or to 0."
     saturating = "Numbers beyond the range and infinities become the largest number of their sign"
     match format.specials:
         case "ieee":
             nan = "NaN stays NaN" if format.fraction_bits else "there is no code for NaN"
-            return _Text("float", encoding, saturation=f"{saturating}; {nan}. Without saturation "
+            return _Text("float", encoding, rounding, f"{saturating}; {nan}. Without saturation "
                          f"they become Inf, as in IEEE 754.", illegal=illegal)
         case "fn":
-            return _Text("float", encoding, saturation=f"{saturating}; NaN stays NaN. Without "
+            return _Text("float", encoding, rounding, f"{saturating}; NaN stays NaN. Without "
                          f"saturation they become NaN.", illegal=illegal)
         case "finite":
-            return _Text("float", encoding,
-                         saturation=f"{saturating}; there is no code for NaN.")
+            return _Text("float", encoding, rounding,
+                         f"{saturating}; there is no code for NaN.")
 
 
 def _block_text(format: BlockFormat, element: FloatFormat | IntegerFormat) -> _Text:

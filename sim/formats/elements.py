@@ -69,7 +69,8 @@ def quantize(format: Format, values: np.ndarray, rounding: Rounding = "rne",
              saturate: bool = True) -> np.ndarray:
     """The codes nearest to ``values``, any shape, in :func:`code_dtype`.
 
-    Rounding is once, from the value as given: ``rne`` to nearest with halves to the even code,
+    Rounding is once, from the value as given: ``rne`` to nearest with halves to the even code (in a
+    float without fraction bits, where all significands but 0 are odd, to the larger magnitude),
     ``half_away`` to nearest with halves away from zero, ``half_up`` with halves up, ``floor`` down,
     ``toward_zero``. Levels (bipolar, ternary, binary) round to nearest only, halves to the even
     code, except that 0 is +1 in ``binary``.
@@ -104,7 +105,7 @@ def quantize(format: Format, values: np.ndarray, rounding: Rounding = "rne",
         case BipolarFormat(bits):
             clipped = np.clip(values.astype(float), format.low, format.high)
             # Odd numbers lie in the middle between even ones, where the ties are.
-            half = np.floor(clipped / 2).astype(np.int64)
+            half = np.floor_divide(clipped, 2).astype(np.int64)
             tie = clipped == 2 * half
             codes = half + (1 << bits >> 1)
             codes -= tie & (codes % 2 == 1)

@@ -50,7 +50,8 @@ def interesting(format):
 def test_every_code_decodes_as_outside(name):
     format, outside = parse_format(name), OUTSIDE[name]
     codes = all_codes(format)
-    expected = codes.astype(code_dtype(format)).view(outside).astype(float)
+    with np.errstate(invalid="ignore"):                    # signaling NaNs
+        expected = codes.astype(code_dtype(format)).view(outside).astype(float)
     assert same(decode(format, codes), expected).all()
 
 
@@ -82,6 +83,11 @@ def test_nan(name):
         assert quantize(format, values)[1] == format.nan_code
 
 
+def only_odd(format):
+    """Whether all significands are odd: a float without fraction bits."""
+    return getattr(format, "fraction_bits", None) == 0
+
+
 def nearest(format, value, rounding):
     """The code by definition: exact distances to all values, written without floats."""
     codes = all_codes(format)
@@ -103,6 +109,8 @@ def nearest(format, value, rounding):
         case "half_up" if tie:
             chosen = above
         case "half_away" if tie:
+            chosen = above if exact > 0 else below
+        case "rne" if tie and only_odd(format) and below and above:
             chosen = above if exact > 0 else below
         case "rne" if tie:
             chosen = below if table[below][0] % 2 == 0 else above
@@ -144,7 +152,8 @@ def test_codes_survive(name):
     assert decode(format, good).max() == format.high
 
 
-@pytest.mark.parametrize("name", INTEGERS + LEVELS + SMALL_FLOATS + ["fp16"])
+@pytest.mark.parametrize("name", [*INTEGERS, *LEVELS, *(name for name in SMALL_FLOATS if name != "fp8e7m0"),
+                                  "fp16"])
 def test_fixed_point_is_the_value(name):
     format = parse_format(name)
     codes = all_codes(format)
