@@ -19,28 +19,28 @@ TABLE_BITS = 4
 INTRODUCTION = """\
 # Number formats
 
-A format has a name; configs, manifests and the command line use the same one. `systolith formats NAME`
-shows any of them with its value table.
+A format has a name; configs, manifests and the command line use the same one.
+`systolith formats NAME` shows any of them with its value table.
 
 {forms}
 
-What a code means and how a number is rounded is written twice, in Amaranth and in numpy, and the two
-are compared for every code of every format of up to 8 bits. The numpy side is checked against
+What a code means and how a number is rounded is written twice, in Amaranth and in numpy, and the
+two are compared for every code of every format of up to 8 bits. The numpy side is checked against
 `ml_dtypes` for every float format that it has.
 
-**Floats.** `fp8e4m3` is the OCP format (finite, one NaN), `fp8e5m2` is like IEEE 754, formats of 4 and
-6 bits are finite in every code; every other split is like IEEE 754, with the bias 2^(E − 1) − 1. FNUZ
-formats are refused.
+**Floats.** `fp8e4m3` is the OCP format (finite, one NaN), `fp8e5m2` is like IEEE 754, formats of 4
+and 6 bits are finite in every code; every other split is like IEEE 754. The bias is 2^(E − 1) − 1.
+FNUZ formats are refused.
 
-**Rounding** is once, from the exact number, and to nearest with halves to even unless a section says
-otherwise. Block formats can also round halves away from zero (`half_away`) or `toward_zero`.
+**Rounding** is once, from the exact number, and to nearest with halves to even unless a section
+says otherwise. Block formats can also round halves away from zero (`half_away`) or `toward_zero`.
 
 **Saturation.** Arrays that a user passes are quantized with saturation. NaN in an array is an error
 where the format has no NaN. Hardware that rounds to such a format gives code 0 and raises a flag.
 
-**NaN, Inf and illegal codes in an exact sum** count as zero and raise a flag; in an fp32 accumulator
-NaN and Inf take part as IEEE 754 says. A NaN that an operation gives is always the one NaN that its
-format's section names.
+**NaN, Inf and illegal codes in an exact sum** count as zero and raise a flag; in an fp32
+accumulator NaN and Inf take part as IEEE 754 says. A NaN that an operation gives is always the one
+NaN that its format's section names.
 
 In the tables, *step* divides every value of an element; *fixed point* is the narrowest integer that
 holds every value exactly in units of the step, which sets the width of exact products and sums.
@@ -97,7 +97,8 @@ def _table(data: dict[str, Any]) -> Iterator[str]:
         yield "|---" * (len(part) + 1) + "|"
         yield "| value | " + " | ".join(_number(row["value"]) for row in part) + " |"
         if "outlier" in part[0]:
-            yield "| beside a victim | " + " | ".join(_number(row["outlier"]) for row in part) + " |"
+            outliers = (_number(row["outlier"]) for row in part)
+            yield "| beside a victim | " + " | ".join(outliers) + " |"
         yield ""
 
 

@@ -72,7 +72,7 @@ class BlockFormat(Format):
 
     @property
     def exponent_high(self) -> int:
-        """Exponent of the largest element: the scale is chosen to bring the largest number there."""
+        """Exponent of the largest element, to which the scale brings the largest number."""
         return self.element.exponent_high if isinstance(self.element, FloatFormat) else 0
 
 

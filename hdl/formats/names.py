@@ -4,7 +4,13 @@ import re
 
 from systolith.hdl.errors import ConfigError
 from systolith.hdl.formats.base import Format, IntegerFormat
-from systolith.hdl.formats.block import DEFAULT_BLOCK, DEFAULT_GROUP, BitmodFormat, BlockFormat, PairFormat
+from systolith.hdl.formats.block import (
+    DEFAULT_BLOCK,
+    DEFAULT_GROUP,
+    BitmodFormat,
+    BlockFormat,
+    PairFormat,
+)
 from systolith.hdl.formats.floating import BF16, FP16, FP32, FloatFormat
 from systolith.hdl.formats.levels import BinaryFormat, BipolarFormat, TernaryFormat
 

@@ -165,7 +165,7 @@ def _pair_text(format: PairFormat) -> _Text:
                  f"larger stays. Others become the nearest integer, halves to even.",
         saturation=f"Integers saturate at ±{format.normal_high}, outliers at "
                    f"±{format.outlier_high}. NaN and Inf are refused.",
-        illegal=f"Two victims, and outliers with e = f = 0"
+        illegal="Two victims, and outliers with e = f = 0"
                 + ("" if format.bits == 4 else f" or above {format.outlier_high}")
                 + ": the pair decodes to (0, 0) and is flagged.")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from amaranth.hdl import Fragment
+from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 
 
@@ -13,8 +14,8 @@ def _evaluate(component, **inputs):
     narrow), shifted by the component's latency.
     """
     ports = {name: getattr(component, name) for name in inputs}
-    outputs = {name: getattr(component, name) for name, member in component.signature.members.items()
-               if member.flow.name == "Out"}
+    members = component.signature.members.items()
+    outputs = {name: getattr(component, name) for name, member in members if member.flow == Out}
     columns = [np.asarray(values).tolist() for values in inputs.values()]
     rows = list(zip(*columns, strict=True))
     latency = component.latency

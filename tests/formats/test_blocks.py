@@ -149,7 +149,8 @@ def test_pair_policies():
     equal = np.array([20.0, -20.0])
     assert decode_pairs(format, quantize_pairs(format, equal)).tolist() == [16, 0]
     ends = np.array([9.5, -7.6, 9.6, 1, 1000, 2, -8])
-    assert decode_pairs(format, quantize_pairs(format, ends)).tolist() == [7, -7, 12, 0, 96, 0, -7, 0]
+    assert decode_pairs(format, quantize_pairs(format, ends)).tolist() == [
+        7, -7, 12, 0, 96, 0, -7, 0]
 
 
 @pytest.mark.parametrize("name", ["ovp4", "ovp8"])
@@ -189,7 +190,7 @@ def test_bitmod_picks_the_best_special_value():
     rows = []
     for special in format.special_values:
         largest = 8.0 if abs(special) == 8 else 6.0
-        filler = [special] + [largest * np.sign(special) if abs(special) == 8 else 6.0]
+        filler = [special, largest * np.sign(special) if abs(special) == 8 else 6.0]
         rows.append([*filler, 0, 0.5, -1.5, 3, -4, 2])
     values = np.array(rows) * 0.125
     codes, scales, select = quantize_groups(format, values)

@@ -64,7 +64,7 @@ def test_pair_decoder_all_pairs(name, evaluate):
     format = parse_format(name)
     codes = all_codes(format)
     first, second = (part.ravel() for part in np.meshgrid(codes, codes))
-    if format.bits == 8:                                   # every code beside a victim, and a sample
+    if format.bits == 8:                               # every code beside a victim, and a sample
         some = (first == 128) | (second == 128) | (np.arange(len(first)) % 13 == 0)
         first, second = first[some], second[some]
     terms = pair_terms(format, np.stack([first, second], -1))
@@ -175,9 +175,9 @@ def test_float_encoder_stages(source, target, stages, evaluate):
 def test_sticky_breaks_ties(evaluate):
     format = parse_format("fp8e4m3")
     # 17 in six bits lies in the middle between 16 and 18.
-    row = dict(sign=0, exponent=0, magnitude=0b100010, inf=0, nan=0)
-    out = evaluate(FloatEncoder(format, 6, range(1)), **{key: [value] * 2 for key, value in
-                                                         row.items()}, sticky=[0, 1])
+    both = {"sign": 0, "exponent": 0, "magnitude": 0b100010, "inf": 0, "nan": 0}
+    inputs = {name: [value] * 2 for name, value in both.items()}
+    out = evaluate(FloatEncoder(format, 6, range(1)), **inputs, sticky=[0, 1])
     assert decode(format, out["code"]).tolist() == [32, 36]
 
 
