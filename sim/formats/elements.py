@@ -77,8 +77,8 @@ def quantize(format: Format, values: np.ndarray, rounding: Rounding = "rne",
 
     A number beyond the range becomes the largest finite number of its sign, and so does an
     infinity. With ``saturate=False`` a float format rounds as IEEE 754 does: to Inf, or to NaN
-    where there is no Inf, and directed modes stop at the largest number; formats without either still
-    saturate. NaN becomes the format's own NaN; a sign of zero is kept in floats.
+    where there is no Inf, and directed modes stop at the largest number; formats without either
+    still saturate. NaN becomes the format's own NaN; a sign of zero is kept in floats.
 
     Raises
     ------

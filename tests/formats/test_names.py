@@ -44,7 +44,8 @@ def test_one_canonical_name(alias, name):
 @pytest.mark.parametrize("name", [
     "", "int", "int0", "int08", "int65", "uint65", "bipolar0", "bipolar17", "fp8e4m4", "fp8e0m7",
     "fp16e12m3", "fp17e8m8", "fp2e1m0", "fp32e8m23", "mxuint8", "mxint1", "mxint9", "mxfp16",
-    "mxbf16", "mxovp4", "mxmxfp4", "bfp1", "bfp17", "mxfp4/0", "mxfp4/99999", "int8/4", "ovp6", "bitmod5",
+    "mxbf16", "mxovp4", "mxmxfp4",
+    "bfp1", "bfp17", "mxfp4/0", "mxfp4/99999", "int8/4", "ovp6", "bitmod5",
     " int8", "int8\n", "INT8",
 ])
 def test_unknown_names_are_refused(name):
@@ -52,8 +53,8 @@ def test_unknown_names_are_refused(name):
         parse_format(name)
 
 
-FNUZ = ("FNUZ formats (one NaN in place of −0, another bias) are not supported; the OCP formats are "
-        "fp8e4m3 and fp8e5m2")
+FNUZ = ("FNUZ formats (one NaN in place of −0, another bias) are not supported; the OCP formats "
+        "are fp8e4m3 and fp8e5m2")
 
 
 @pytest.mark.parametrize("name, advice", [

@@ -1,6 +1,5 @@
-"""Decoders and encoders in Amaranth against the numpy codecs: every code of up to 8 bits."""
-
 # amaranth: UnusedElaboratable=no
+"""Decoders and encoders in Amaranth against the numpy codecs: every code of up to 8 bits."""
 
 import numpy as np
 import pytest
