@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.shifting import Shifter
-from systolith.hdl.arithmetic.steps import shape, signal_of
+from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import (
     BinaryFormat,
     BipolarFormat,
@@ -134,9 +134,8 @@ class FixedDecoder(wiring.Component):
 
     def _float(self, m: Module, format: FloatFormat):
         m.submodules.decode = decode = FloatDecoder(format)
-        highest = max((format.high_code >> format.fraction_bits) - 1, 0)
         width = len(self.value) - 1
-        m.submodules.shift = shift = Shifter(width, highest, left=True)
+        m.submodules.shift = shift = Shifter(width, format.shift_high, left=True)
         magnitude = shift.result
         m.d.comb += [
             decode.code.eq(self.code),
@@ -173,7 +172,7 @@ class PairDecoder(wiring.Component):
 
     def __init__(self, format: PairFormat):
         self.format = format
-        exponent, integer = range(format.shift_high + 1), signed(format.bits)
+        exponent, integer = counter(format.shift_high), signed(format.bits)
         super().__init__({
             "first": In(format.bits), "second": In(format.bits),
             "first_exponent": Out(exponent), "first_integer": Out(integer),

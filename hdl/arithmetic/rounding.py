@@ -78,8 +78,8 @@ class FloatEncoder(wiring.Component):
         self.format, self.width, self.exponents = format, width, exponents
         self.latency, self.rounding, self.saturate = stages, rounding, saturate
         super().__init__({
-            "sign": In(1), "exponent": In(exponents), "magnitude": In(width), "sticky": In(1),
-            "inf": In(1), "nan": In(1), "code": Out(format.bits), "overflow": Out(1),
+            "sign": In(1), "exponent": In(exponents if any(exponents) else 1),
+            "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1), "code": Out(format.bits), "overflow": Out(1),
             "invalid": Out(1),
         })
 

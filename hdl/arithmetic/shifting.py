@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import signal_of
+from systolith.hdl.arithmetic.steps import counter, signal_of
 
 
 class LeadingZeros(wiring.Component):
@@ -83,7 +83,7 @@ class Shifter(wiring.Component):
 
     def __init__(self, width: int, most: int, *, left: bool):
         self.width, self.most, self.left = width, most, left
-        super().__init__({"word": In(width), "amount": In(range(most + 1)), "result": Out(width),
+        super().__init__({"word": In(width), "amount": In(counter(most)), "result": Out(width),
                           "lost": Out(1)})
 
     def elaborate(self, platform):

@@ -10,6 +10,11 @@ def shape(number: IntegerFormat) -> Shape:
     return Shape(number.bits, number.signed)
 
 
+def counter(highest: int) -> Shape:
+    """Unsigned shape for 0 to ``highest``, at least one bit."""
+    return Shape(max(highest.bit_length(), 1))
+
+
 class Steps:
     """Registers after some of the steps of a datapath, spread evenly, the last step among them.
 
@@ -20,12 +25,14 @@ class Steps:
         How many times :meth:`after` is called.
     stages : int
         How many of these put registers in, 0 to ``steps``.
+    prefix : str
+        Begins the names of the registers.
     """
 
-    def __init__(self, m: Module, steps: int, stages: int):
+    def __init__(self, m: Module, steps: int, stages: int, prefix: str = ""):
         check_stages(stages, steps)
-        self._m = m
-        self._registered = {-(-steps * stage // stages) for stage in range(1, stages + 1)}
+        self._m, self._prefix = m, prefix
+        self._registered = spread(steps, stages)
         self._step = 0
 
     def after(self, *signals: Signal) -> tuple[Signal, ...]:
@@ -35,10 +42,16 @@ class Steps:
             return signals
         registers = []
         for signal in signals:
-            register = Signal(signal.shape(), name=f"{signal.name}_s{self._step}", reset_less=True)
+            register = Signal(signal.shape(), name=f"{self._prefix}{signal.name}_s{self._step}",
+                              reset_less=True)
             self._m.d.sync += register.eq(signal)
             registers.append(register)
         return tuple(registers)
+
+
+def spread(steps: int, stages: int) -> set[int]:
+    """After which of steps 1 to ``steps`` the registers go: evenly, the last step first."""
+    return {-(-steps * stage // stages) for stage in range(1, stages + 1)}
 
 
 def check_stages(stages: int, steps: int) -> None:

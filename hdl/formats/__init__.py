@@ -1,6 +1,6 @@
 """Number formats by name: what a bit pattern means, without saying how to compute with it."""
 
-from systolith.hdl.formats.base import Format, IntegerFormat
+from systolith.hdl.formats.base import Format, IntegerFormat, product_format
 from systolith.hdl.formats.block import (
     SCALE_BIAS,
     SCALE_BITS,
@@ -32,4 +32,5 @@ __all__ = [
     "PairFormat",
     "TernaryFormat",
     "parse_format",
+    "product_format",
 ]

@@ -39,6 +39,16 @@ class Format:
         """The narrowest fixed-point integer that holds every finite value exactly."""
         return IntegerFormat.holding(self.low, self.high, self.lsb_exponent)
 
+    @property
+    def term(self) -> "IntegerFormat":
+        """The integer of an element that is decoded to integer · 2^(exponent + lsb_exponent)."""
+        return self.fixed
+
+    @property
+    def shift_high(self) -> int:
+        """The largest exponent of such an element."""
+        return 0
+
     def __str__(self) -> str:
         return self.name
 
@@ -96,6 +106,19 @@ class IntegerFormat(Format):
     @property
     def fixed(self) -> "IntegerFormat":
         return self
+
+    def sum_of(self, terms: int) -> "IntegerFormat":
+        """The narrowest format that holds every sum of so many terms."""
+        exact = IntegerFormat.holding(self.code_low * terms, self.code_high * terms)
+        return IntegerFormat(exact.bits, exact.signed, self.lsb_exponent)
+
+
+def product_format(a: Format, b: Format, terms: int = 1) -> IntegerFormat:
+    """The narrowest fixed point for every sum of ``terms`` products of finite values, exactly."""
+    ends = [_scaled(x, a.lsb_exponent) * _scaled(y, b.lsb_exponent)
+            for x in (a.low, a.high) for y in (b.low, b.high)]
+    exact = IntegerFormat.holding(min(ends) * terms, max(ends) * terms)
+    return IntegerFormat(exact.bits, exact.signed, a.lsb_exponent + b.lsb_exponent)
 
 
 def _worth(code: int, lsb_exponent: int) -> float:

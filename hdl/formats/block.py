@@ -158,8 +158,12 @@ class PairFormat(Format):
         return 0
 
     @property
+    def term(self) -> IntegerFormat:
+        """A normal integer, or the significand of an outlier."""
+        return self.normal
+
+    @property
     def shift_high(self) -> int:
-        """The largest exponent that a decoded element can have."""
         return self.outlier_high.bit_length() - 1 - self.fraction_bits
 
 

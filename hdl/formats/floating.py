@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from systolith.hdl.formats.base import Format
+from systolith.hdl.formats.base import Format, IntegerFormat
 
 _SHORT_NAMES = {(5, 10): "fp16", (8, 7): "bf16", (8, 23): "fp32"}
 
@@ -62,6 +62,15 @@ class FloatFormat(Format):
     def lsb_exponent(self) -> int:
         """Exponent of the smallest subnormal number."""
         return self.exponent_low - self.fraction_bits
+
+    @property
+    def term(self) -> IntegerFormat:
+        """The significand with the hidden bit and the sign."""
+        return IntegerFormat(2 + self.fraction_bits, True)
+
+    @property
+    def shift_high(self) -> int:
+        return max((self.high_code >> self.fraction_bits) - 1, 0)
 
     @property
     def sign_code(self) -> int:
