@@ -396,6 +396,45 @@ def bench_command(quick: bool, root: Path | None) -> Result:
     return Result({"tables": [asdict(table) for table in tables]}, show, FAILED if missed else 0)
 
 
+@systolith_command.command("formats")
+@click.argument("name", required=False)
+@_json_option
+def formats_command(name: str | None) -> Result:
+    """List the number formats, or show the range, the specials and the values of one."""
+    from systolith.hdl.formats import FORMS, parse_format
+
+    if name is None:
+        return Result({"forms": list(FORMS)}, lambda console: click.echo("\n".join(FORMS)))
+    from systolith.sim.formats.describe import describe
+
+    data = describe(parse_format(name))
+    return Result(data, lambda console: _show_format(console, data))
+
+
+def _show_format(console: "Console", data: dict[str, Any]) -> None:
+    low, high = data["range"]
+    click.echo(f"{data['name']}: {data['encoding']}\n")
+    facts = _table("property", "value")
+    for key, value in (("bits", data["bits"]), ("range", f"{low} … {high}"),
+                       ("step", data["step"]), ("fixed point", data["fixed"]["name"]),
+                       *data["parameters"].items(),
+                       *((part["name"], f"{part['bits']} bits per {part['per']}: {part['doc']}")
+                         for part in data["shared"]),
+                       ("rounding", data["rounding"]), ("saturation", data["saturation"]),
+                       ("illegal codes", data["illegal"])):
+        facts.add_row(key, str(value))
+    console.print(facts)
+    for special in data["specials"]:
+        click.echo(f"{special['code']}: {special['meaning']}")
+    if data["values"]:
+        click.echo()
+        columns = list(data["values"][0])
+        values = _table(*columns)
+        for row in data["values"]:
+            values.add_row(*(str(row.get(column, "")) for column in columns))
+        console.print(values)
+
+
 @systolith_command.command("doctor")
 @_json_option
 def doctor_command() -> Result:

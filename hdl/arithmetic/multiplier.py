@@ -14,6 +14,8 @@ class Multiplier(wiring.Component):
         Widths and signs of the factors.
     stages : int
         Registers that follow the product; 0 makes it combinational.
+    technology : str
+        Whose multiplier blocks to instantiate; ``generic`` leaves that to synthesis.
 
     Members
     -------
@@ -27,7 +29,9 @@ class Multiplier(wiring.Component):
     Latency ``stages`` cycles, one product per cycle.
     """
 
-    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int):
+    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int, technology: str = "generic"):
+        if technology != "generic":
+            raise ValueError(f"technology must be 'generic', not {technology!r}")
         self.a_shape, self.b_shape, self.latency = a_shape, b_shape, stages
         self.shape = Shape(a_shape.width + b_shape.width, a_shape.signed or b_shape.signed)
         super().__init__({"a": In(a_shape), "b": In(b_shape), "p": Out(self.shape)})

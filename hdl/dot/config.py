@@ -37,7 +37,8 @@ class DotConfig(CoreConfig):
     @field_validator("x_format", "y_format")
     @classmethod
     def _operand_format(cls, name: str) -> str:
-        if parse_format(name).bits not in OPERAND_BITS:
+        operand = parse_format(name)
+        if not isinstance(operand, IntegerFormat) or operand.bits not in OPERAND_BITS:
             raise ConfigError(f"must be int2…int16 or uint2…uint16, not {name!r}")
         return name
 

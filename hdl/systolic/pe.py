@@ -65,7 +65,8 @@ class WeightStationaryPE(wiring.Component):
         swap = Signal()
         load = Signal()
         m.submodules.multiplier = multiplier = Multiplier(
-            shape(self.config.a), shape(self.config.w), self.config.mac_stages - 1)
+            shape(self.config.a), shape(self.config.w), self.config.mac_stages - 1,
+            self.config.technology)
         m.d.sync += [
             a.eq(self.a_in),
             swap.eq(self.swap_in),
@@ -132,7 +133,7 @@ class OutputStationaryPE(wiring.Component):
         w = Signal(shape(config.w), reset_less=True)
         shift = Signal()
         m.submodules.multiplier = multiplier = Multiplier(
-            shape(config.a), shape(config.w), config.mac_stages - 1)
+            shape(config.a), shape(config.w), config.mac_stages - 1, config.technology)
         m.d.sync += [a.eq(self.a_in), w.eq(self.w_in), shift.eq(self.shift_in)]
         m.d.comb += [
             multiplier.a.eq(a),

@@ -77,7 +77,7 @@ class Prover:
             (self.folder / f"{name}.il").write_text(gold)
             (self.folder / f"{name}.v").write_text(gate)
             unused = [port for port in ("clk", "rst") if f"input  wire {port}" not in gate
-                      and f"wire width 1 input" in gold and f" \\{port}\n" in gold]
+                      and "wire width 1 input" in gold and f" \\{port}\n" in gold]
             ports = "\n".join(f"delete -port gold/w:{port}" for port in unused)
             reset = "-set-at 1 in_rst 1" if "input  wire rst" in gate else ""
             sequence = f"-set-init-zero -prove-skip 1 -seq {steps} {reset}" if steps else ""

@@ -1,0 +1,232 @@
+"""Rounding and saturation."""
+
+from typing import Literal, get_args
+
+from amaranth import Cat, Const, Module, Mux, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
+from systolith.hdl.arithmetic.steps import Steps, check_stages, shape, signal_of
+from systolith.hdl.formats import FloatFormat, IntegerFormat
+
+Rounding = Literal["rne", "half_away", "toward_zero"]
+
+
+def round_up(kept_lsb, half, sticky, rounding: Rounding):
+    """Whether a magnitude goes up by one, from the bits around the cut.
+
+    ``half`` is the highest bit that is dropped, ``sticky`` whether any below it is set.
+    """
+    match rounding:
+        case "rne":
+            return half & (sticky | kept_lsb)
+        case "half_away":
+            return half
+        case "toward_zero":
+            return Const(0, 1)
+    raise ValueError(f"rounding must be 'rne', 'half_away' or 'toward_zero', not {rounding!r}")
+
+
+class FloatEncoder(wiring.Component):
+    """Rounds magnitude · 2^exponent to a float: once, with subnormals.
+
+    Parameters
+    ----------
+    format : FloatFormat
+        Of the result.
+    width : int
+        Bits of the magnitude.
+    exponents : range
+        What ``exponent`` can be.
+    stages : int
+        Registers, 0 to 4.
+    rounding : "rne", "half_away" or "toward_zero"
+    saturate : bool
+        Whether a number beyond the range, infinities included, becomes the largest finite one, or
+        Inf (NaN where there is no Inf). A format without either always saturates.
+
+    Members
+    -------
+    sign : In(1)
+    exponent : In(exponents)
+        The least significant bit of the magnitude is worth 2^exponent.
+    magnitude : In(width)
+    sticky : In(1)
+        The number is a little larger in magnitude, by less than 2^exponent. It must not be set
+        unless the magnitude has two bits more than the significand of the result, the leading one
+        counted.
+    inf, nan : In(1)
+        The number is none; ``nan`` goes first.
+    code : Out(format.bits)
+        NaN is the format's one NaN; a format without NaN gives 0.
+    overflow : Out(1)
+        A finite number was beyond the range.
+    invalid : Out(1)
+        NaN met a format without one.
+
+    Timing
+    ------
+    Latency ``stages`` cycles, one number per cycle.
+    """
+
+    STEPS = 4
+
+    def __init__(self, format: FloatFormat, width: int, exponents: range, stages: int = 0,
+                 rounding: Rounding = "rne", *, saturate: bool = False):
+        check_stages(stages, self.STEPS)
+        self.format, self.width, self.exponents = format, width, exponents
+        self.latency, self.rounding, self.saturate = stages, rounding, saturate
+        super().__init__({
+            "sign": In(1), "exponent": In(exponents if any(exponents) else 1),
+            "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1),
+            "code": Out(format.bits), "overflow": Out(1),
+            "invalid": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        format = self.format
+        steps = Steps(m, self.STEPS, self.latency)
+        significand_bits = 1 + format.fraction_bits
+        width = max(self.width, significand_bits + 2)
+        padding = width - self.width
+        magnitude = signal_of(m, Cat(Const(0, padding), self.magnitude), "padded")
+
+        # How far the top bit may move left before its exponent falls below the subnormals'.
+        offset = self.width - 1 - format.exponent_low
+        room_range = range(self.exponents.start + offset, self.exponents[-1] + offset + 1)
+        room = Signal(room_range)
+        m.submodules.zeros = zeros = LeadingZeros(width)
+        m.d.comb += [
+            room.eq(self.exponent + offset),
+            zeros.word.eq(magnitude),
+        ]
+        count, zero = signal_of(m, zeros.count, "count"), signal_of(m, zeros.zero, "zero")
+        magnitude, room, count, zero, sign, sticky, inf, nan = steps.after(
+            magnitude, room, count, zero, self.sign, self.sticky, self.inf, self.nan)
+
+        left = Signal(range(width))
+        field = Signal(range(max(room_range[-1], 0) + 1))
+        with m.If(zero | (room < 0)):
+            m.d.comb += [left.eq(0), field.eq(0)]
+        with m.Elif(room < count):
+            m.d.comb += [left.eq(room), field.eq(0)]
+        with m.Else():
+            m.d.comb += [left.eq(count), field.eq(room - count)]
+        m.submodules.left = shift_left = Shifter(width, width - 1, left=True)
+        m.d.comb += [shift_left.word.eq(magnitude), shift_left.amount.eq(left)]
+        shifted = signal_of(m, shift_left.result, "shifted")
+        shifted, room, field, sign, sticky, inf, nan = steps.after(
+            shifted, room, field, sign, sticky, inf, nan)
+
+        if room_range[0] < 0:
+            # Beyond the significand and its half, the distance makes no difference.
+            most = min(-room_range[0], significand_bits + 1)
+            right = Signal(range(most + 1))
+            below = signal_of(m, -room, "below")
+            m.d.comb += right.eq(Mux(room >= 0, 0, Mux(below > most, most, below)))
+            m.submodules.right = shift_right = Shifter(width, most, left=False)
+            m.d.comb += [shift_right.word.eq(shifted), shift_right.amount.eq(right)]
+            shifted = signal_of(m, shift_right.result, "denormalized")
+            sticky = signal_of(m, sticky | shift_right.lost, "sticky_below")
+        shifted, field, sign, sticky, inf, nan = steps.after(
+            shifted, field, sign, sticky, inf, nan)
+
+        kept = shifted[width - significand_bits:]
+        half = shifted[width - significand_bits - 1]
+        rest = shifted[:width - significand_bits - 1].any() | sticky
+        up = signal_of(m, round_up(kept[0], half, rest, self.rounding), "up")
+        # The hidden bit carries into the exponent field, and so does a significand rounded up.
+        code = signal_of(m, Cat(Const(0, format.fraction_bits), field) + kept + up, "rounded")
+        over = signal_of(m, code > format.high_code, "over")
+        beyond = format.inf_code if format.inf_code is not None else format.nan_code
+        if self.saturate or beyond is None:
+            beyond = format.high_code
+        finite_beyond = format.high_code if self.rounding == "toward_zero" else beyond
+        result = Signal(format.bits)
+        with m.If(nan):
+            m.d.comb += result.eq(format.nan_code or 0)
+        with m.Elif(inf):
+            m.d.comb += result.eq(Cat(Const(beyond, format.bits - 1), sign))
+        with m.Elif(over):
+            m.d.comb += result.eq(Cat(Const(finite_beyond, format.bits - 1), sign))
+        with m.Else():
+            m.d.comb += result.eq(Cat(code[:format.bits - 1], sign))
+        overflow = signal_of(m, over & ~nan & ~inf, "finite_over")
+        invalid = signal_of(m, nan if format.nan_code is None else Const(0, 1), "no_nan")
+        result, overflow, invalid = steps.after(result, overflow, invalid)
+        m.d.comb += [
+            self.code.eq(result),
+            self.overflow.eq(overflow),
+            self.invalid.eq(invalid),
+        ]
+        return m
+
+
+class FixedRounder(wiring.Component):
+    """Drops low bits of a fixed-point integer, rounding once, and saturates.
+
+    Parameters
+    ----------
+    source, target : IntegerFormat
+        ``target.lsb_exponent`` may lie above or below the source's.
+    rounding : "rne", "half_away" or "toward_zero"
+    symmetric : bool
+        Whether the target's most negative integer is left unused.
+
+    Members
+    -------
+    value : In
+        Bits of ``source``.
+    result : Out
+        Bits of ``target``.
+    saturated : Out(1)
+        The rounded number was beyond the range.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, source: IntegerFormat, target: IntegerFormat, rounding: Rounding = "rne", *,
+                 symmetric: bool = False):
+        if rounding not in get_args(Rounding):
+            raise ValueError(f"rounding must be one of {', '.join(get_args(Rounding))}, "
+                             f"not {rounding!r}")
+        self.source, self.target = source, target
+        self.rounding, self.symmetric = rounding, symmetric
+        super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
+                          "saturated": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        drop = self.target.lsb_exponent - self.source.lsb_exponent
+        if drop > 0:
+            value = Signal(Shape(max(len(self.value), drop + 1), self.source.signed), name="wide")
+            m.d.comb += value.eq(self.value)
+            kept = value[drop:].as_signed() if self.source.signed else value[drop:]
+            negative = value[-1] if self.source.signed else Const(0, 1)
+            half = value[drop - 1]
+            below = signal_of(m, value[:drop - 1].any(), "below")
+            # The bits that are kept have been rounded down already.
+            match self.rounding:
+                case "rne":
+                    up = half & (below | kept[0])
+                case "half_away":
+                    up = half & (below | ~negative)
+                case "toward_zero":
+                    up = negative & (half | below)
+            rounded = signal_of(m, kept + up, "rounded")
+        else:
+            rounded = signal_of(m, self.value << -drop, "rounded")
+        low = self.target.code_low + self.symmetric
+        with m.If(rounded > self.target.code_high):
+            m.d.comb += [self.result.eq(self.target.code_high), self.saturated.eq(1)]
+        with m.Elif(rounded < low):
+            m.d.comb += [self.result.eq(low), self.saturated.eq(1)]
+        with m.Else():
+            m.d.comb += self.result.eq(rounded)
+        return m

@@ -1,0 +1,107 @@
+"""Leading-one detection and shifts by a variable amount."""
+
+from amaranth import Cat, Const, Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.steps import counter, signal_of
+
+
+class LeadingZeros(wiring.Component):
+    """Counts the zeros above the leading one.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the word.
+
+    Members
+    -------
+    word : In(width)
+    count : Out(ceil(log2(width)))
+        Zeros above the leading one; without meaning for a word of zeros.
+    zero : Out(1)
+        The word has no one.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, width: int):
+        self.width = width
+        self.levels = (width - 1).bit_length()
+        super().__init__({"word": In(width), "count": Out(max(self.levels, 1)), "zero": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Padded below, a word keeps its leading zeros.
+        word = Cat(Const(0, (1 << self.levels) - self.width), self.word)
+        bits = []
+        for level in reversed(range(self.levels)):
+            half = 1 << level
+            upper_zero = signal_of(m, ~word[half:].any(), f"upper_zero_{level}")
+            word = signal_of(m, Mux(upper_zero, word[:half], word[half:]), f"word_{level}")
+            bits.insert(0, upper_zero)
+        m.d.comb += [
+            self.zero.eq(~word[0]),
+            self.count.eq(Cat(*bits)),
+        ]
+        return m
+
+
+class Shifter(wiring.Component):
+    """Shifts a word by a variable amount, one multiplexer per bit of the amount.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the word.
+    most : int
+        The largest amount.
+    left : bool
+        Direction.
+
+    Members
+    -------
+    word : In(width)
+    amount : In
+        0 to ``most``.
+    result : Out(width)
+        The word shifted, filled with zeros.
+    lost : Out(1)
+        A one was shifted out.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, width: int, most: int, *, left: bool):
+        self.width, self.most, self.left = width, most, left
+        super().__init__({"word": In(width), "amount": In(counter(most)), "result": Out(width),
+                          "lost": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        word, lost = self.word, Const(0, 1)
+        for bit in range(len(self.amount)):
+            distance = min(1 << bit, self.width)
+            if self.left:
+                moved = Cat(Const(0, distance), word[:self.width - distance])
+                out = word[self.width - distance:]
+            else:
+                moved = Cat(word[distance:], Const(0, distance))
+                out = word[:distance]
+            chosen = self.amount[bit]
+            lost = signal_of(m, lost | (chosen & out.any()), f"lost_{distance}_{bit}")
+            word = signal_of(m, Mux(chosen, moved, word), f"word_{distance}_{bit}")
+        m.d.comb += [
+            self.result.eq(word),
+            self.lost.eq(lost),
+        ]
+        return m

@@ -1,0 +1,264 @@
+# amaranth: UnusedElaboratable=no
+"""Floating-point and exact arithmetic in Amaranth against numpy."""
+
+import numpy as np
+import pytest
+
+from systolith.hdl.arithmetic.decoders import PairDecoder
+from systolith.hdl.arithmetic.floating import FloatAdder, FloatConverter, FloatMultiplier
+from systolith.hdl.arithmetic.products import AdderTree, TermDecoder, TermMultiplier
+from systolith.hdl.formats import (
+    BF16,
+    FP16,
+    FP32,
+    FloatFormat,
+    IntegerFormat,
+    parse_format,
+    product_format,
+)
+from systolith.sim.formats import decode, decode_pairs, fixed, invalid, quantize
+
+NAMED = {"fp32": FP32, "fp16": FP16, "bf16": BF16}
+FAST, NIGHTLY = 1500, 1_000_000
+CASES = [pytest.param(FAST, id="fast"),
+         pytest.param(NIGHTLY, id="nightly", marks=pytest.mark.nightly)]
+
+
+def corners(format):
+    """Codes where operations change their behaviour, of both signs."""
+    fraction = 1 << format.fraction_bits
+    positive = {0, 1, 2, fraction - 1, fraction, fraction + 1, fraction // 2, 2 * fraction - 1,
+                format.bias << format.fraction_bits, (format.bias << format.fraction_bits) + 1,
+                (format.bias << format.fraction_bits) - 1,
+                ((format.bias + format.fraction_bits) << format.fraction_bits),
+                ((format.bias + format.fraction_bits + 1) << format.fraction_bits),
+                ((format.bias - format.fraction_bits - 1) << format.fraction_bits) + 1,
+                format.high_code, format.high_code - 1}
+    positive |= {code for code in (format.inf_code, format.nan_code) if code is not None}
+    if format.inf_code is not None and format.fraction_bits > 1:
+        positive.add(format.inf_code + 1)                  # a signaling NaN
+    codes = np.array(sorted(code for code in positive if 0 <= code < format.sign_code))
+    return np.concatenate([codes, codes + format.sign_code])
+
+
+def pairs(a_format, b_format, count, seed):
+    """All corners against each other, random codes, and numbers of similar exponents."""
+    random = np.random.default_rng(seed)
+    a, b = (part.ravel() for part in np.meshgrid(corners(a_format), corners(b_format)))
+    any_a = random.integers(0, 1 << a_format.bits, count)
+    any_b = random.integers(0, 1 << b_format.bits, count)
+    near = (any_a + (random.integers(-3, 4, count) << a_format.fraction_bits)
+            + random.integers(-2, 3, count)) ^ a_format.sign_code
+    near &= (1 << a_format.bits) - 1
+    if a_format != b_format:
+        near = random.integers(0, 1 << b_format.bits, count)
+    return np.concatenate([a, any_a, any_a]), np.concatenate([b, any_b, near])
+
+
+def rounded(format, values):
+    """Codes of float64 ``values``, with the format's one NaN."""
+    return quantize(format, values, saturate=False)
+
+
+def exact_sum(format, a, b):
+    """The correctly rounded sum: float64 has more than twice the digits, so rounding twice is once;
+    for fp32 numpy adds in float32."""
+    with np.errstate(all="ignore"):
+        if format == FP32:
+            total = (a.astype(np.uint32).view(np.float32) + b.astype(np.uint32).view(np.float32))
+            return rounded(format, total)
+        return rounded(format, decode(format, a) + decode(format, b))
+
+
+def exact_product(a_format, b_format, result, a, b):
+    with np.errstate(all="ignore"):
+        if a_format == b_format == result == FP32:
+            product = (a.astype(np.uint32).view(np.float32) * b.astype(np.uint32).view(np.float32))
+            return rounded(result, product)
+        return rounded(result, decode(a_format, a) * decode(b_format, b))
+
+
+@pytest.mark.parametrize("count", CASES)
+@pytest.mark.parametrize("name", NAMED)
+def test_add(name, count, evaluate):
+    format = NAMED[name]
+    a, b = pairs(format, format, count, 11)
+    out = evaluate(FloatAdder(format), a=a, b=b)
+    assert (out["result"] == exact_sum(format, a, b)).all()
+
+
+@pytest.mark.parametrize("count", CASES)
+@pytest.mark.parametrize("names", ["fp32 fp32 fp32", "fp16 fp16 fp16", "bf16 bf16 bf16",
+                                   "bf16 bf16 fp32", "fp16 fp16 fp32", "fp16 bf16 fp32"])
+def test_multiply(names, count, evaluate):
+    a_format, b_format, result = (NAMED[name] for name in names.split())
+    a, b = pairs(a_format, b_format, count, 12)
+    out = evaluate(FloatMultiplier(a_format, b_format, result), a=a, b=b)
+    assert (out["result"] == exact_product(a_format, b_format, result, a, b)).all()
+
+
+@pytest.mark.parametrize("name", ["fp4e2m1", "fp6e3m2", "fp6e2m3", "fp6e5m0", "fp5e2m2"])
+def test_small_floats_all_pairs(name, evaluate):
+    format = parse_format(name)
+    a, b = (part.ravel() for part in np.meshgrid(*[np.arange(1 << format.bits)] * 2))
+    out = evaluate(FloatAdder(format), a=a, b=b)
+    assert (out["result"] == exact_sum(format, a, b)).all()
+    out = evaluate(FloatMultiplier(format, format, format), a=a, b=b)
+    assert (out["result"] == exact_product(format, format, format, a, b)).all()
+
+
+@pytest.mark.parametrize("a_name, b_name", [("fp8e4m3", "fp8e4m3"), ("fp8e5m2", "fp8e4m3"),
+                                            ("fp8e3m4", "fp4e2m1"), ("fp8e5m2", "fp8e5m2")])
+def test_products_of_small_floats_are_exact_in_fp32(a_name, b_name, evaluate):
+    a_format, b_format = parse_format(a_name), parse_format(b_name)
+    a, b = pairs(a_format, b_format, FAST, 13)
+    out = evaluate(FloatMultiplier(a_format, b_format, FP32), a=a, b=b)
+    with np.errstate(invalid="ignore"):
+        expected = decode(a_format, a) * decode(b_format, b)
+    assert np.array_equal(decode(FP32, out["result"]), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("stages", range(8))
+def test_stages_of_the_adder(stages, evaluate):
+    a, b = pairs(FP16, FP16, 300, 14)
+    adder = FloatAdder(FP16, stages)
+    assert adder.latency == stages
+    assert (evaluate(adder, a=a, b=b)["result"] == exact_sum(FP16, a, b)).all()
+
+
+@pytest.mark.parametrize("stages", range(7))
+def test_stages_of_the_multiplier(stages, evaluate):
+    a, b = pairs(BF16, BF16, 300, 15)
+    multiplier = FloatMultiplier(BF16, BF16, FP32, stages)
+    assert multiplier.latency == stages
+    expected = exact_product(BF16, BF16, FP32, a, b)
+    assert (evaluate(multiplier, a=a, b=b)["result"] == expected).all()
+
+
+@pytest.mark.parametrize("source, target", [
+    ("fp32", "bf16"), ("fp32", "fp16"), ("fp16", "fp8e5m2"), ("bf16", "fp8e4m3"),
+    ("bf16", "fp4e2m1"), ("fp8e5m2", "fp16"), ("fp8e4m3", "fp32"),
+    ("fp4e2m1", "fp8e4m3"), ("fp16", "bf16"),
+])
+@pytest.mark.parametrize("saturate", [False, True])
+def test_convert(source, target, saturate, evaluate):
+    source, target = parse_format(source), parse_format(target)
+    if source.bits <= 8:
+        codes = np.arange(1 << source.bits)
+    else:
+        random = np.random.default_rng(16)
+        # Numbers that the target can tell apart, and any code.
+        near = quantize(source, random.normal(0, 1, FAST) * 2.0**random.integers(
+            max(target.lsb_exponent, source.lsb_exponent) - 2, target.exponent_high + 2, FAST))
+        codes = np.concatenate([corners(source), random.integers(0, 1 << source.bits, FAST), near])
+    values = decode(source, codes)
+    nan = np.isnan(values)
+    numbers = np.where(nan & (target.nan_code is None), 0, values)
+    out = evaluate(FloatConverter(source, target, saturate=saturate), a=codes)
+    assert (out["result"] == quantize(target, numbers, saturate=saturate)).all()
+    assert (out["invalid"] == (nan & (target.nan_code is None))).all()
+
+
+MULTIPLIED = [
+    ("int8", "int8"), ("uint4", "int8"), ("uint8", "uint8"), ("bipolar3", "int4"),
+    ("ternary", "int8"), ("binary", "binary"), ("fp4e2m1", "fp4e2m1"), ("fp6e3m2", "fp6e2m3"),
+    ("fp8e4m3", "fp4e2m1"), ("fp8e4m3", "int8"), ("fp8e4m3", "fp8e4m3"), ("fp8e3m4", "fp8e5m2"),
+]
+
+
+@pytest.mark.parametrize("a_name, b_name", MULTIPLIED)
+def test_exact_products(a_name, b_name, evaluate):
+    a_format, b_format = parse_format(a_name), parse_format(b_name)
+    decoded = {}
+    for prefix, format in (("a", a_format), ("b", b_format)):
+        decoded[prefix] = evaluate(TermDecoder(format), code=np.arange(1 << format.bits))
+        assert (decoded[prefix]["invalid"]
+                == invalid(format, np.arange(1 << format.bits))).all()
+    a, b = (part.ravel() for part in np.meshgrid(np.arange(1 << a_format.bits),
+                                                 np.arange(1 << b_format.bits)))
+    if len(a) > 4096:
+        extremes = np.isin(a, corners_of(a_format)) & np.isin(b, corners_of(b_format))
+        some = np.random.default_rng(17).permutation(len(a))[:3000]
+        chosen = np.concatenate([np.flatnonzero(extremes), some])
+        a, b = a[chosen], b[chosen]
+    multiplier = TermMultiplier(a_format, b_format)
+    out = evaluate(multiplier, a_integer=decoded["a"]["integer"][a],
+                   a_exponent=decoded["a"]["exponent"][a],
+                   b_integer=decoded["b"]["integer"][b],
+                   b_exponent=decoded["b"]["exponent"][b])
+    x, y = fixed(a_format, a).astype(object), fixed(b_format, b).astype(object)
+    assert out["product"].astype(object).tolist() == (x * y).tolist()
+    assert multiplier.format == product_format(a_format, b_format)
+
+
+def corners_of(format):
+    """The codes of the largest and smallest values, in fixed point."""
+    values = fixed(format, np.arange(1 << format.bits))
+    return np.flatnonzero(np.isin(values, [values.min(), values.max(), 0]))
+
+
+def test_products_of_all_ovp4_pairs(evaluate):
+    format = parse_format("ovp4")
+    codes = np.stack(np.divmod(np.arange(256), 16), -1)
+    terms = evaluate(PairDecoder(format), first=codes[:, 0], second=codes[:, 1])
+    values = decode_pairs(format, codes)[:, 0]
+    # One code of each value and term is enough.
+    _, index = np.unique(terms["first_exponent"] * 64 + terms["first_integer"], return_index=True)
+    a, b = (part.ravel() for part in np.meshgrid(index, index))
+    out = evaluate(TermMultiplier(format, format),
+                   a_integer=terms["first_integer"][a], a_exponent=terms["first_exponent"][a],
+                   b_integer=terms["first_integer"][b], b_exponent=terms["first_exponent"][b])
+    assert (out["product"] == values[a] * values[b]).all()
+
+
+@pytest.mark.parametrize("stages", range(3))
+def test_stages_of_products(stages, evaluate):
+    format = parse_format("fp6e3m2")
+    codes = np.arange(64)
+    terms = evaluate(TermDecoder(format), code=codes)
+    out = evaluate(TermMultiplier(format, format, stages),
+                   a_integer=terms["integer"], a_exponent=terms["exponent"],
+                   b_integer=terms["integer"][::-1], b_exponent=terms["exponent"][::-1])
+    assert (out["product"] == fixed(format, codes) * fixed(format, codes[::-1])).all()
+
+
+# Card 7D: bits of exact sums of 1, 32 and 4096 products.
+@pytest.mark.parametrize("name, widths", [
+    ("int8", (16, 21, 28)), ("fp4e2m1", (9, 14, 21)), ("fp6e2m3", (13, 18, 25)),
+    ("fp6e3m2", (19, 24, 31)), ("fp8e4m3", (37, 42, 49)), ("fp8e5m2", (65, 70, 77)),
+])
+def test_exact_sum_width(name, widths):
+    format = parse_format(name)
+    assert tuple(product_format(format, format, terms).bits for terms in (1, 32, 4096)) == widths
+    one = product_format(format, format)
+    assert one.lsb_exponent == 2 * format.lsb_exponent
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("number", [IntegerFormat(5, True), IntegerFormat(4, False)])
+def test_adder_tree(number, count, evaluate):
+    levels = (count - 1).bit_length()
+    random = np.random.default_rng(18)
+    values = random.integers(number.code_low, number.code_high + 1, (200, count))
+    values[0], values[1] = number.code_low, number.code_high
+    shifts = np.arange(count) * number.bits
+    packed = ((values & ((1 << number.bits) - 1)) << shifts).sum(-1)
+    for stages in range(levels + 1):
+        tree = AdderTree(number, count, stages)
+        assert tree.latency == stages
+        assert (evaluate(tree, terms=packed)["total"] == values.sum(-1)).all()
+    assert AdderTree(number, count).format == number.sum_of(count)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: FloatAdder(FP16, 8), "^stages must be 0 to 7, not 8$"),
+    (lambda: FloatMultiplier(FP16, FP16, FP16, 7), "^stages must be 0 to 6, not 7$"),
+    (lambda: FloatConverter(FP16, FP32, -1), "^stages must be 0 to 4, not -1$"),
+    (lambda: AdderTree(IntegerFormat(4, True), 0), "^count must be at least 1, not 0$"),
+    (lambda: AdderTree(IntegerFormat(4, True), 4, 3), "^stages must be 0 to 2, not 3$"),
+    (lambda: TermMultiplier(FloatFormat(2, 1), FloatFormat(2, 1), 3),
+     "^stages must be 0 to 2, not 3$"),
+])
+def test_messages(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
