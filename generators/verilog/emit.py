@@ -218,17 +218,22 @@ class _RepetitionPrinter:
     def _loop(array: LinearArray, cell: _Module) -> str:
         count, lines, connections = array.count, [], {}
         label = array.cell_name
+        counter = "i"
+        while counter in array.signature.members:        # a port may have that name
+            counter += "_"
 
         def lane(name: str, width: int, index: str) -> str:
             if count == 1 and name in array.lanes:
                 return name
-            return f"{name}[{index}]" if width == 1 else f"{name}[({index})*{width} +: {width}]"
+            if width == 1:
+                return f"{name}[{index}]"
+            return f"{name}[{f'({index})' if ' ' in index else index}*{width} +: {width}]"
 
         for port in cell.ports:
             if port.name in array.broadcast:
                 connections[port.name] = port.name
             elif port.name in array.lanes:
-                connections[port.name] = lane(port.name, port.width, "i").replace("(i)", "i")
+                connections[port.name] = lane(port.name, port.width, counter)
         for first, then in array.chain.items():
             width = array.widths[first]
             if not width:
@@ -236,17 +241,18 @@ class _RepetitionPrinter:
             links = f"{first}_links"
             lines.append(f"  wire [{(count + 1) * width - 1}:0] {links};\n")
             start, end = (count, 0) if array.from_last else (0, count)
-            into, out = ("i + 1", "i") if array.from_last else ("i", "i + 1")
+            here, next_ = counter, f"{counter} + 1"
+            into, out = (next_, here) if array.from_last else (here, next_)
 
             def bits(index: int, width=width, links=links) -> str:
                 low, high = index * width, (index + 1) * width - 1
                 return f"{links}[{low}]" if width == 1 else f"{links}[{high}:{low}]"
 
             lines.append(f"  assign {bits(start)} = {first};\n  assign {then} = {bits(end)};\n")
-            connections[first] = lane(links, width, into).replace("(i)", "i")
-            connections[then] = lane(links, width, out).replace("(i)", "i")
-        lines.append(f"  genvar i;\n  generate\n    for (i = 0; i < {count}; i = i + 1) "
-                     f"begin : gen_{label}\n")
+            connections[first] = lane(links, width, into)
+            connections[then] = lane(links, width, out)
+        loop = f"{counter} = 0; {counter} < {count}; {counter} = {counter} + 1"
+        lines.append(f"  genvar {counter};\n  generate\n    for ({loop}) begin : gen_{label}\n")
         lines.append(_instance(cell, label, connections, indent="      "))
         lines.append("    end\n  endgenerate\n")
         return "".join(lines)
@@ -896,11 +902,20 @@ def _collect_bits(node, read: dict[int, int]):
                     _collect_bits(statement, read)
         case Signal():
             read[id(node)] = (1 << len(node)) - 1
-        case Slice() if isinstance(node.value, Signal):
-            mask = ((1 << (node.stop - node.start)) - 1) << node.start
-            read[id(node.value)] = read.get(id(node.value), 0) | mask
         case Slice():
-            _collect_bits(node.value, read)
+            inner, start = node.value, node.start
+            while isinstance(inner, Slice) or (isinstance(inner, Operator)
+                                               and inner.operator in ("s", "u")):
+                if isinstance(inner, Slice):
+                    start += inner.start
+                    inner = inner.value
+                else:
+                    inner, = inner.operands
+            if isinstance(inner, Signal):
+                mask = ((1 << len(node)) - 1) << start
+                read[id(inner)] = read.get(id(inner), 0) | mask
+            else:
+                _collect_bits(inner, read)
         case Concat():
             for part in node.parts:
                 _collect_bits(part, read)
