@@ -4,7 +4,7 @@
 a generated adapter into a shared library, with the same interface:
 
 - :mod:`~systolith.sim.simulators.verilator` is the one behind the ``sim`` backend: it is the faster
-  one by far (figures in docs/simulation.md), at any size of array;
+  one by far (docs/figures.md), at any size of array;
 - :mod:`~systolith.sim.simulators.cxxrtl` comes from another project, so that a mistake in one is
   seen by the other; it is the second simulator of ``verify`` where Icarus is not installed.
 """
