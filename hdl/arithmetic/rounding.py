@@ -79,8 +79,8 @@ class FloatEncoder(wiring.Component):
         self.latency, self.rounding, self.saturate = stages, rounding, saturate
         super().__init__({
             "sign": In(1), "exponent": In(counter(len(exponents) - 1)),
-            "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1), "code": Out(format.bits), "overflow": Out(1),
-            "invalid": Out(1),
+            "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1),
+            "code": Out(format.bits), "overflow": Out(1), "invalid": Out(1),
         })
 
     def elaborate(self, platform):
