@@ -147,7 +147,7 @@ class FixedDecoder(wiring.Component):
 
 
 class PairDecoder(wiring.Component):
-    """Decodes an outlier-victim pair to exponent-integer pairs, worth integer · 2^exponent.
+    """Decodes an outlier-victim pair to factors and exponents, worth factor · 2^exponent.
 
     Parameters
     ----------
@@ -159,9 +159,9 @@ class PairDecoder(wiring.Component):
         Codes of the pair.
     first_exponent, second_exponent : Out
         0 to ``format.shift_high``.
-    first_integer, second_integer : Out(signed(format.bits))
+    first_factor, second_factor : Out(signed(format.bits))
     illegal : Out(1)
-        The pair is illegal; exponents and integers are 0.
+        The pair is illegal; exponents and factors are 0.
 
     Timing
     ------
@@ -175,8 +175,8 @@ class PairDecoder(wiring.Component):
         exponent, integer = counter(format.shift_high), signed(format.bits)
         super().__init__({
             "first": In(format.bits), "second": In(format.bits),
-            "first_exponent": Out(exponent), "first_integer": Out(integer),
-            "second_exponent": Out(exponent), "second_integer": Out(integer),
+            "first_exponent": Out(exponent), "first_factor": Out(integer),
+            "second_exponent": Out(exponent), "second_factor": Out(integer),
             "illegal": Out(1),
         })
 
@@ -192,7 +192,8 @@ class PairDecoder(wiring.Component):
         fraction = outlier[:fraction_bits]
         field = outlier[fraction_bits:-1]
         significand = Cat(fraction, Const(1, 1))
-        exponent = signal_of(m, field + format.bias, "exponent")
+        exponent = Signal.like(self.first_exponent, name="exponent")
+        m.d.comb += exponent.eq(field + format.bias)
         integer = Signal(signed(format.bits))
         m.d.comb += integer.eq(Mux(outlier[-1], -significand, significand))
         bad = ~outlier[:-1].any()
@@ -203,8 +204,8 @@ class PairDecoder(wiring.Component):
         m.d.comb += self.illegal.eq((first_victim | second_victim) & bad)
 
         for code, victim, other, exponent_out, integer_out in (
-            (self.first, first_victim, second_victim, self.first_exponent, self.first_integer),
-            (self.second, second_victim, first_victim, self.second_exponent, self.second_integer),
+            (self.first, first_victim, second_victim, self.first_exponent, self.first_factor),
+            (self.second, second_victim, first_victim, self.second_exponent, self.second_factor),
         ):
             with m.If(self.illegal | victim):
                 m.d.comb += [exponent_out.eq(0), integer_out.eq(0)]

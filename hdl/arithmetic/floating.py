@@ -8,7 +8,7 @@ from systolith.hdl.arithmetic.decoders import FloatDecoder
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.rounding import FloatEncoder, Rounding
 from systolith.hdl.arithmetic.shifting import Shifter
-from systolith.hdl.arithmetic.steps import Steps, check_stages, signal_of, spread
+from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, signal_of, spread
 from systolith.hdl.formats import FloatFormat
 
 
@@ -55,7 +55,7 @@ class FloatConverter(wiring.Component):
         m.d.comb += [
             decode.code.eq(self.a),
             encode.sign.eq(decode.sign),
-            encode.exponent.eq(decode.exponent + source.lsb_exponent),
+            encode.exponent.eq(decode.exponent),
             encode.magnitude.eq(decode.significand),
             encode.inf.eq(decode.inf),
             encode.nan.eq(decode.nan),
@@ -114,11 +114,11 @@ class FloatMultiplier(wiring.Component):
         b_zero = signal_of(m, ~(b.significand.any() | b.inf | b.nan), "b_zero")
         lsb = self.a_format.lsb_exponent + self.b_format.lsb_exponent
         exponents = range(lsb, lsb + self.a_format.shift_high + self.b_format.shift_high + 1)
-        exponent = Signal(exponents)
+        exponent = Signal(counter(len(exponents) - 1))
         sign = signal_of(m, a.sign ^ b.sign, "sign")
         inf = signal_of(m, a.inf | b.inf, "inf")
         nan = signal_of(m, a.nan | b.nan | (a.inf & b_zero) | (b.inf & a_zero), "nan")
-        m.d.comb += exponent.eq(a.exponent + b.exponent + lsb)
+        m.d.comb += exponent.eq(a.exponent + b.exponent)
 
         front = Steps(m, 1, decode_stage)
         a_factor, b_factor, exponent, sign, inf, nan = front.after(
@@ -223,7 +223,7 @@ class FloatAdder(wiring.Component):
             self.latency - front_stages)
         m.d.comb += [
             encode.sign.eq(sign),
-            encode.exponent.eq(exponent + lsb),
+            encode.exponent.eq(exponent),
             encode.magnitude.eq(total),
             encode.inf.eq(inf),
             encode.nan.eq(nan),

@@ -11,7 +11,7 @@ from systolith.hdl.formats import FloatFormat, Format, IntegerFormat, product_fo
 
 
 class TermDecoder(wiring.Component):
-    """Decodes an element to an integer and an exponent: integer · 2^(exponent + lsb_exponent).
+    """Decodes an element to a factor and an exponent: factor · 2^(exponent + lsb_exponent).
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class TermDecoder(wiring.Component):
     Members
     -------
     code : In(format.bits)
-    integer : Out
+    factor : Out
         Bits of ``format.term``; 0 if the code is not a finite number.
     exponent : Out
         0 to ``format.shift_high``.
@@ -37,19 +37,19 @@ class TermDecoder(wiring.Component):
 
     def __init__(self, format: Format):
         self.format = format
-        super().__init__({"code": In(format.bits), "integer": Out(shape(format.term)),
+        super().__init__({"code": In(format.bits), "factor": Out(shape(format.term)),
                           "exponent": Out(counter(format.shift_high)), "invalid": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         if not isinstance(self.format, FloatFormat):
             m.submodules.decode = decode = FixedDecoder(self.format)
-            m.d.comb += [self.integer.eq(decode.value), self.invalid.eq(decode.invalid)]
+            m.d.comb += [self.factor.eq(decode.value), self.invalid.eq(decode.invalid)]
         else:
             m.submodules.decode = decode = FloatDecoder(self.format)
             significand = decode.significand
             m.d.comb += [
-                self.integer.eq(Mux(decode.sign, -significand, significand)),
+                self.factor.eq(Mux(decode.sign, -significand, significand)),
                 self.exponent.eq(decode.exponent),
                 self.invalid.eq(decode.inf | decode.nan),
             ]
@@ -58,7 +58,7 @@ class TermDecoder(wiring.Component):
 
 
 class TermMultiplier(wiring.Component):
-    """Exact product of two elements that are integers and exponents, in fixed point.
+    """Exact product of two elements that are factors and exponents, in fixed point.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class TermMultiplier(wiring.Component):
 
     Members
     -------
-    a_integer, a_exponent, b_integer, b_exponent : In
+    a_factor, a_exponent, b_factor, b_exponent : In
         As :class:`TermDecoder` or :class:`PairDecoder` gives them.
     product : Out
         Bits of :attr:`format`.
@@ -95,8 +95,8 @@ class TermMultiplier(wiring.Component):
         self.format = product_format(a_format, b_format)
         self.latency, self.technology = stages, technology
         super().__init__({
-            "a_integer": In(shape(a_format.term)), "a_exponent": In(counter(a_format.shift_high)),
-            "b_integer": In(shape(b_format.term)), "b_exponent": In(counter(b_format.shift_high)),
+            "a_factor": In(shape(a_format.term)), "a_exponent": In(counter(a_format.shift_high)),
+            "b_factor": In(shape(b_format.term)), "b_exponent": In(counter(b_format.shift_high)),
             "product": Out(shape(self.format)),
         })
 
@@ -105,7 +105,7 @@ class TermMultiplier(wiring.Component):
         multiply_stage = int(1 in spread(self.STEPS, self.latency))
         m.submodules.multiply = multiply = Multiplier(
             shape(self.a_format.term), shape(self.b_format.term), multiply_stage, self.technology)
-        m.d.comb += [multiply.a.eq(self.a_integer), multiply.b.eq(self.b_integer)]
+        m.d.comb += [multiply.a.eq(self.a_factor), multiply.b.eq(self.b_factor)]
         highest = self.a_format.shift_high + self.b_format.shift_high
         exponent = Signal(counter(highest))
         m.d.comb += exponent.eq(self.a_exponent + self.b_exponent)

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
-from systolith.hdl.arithmetic.steps import Steps, check_stages, shape, signal_of
+from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, shape, signal_of
 from systolith.hdl.formats import FloatFormat, IntegerFormat
 
 Rounding = Literal["rne", "half_away", "toward_zero"]
@@ -38,7 +38,7 @@ class FloatEncoder(wiring.Component):
     width : int
         Bits of the magnitude.
     exponents : range
-        What ``exponent`` can be.
+        What the exponent of the magnitude's least significant bit can be.
     stages : int
         Registers, 0 to 4.
     rounding : "rne", "half_away" or "toward_zero"
@@ -49,11 +49,11 @@ class FloatEncoder(wiring.Component):
     Members
     -------
     sign : In(1)
-    exponent : In(exponents)
-        The least significant bit of the magnitude is worth 2^exponent.
+    exponent : In
+        That exponent, counted from the first in ``exponents``.
     magnitude : In(width)
     sticky : In(1)
-        The number is a little larger in magnitude, by less than 2^exponent. It must not be set
+        The number is a little larger in magnitude, by less than its last bit. It must not be set
         unless the magnitude has two bits more than the significand of the result, the leading one
         counted.
     inf, nan : In(1)
@@ -78,10 +78,9 @@ class FloatEncoder(wiring.Component):
         self.format, self.width, self.exponents = format, width, exponents
         self.latency, self.rounding, self.saturate = stages, rounding, saturate
         super().__init__({
-            "sign": In(1), "exponent": In(exponents if any(exponents) else 1),
+            "sign": In(1), "exponent": In(counter(len(exponents) - 1)),
             "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1),
-            "code": Out(format.bits), "overflow": Out(1),
-            "invalid": Out(1),
+            "code": Out(format.bits), "overflow": Out(1), "invalid": Out(1),
         })
 
     def elaborate(self, platform):
@@ -94,8 +93,8 @@ class FloatEncoder(wiring.Component):
         magnitude = signal_of(m, Cat(Const(0, padding), self.magnitude), "padded")
 
         # How far the top bit may move left before its exponent falls below the subnormals'.
-        offset = self.width - 1 - format.exponent_low
-        room_range = range(self.exponents.start + offset, self.exponents[-1] + offset + 1)
+        offset = self.exponents.start + self.width - 1 - format.exponent_low
+        room_range = range(offset, offset + len(self.exponents))
         room = Signal(room_range)
         m.submodules.zeros = zeros = LeadingZeros(width)
         m.d.comb += [
@@ -108,7 +107,7 @@ class FloatEncoder(wiring.Component):
 
         left = Signal(range(width))
         field = Signal(range(max(room_range[-1], 0) + 1))
-        with m.If(zero | (room < 0)):
+        with m.If(zero | (room < 0) if offset < 0 else zero):
             m.d.comb += [left.eq(0), field.eq(0)]
         with m.Elif(room < count):
             m.d.comb += [left.eq(room), field.eq(0)]
@@ -120,9 +119,9 @@ class FloatEncoder(wiring.Component):
         shifted, room, field, sign, sticky, inf, nan = steps.after(
             shifted, room, field, sign, sticky, inf, nan)
 
-        if room_range[0] < 0:
+        if offset < 0:
             # Beyond the significand and its half, the distance makes no difference.
-            most = min(-room_range[0], significand_bits + 1)
+            most = min(-offset, significand_bits + 1)
             right = Signal(range(most + 1))
             below = signal_of(m, -room, "below")
             m.d.comb += right.eq(Mux(room >= 0, 0, Mux(below > most, most, below)))

@@ -70,7 +70,7 @@ def test_pair_decoder_all_pairs(name, evaluate):
     out = evaluate(PairDecoder(format), first=first, second=second)
     for index, name in enumerate(("first", "second")):
         assert (out[f"{name}_exponent"] == terms.exponent[:, index]).all()
-        assert (out[f"{name}_integer"] == terms.integer[:, index]).all()
+        assert (out[f"{name}_factor"] == terms.integer[:, index]).all()
     assert (out["illegal"] == terms.illegal[:, 0]).all()
 
 
@@ -85,7 +85,7 @@ def test_bitmod_decoder_all_codes(name, evaluate):
 
 
 class Convert:
-    """Numbers as an encoder takes them: integers of ``width`` bits and exponents."""
+    """Numbers as an encoder takes them: integers of ``width`` bits and exponents in a range."""
 
     def __init__(self, width, exponents):
         self.width, self.exponents = width, exponents
@@ -100,7 +100,7 @@ class Convert:
         magnitude, exponent = np.ldexp(magnitude, -low), exponent + low
         assert (magnitude == np.floor(magnitude)).all()
         exponent = np.where(magnitude == 0, self.exponents.start, exponent)
-        return {"sign": np.signbit(values).astype(int), "exponent": exponent,
+        return {"sign": np.signbit(values).astype(int), "exponent": exponent - self.exponents.start,
                 "magnitude": magnitude.astype(np.int64), "sticky": np.zeros(len(values), int),
                 "inf": np.isinf(values).astype(int), "nan": np.isnan(values).astype(int)}
 
