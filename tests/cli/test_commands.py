@@ -229,7 +229,9 @@ def test_interrupted_process_ends_in_130(tmp_path):
             "sys.argv[1:] = ['list']\n"
             "cli.main()\n")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=HERE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               # A background job of a shell ignores interrupts, and so would it.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
