@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -48,8 +48,6 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
-
-    streams: ClassVar[Any]
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -489,6 +489,10 @@ class _ModulePrinter:
     def _print_always_clk(self, statements: list, reset: list[Signal]):
         self._uses.add("clk")
         if not reset:
+            for signal in {id(s): s for x in statements for s in x._lhs_signals()}.values():
+                if signal.init:
+                    raise EmitError(f"{self._component}: the register {self._name(signal)} has no "
+                                    f"reset, so it cannot start at {signal.init}")
             lines = self._block(statements, "<=", 2)
             self._append("  always @(posedge clk)" + _begin(lines, "  "))
             return
