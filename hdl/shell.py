@@ -54,8 +54,13 @@ def inside_signature(config: CoreConfig) -> wiring.Signature:
     return wiring.Signature(members)
 
 
-class Counter64(wiring.Component):
-    """64-bit event counter, readable as two words.
+class EventCounter(wiring.Component):
+    """Event counter of two words, read one after the other.
+
+    Parameters
+    ----------
+    word_bits : int
+        Width of a word; the counter is twice as wide.
 
     Members
     -------
@@ -63,21 +68,22 @@ class Counter64(wiring.Component):
     clear : In(1)
     latch : In(1)
         The low word is being read: keep the high word that belongs to it.
-    low, high : Out(32)
+    low, high : Out(word_bits)
     """
 
-    def __init__(self):
+    def __init__(self, word_bits: int = 32):
+        self.word_bits = word_bits
         super().__init__({"happened": In(1), "clear": In(1), "latch": In(1),
-                          "low": Out(32), "high": Out(32)})
+                          "low": Out(word_bits), "high": Out(word_bits)})
 
     def elaborate(self, platform):
         m = Module()
-        # The carry into the high word is a register, so that no chain is longer than 33 bits.
-        low = Signal(32)
-        high = Signal(32)
+        # The carry into the high word is a register, so that no chain is longer than it.
+        low = Signal(self.word_bits)
+        high = Signal(self.word_bits)
         carry = Signal()
-        total = Signal(33)
-        high_now = Signal(32)
+        total = Signal(self.word_bits + 1)
+        high_now = Signal(self.word_bits)
         m.d.comb += [
             total.eq(low + self.happened),
             high_now.eq(high + carry),
@@ -86,7 +92,7 @@ class Counter64(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [low.eq(0), high.eq(0), carry.eq(0)]
         with m.Else():
-            m.d.sync += [low.eq(total[:32]), high.eq(high_now), carry.eq(total[32])]
+            m.d.sync += [low.eq(total[:-1]), high.eq(high_now), carry.eq(total[-1])]
         with m.If(self.latch):
             m.d.sync += self.high.eq(high_now)
         return m
@@ -161,7 +167,7 @@ class Core(wiring.Component):
         events = {"cycles_busy": busy, "stalled_input": busy & waiting,
                   "stalled_output": waiting_output, "frames": frame}
         for name, _ in COUNTERS:
-            m.submodules[f"count_{name}"] = counter = Counter64()
+            m.submodules[f"count_{name}"] = counter = EventCounter()
             m.d.comb += [
                 counter.happened.eq(events[name]),
                 counter.clear.eq(bank.control_clear_counters),

@@ -7,7 +7,7 @@ from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.dot.config import DotConfig
 from systolith.hdl.dot.dot import Dot
-from systolith.hdl.shell import Counter64
+from systolith.hdl.shell import EventCounter
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic import control, lanes, pe
@@ -23,7 +23,7 @@ OS = SystolicConfig.parse({**SMALL, "dataflow": "os", "acc_depth": 512})
 COMPONENTS = {
     "register slice": lambda: axi_stream.RegisterSlice(axi_stream.Signature(3, 1)),
     "fifo": lambda: axi_stream.Fifo(axi_stream.Signature(3, 1), 3),
-    "counter": Counter64,
+    "counter": EventCounter,
     "delay": lambda: Delay(3, 2),
     "delay with reset": lambda: Delay(3, 3, reset=True),
     "skew": lambda: Skew(5, 2),
