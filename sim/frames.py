@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Stream
 
 
@@ -15,7 +16,8 @@ class Beats:
     Attributes
     ----------
     data : int64 array, shape (beats, lanes)
-        Element values in the stream's format.
+        Values of integers, codes of other formats; Python integers where they have more than 64
+        bits.
     last : bool array, shape (beats,)
         ``tlast``.
     user : uint64 array, shape (beats,)
@@ -60,7 +62,7 @@ class Beats:
 def to_bytes(stream: Stream, data: np.ndarray) -> np.ndarray:
     """Pack element values, shape (beats, lanes), into ``tdata`` bytes, shape (beats, tdata_bits/8).
 
-    Little endian: byte 0 is ``tdata[7:0]``.
+    Little endian: byte 0 is ``tdata[7:0]``. Elements of more than 64 bits only leave a core.
     """
     width, lanes = stream.element.bits, stream.lanes
     codes = np.ascontiguousarray(data, np.int64).astype("<u8")
@@ -74,15 +76,26 @@ def to_bytes(stream: Stream, data: np.ndarray) -> np.ndarray:
 
 
 def from_bytes(stream: Stream, octets: np.ndarray) -> np.ndarray:
-    """Unpack ``tdata`` bytes, shape (beats, tdata_bits/8), into element values, int64."""
-    width, lanes, signed = stream.element.bits, stream.lanes, stream.element.signed
+    """Unpack ``tdata`` bytes, shape (beats, tdata_bits/8), into element values, int64.
+
+    Python integers where elements have more than 64 bits.
+    """
+    width, lanes = stream.element.bits, stream.lanes
+    signed = isinstance(stream.element, IntegerFormat) and stream.element.signed
     octets = np.ascontiguousarray(octets, np.uint8)
     if width in (8, 16, 32, 64):
         kind = f"<{'i' if signed else 'u'}{width // 8}"
         return octets.view(kind).reshape(len(octets), lanes).astype(np.int64)
     bits = np.unpackbits(octets, axis=1, count=lanes * width, bitorder="little")
-    wide = np.zeros((len(octets), lanes, 64), np.uint8)
+    words = -(-width // 64)
+    wide = np.zeros((len(octets), lanes, 64 * words), np.uint8)
     wide[:, :, :width] = bits.reshape(len(octets), lanes, width)
     if signed:
         wide[:, :, width:] = wide[:, :, width - 1:width]
-    return np.packbits(wide, axis=2, bitorder="little").view("<i8").reshape(len(octets), lanes)
+    parts = np.packbits(wide, axis=2, bitorder="little").view("<i8")
+    if words == 1:
+        return parts.reshape(len(octets), lanes)
+    # All words but the highest are unsigned.
+    low, high = parts.view("<u8")[:, :, :-1].astype(object), parts[:, :, -1].astype(object)
+    return sum((low[:, :, word] << 64 * word for word in range(words - 1)),
+               high << 64 * (words - 1))

@@ -59,17 +59,7 @@ def integers(name: str, value: Any, axes: tuple[str, ...], low: int, high: int,
     Error
         If the dtype, the number of dimensions, a size or a value is not allowed.
     """
-    try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError):
-        raise Error(f"{name} must be an array of integers, not {_show(value)}") from None
-    if array.ndim != len(axes):
-        wanted = f"an array of shape ({', '.join(axes)})" if axes else "one integer"
-        raise Error(f"{name} must be {wanted}, not of shape {array.shape}")
-    if array.size == 0:
-        raise Error(f"{name} has shape {array.shape}; every size must be at least 1")
-    if max(array.shape, default=1) >= MAX_SIZE:
-        raise Error(f"{name} has shape {array.shape}; every size must be less than {MAX_SIZE}")
+    array = shaped(name, value, axes)
     if array.dtype.kind not in "iu":
         raise Error(f"{name} must hold integers, not {_dtype(array)}")
     if array.min() < low or array.max() > high:
@@ -78,6 +68,28 @@ def integers(name: str, value: Any, axes: tuple[str, ...], low: int, high: int,
         values = f"{kind} values, {low} to {high}" if kind else f"values from {low} to {high}"
         raise Error(f"{name} must hold {values}, not {array[index]}{where}")
     return array.astype(np.int64, copy=False)
+
+
+def shaped(name: str, value: Any, axes: tuple[str, ...], kind: str = "integers") -> np.ndarray:
+    """Return ``value`` as an array with as many dimensions as ``axes`` names, none of them empty.
+
+    Raises
+    ------
+    Error
+        If it has another shape, or nested lists do not have one.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        raise Error(f"{name} must be an array of {kind}, not {_show(value)}") from None
+    if array.ndim != len(axes):
+        wanted = f"an array of shape ({', '.join(axes)})" if axes else "one integer"
+        raise Error(f"{name} must be {wanted}, not of shape {array.shape}")
+    if array.size == 0:
+        raise Error(f"{name} has shape {array.shape}; every size must be at least 1")
+    if max(array.shape, default=1) >= MAX_SIZE:
+        raise Error(f"{name} has shape {array.shape}; every size must be less than {MAX_SIZE}")
+    return array
 
 
 def elements(name: str, value: Any, axes: tuple[str, ...], element: IntegerFormat) -> np.ndarray:
@@ -103,14 +115,17 @@ def per_column(name: str, value: Any, columns: int, low: int, high: int) -> np.n
 
 def result_dtype(element: IntegerFormat) -> type[np.signedinteger]:
     """Dtype of a result: int32 where every value of the format fits, else int64."""
-    return np.int32 if element.high < 1 << 31 else np.int64
+    return np.int32 if element.code_high < 1 << 31 else np.int64
 
 
 def wrap(values: np.ndarray, element: IntegerFormat) -> np.ndarray:
-    """Keep the low ``element.bits`` bits of int64 values."""
+    """Keep the low ``element.bits`` bits of int64 values, or of Python integers."""
+    if values.dtype == object:
+        half = 1 << element.bits - 1 if element.signed else 0
+        return (values + half & (1 << element.bits) - 1) - half
     if not element.signed:
-        return values & element.high
-    unused = 64 - element.bits
+        return values & element.code_high
+    unused = max(64 - element.bits, 0)
     return values << unused >> unused
 
 

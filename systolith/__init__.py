@@ -14,12 +14,13 @@ from systolith.hdl.errors import Error
 if TYPE_CHECKING:
     from systolith.generating import generate, templates
     from systolith.running import Core, Run, load
+    from systolith.sim.formats import Codes
 
     __version__: str
 
-__all__ = ["Core", "Error", "Run", "__version__", "generate", "load", "templates"]
+__all__ = ["Codes", "Core", "Error", "Run", "__version__", "generate", "load", "templates"]
 
-_HOMES = {"Core": "running", "Run": "running", "load": "running",
+_HOMES = {"Codes": "sim.formats", "Core": "running", "Run": "running", "load": "running",
           "generate": "generating", "templates": "generating"}
 
 

@@ -14,6 +14,10 @@ WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
+FP8 = {"rows": 2, "cols": 2, "a_format": "fp8e4m3", "w_format": "fp8e5m2"}
+FP8_OS = {**FP8, "dataflow": "os"}
+BF16 = {"rows": 2, "cols": 2, "acc_depth": 3, "a_format": "bf16", "w_format": "int8"}
+BF16_OS = {"rows": 2, "cols": 2, "dataflow": "os", "a_format": "bf16", "w_format": "fp8e4m3"}
 PATTERNS = (
     {},
     {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2)},
@@ -34,6 +38,13 @@ BREAKS = {
     "drain too fast": (OS, "& (draining == 2'd0)", ""),
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
     "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
+    "exponent of a product": (FP8, "{2'd0, a_exponent} + {1'd0, b_exponent}",
+                              "{2'd0, a_exponent} | {1'd0, b_exponent}"),
+    "codes of the other operand": (FP8_OS, "control_issue & a_decoder_invalid",
+                                   "control_issue & w_decoder_invalid"),
+    "next pair before the sum": (BF16_OS, "& (spacing == 2'd0)", ""),
+    "weights loaded before the slower wavefront": (BF16, "& (waiting == 2'd0)", ""),
+    "fp32 sums of the tile before": (BF16, "add_a = first_out ? 32'd0", "add_a = 1'b0 ? 32'd0"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
 }
 
@@ -69,7 +80,8 @@ def problems(config: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("config", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
+@pytest.mark.parametrize("config", [WS, OS, REQUANT, WS | {"acc_width": 17}, FP8, BF16],
+                         ids=repr)
 def test_the_core_as_it_is(config, tmp_path):
     assert problems(config, tmp_path) == []
 

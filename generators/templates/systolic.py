@@ -6,7 +6,7 @@ from systolith.hdl.systolic.core import SystolicCore, latency
 
 TEMPLATE = Template(
     name="systolic",
-    summary="Integer GEMM on a systolic mesh, weight- or output-stationary.",
+    summary="GEMM of integers or floats on a systolic mesh, weight- or output-stationary.",
     config=SystolicConfig,
     component=SystolicCore,
     model="systolith.sim.systolic:MODEL",
@@ -41,5 +41,10 @@ TEMPLATE = Template(
         "widest": {"rows": 13, "cols": 2, "a_format": "int16", "w_format": "int16",
                    "acc_width": 64, "output": "requant", "rounding": "rne",
                    "out_format": "int16"},
+        "fp8_os": {"rows": 2, "cols": 2, "dataflow": "os", "a_format": "fp8e5m2",
+                   "w_format": "fp8e5m2", "mac_stages": 3},
+        "bf16": {"rows": 3, "cols": 2, "a_format": "bf16", "w_format": "bf16", "acc_depth": 8},
+        "ovp_os": {"rows": 2, "cols": 4, "dataflow": "os", "a_format": "ovp8", "w_format": "bf16",
+                   "add_stages": 3},
     },
 )

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.decoders import FixedDecoder, FloatDecoder
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, shape, signal_of, spread
+from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, shape, signal_of
 from systolith.hdl.formats import FloatFormat, Format, IntegerFormat, product_format
 
 
@@ -65,7 +65,7 @@ class TermMultiplier(wiring.Component):
     a_format, b_format : Format
         Anything that decodes to ``term`` and ``shift_high``: integers, levels, floats, pairs.
     stages : int
-        Registers, 0 to 2: after the multiplier, after the shift. One goes after the shift.
+        Registers: the first goes after the shift, all others follow the multiplier.
     technology : str
         As in :class:`Multiplier`.
 
@@ -86,11 +86,8 @@ class TermMultiplier(wiring.Component):
     Latency ``stages`` cycles, one product per cycle.
     """
 
-    STEPS = 2
-
     def __init__(self, a_format: Format, b_format: Format, stages: int = 0,
                  technology: str = "generic"):
-        check_stages(stages, self.STEPS)
         self.a_format, self.b_format = a_format, b_format
         self.format = product_format(a_format, b_format)
         self.latency, self.technology = stages, technology
@@ -102,17 +99,20 @@ class TermMultiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        multiply_stage = int(1 in spread(self.STEPS, self.latency))
+        shift_stage = min(self.latency, 1)
+        multiply_stages = self.latency - shift_stage
         m.submodules.multiply = multiply = Multiplier(
-            shape(self.a_format.term), shape(self.b_format.term), multiply_stage, self.technology)
+            shape(self.a_format.term), shape(self.b_format.term), multiply_stages, self.technology)
         m.d.comb += [multiply.a.eq(self.a_factor), multiply.b.eq(self.b_factor)]
         highest = self.a_format.shift_high + self.b_format.shift_high
         exponent = Signal(counter(highest))
         m.d.comb += exponent.eq(self.a_exponent + self.b_exponent)
-        (exponent,) = Steps(m, 1, multiply_stage).after(exponent)
+        beside = Steps(m, multiply_stages, multiply_stages)
+        for _ in range(multiply_stages):
+            (exponent,) = beside.after(exponent)
         value = Signal.like(self.product, name="value")
         m.d.comb += value.eq(multiply.p << exponent if highest else multiply.p)
-        (value,) = Steps(m, 1, self.latency - multiply_stage).after(value)
+        (value,) = Steps(m, 1, shift_stage).after(value)
         m.d.comb += self.product.eq(value)
         return m
 

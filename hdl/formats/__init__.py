@@ -12,6 +12,7 @@ from systolith.hdl.formats.block import (
 from systolith.hdl.formats.floating import BF16, FP16, FP32, FloatFormat
 from systolith.hdl.formats.levels import BinaryFormat, BipolarFormat, TernaryFormat
 from systolith.hdl.formats.names import FORMS, MAX_INTEGER_BITS, parse_format
+from systolith.hdl.formats.operand import Operand
 
 __all__ = [
     "BF16",
@@ -29,6 +30,7 @@ __all__ = [
     "FloatFormat",
     "Format",
     "IntegerFormat",
+    "Operand",
     "PairFormat",
     "TernaryFormat",
     "parse_format",

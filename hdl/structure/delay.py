@@ -32,7 +32,7 @@ class Delay(wiring.Component):
 
 
 class Skew(wiring.Component):
-    """Delays lane i by i cycles, or by ``lanes - 1 - i``.
+    """Delays lane i by i cycles, or by ``lanes - 1 - i``, times a pitch.
 
     The delay of a lane is the sum of the powers of two in its number, so that the lanes share one
     shift register for each power; every lane has exactly as many registers as its delay.
@@ -44,23 +44,29 @@ class Skew(wiring.Component):
         Bits of a lane.
     last_first : bool
         The last lane is not delayed and lane 0 the most, instead of the other way round.
+    pitch : int
+        Cycles from lane to lane.
     """
 
-    def __init__(self, lanes: int, width: int, *, last_first: bool = False):
-        self.lanes, self.width, self.last_first = lanes, width, last_first
-        self.module_name = f"skew_{lanes}x{width}{'_last_first' if last_first else ''}"
+    def __init__(self, lanes: int, width: int, *, last_first: bool = False, pitch: int = 1):
+        self.lanes, self.width, self.last_first, self.pitch = lanes, width, last_first, pitch
+        self.module_name = (f"skew_{lanes}x{width}" + (f"_by_{pitch}" if pitch > 1 else "")
+                            + ("_last_first" if last_first else ""))
         super().__init__({"i": In(lanes * width), "o": Out(lanes * width)})
 
     def delay(self, lane: int) -> int:
         """Latency of a lane in cycles."""
-        return self.lanes - 1 - lane if self.last_first else lane
+        return (self.lanes - 1 - lane if self.last_first else lane) * self.pitch
 
     def elaborate(self, platform):
         m = Module()
         lanes = [self.i[lane * self.width:(lane + 1) * self.width] for lane in range(self.lanes)]
-        for power in reversed(range((self.lanes - 1).bit_length())):
+        longest = (self.lanes - 1) * self.pitch
+        for power in reversed(range(longest.bit_length())):
             depth = 1 << power
             delayed = [lane for lane in range(self.lanes) if self.delay(lane) & depth]
+            if not delayed:
+                continue
             before = Cat(*(lanes[lane] for lane in delayed))
             line = Signal(len(before) * depth, name=f"line_{depth}", reset_less=True)
             m.d.sync += line.eq(Cat(before, line))

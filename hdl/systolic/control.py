@@ -24,6 +24,8 @@ class ChainLoader(wiring.Component):
     data_bits : int
     length : int
         Beats of a frame and cells of the chain.
+    pitch : int
+        Cycles that the wavefront takes per cell, instead of one.
 
     Members
     -------
@@ -47,11 +49,12 @@ class ChainLoader(wiring.Component):
     ------
     ``load`` and ``data`` are registers, one cycle behind the beat and as far behind ``swap`` as the
     cells expect. A chain is full from the cycle after the last beat on; ``length`` cycles from
-    ``swap`` to ``swap``.
+    ``swap`` to ``swap``, and ``(length - 1) * (pitch - 1)`` more.
     """
 
-    def __init__(self, data_bits: int, length: int):
+    def __init__(self, data_bits: int, length: int, pitch: int = 1):
         self.length = length
+        self.wait = (length - 1) * (pitch - 1)
         self.module_name = f"chain_loader_{length}x{data_bits}"
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)),
@@ -70,7 +73,7 @@ class ChainLoader(wiring.Component):
         step = Signal()
         ends = Signal()
         m.d.comb += [
-            free.eq((~full | self.swap) & ~dropping),
+            free.eq(self._freed(m, full) & ~dropping),
             step.eq(free & (self.i.valid | filling)),
             ends.eq(step & reached[0]),
             self.i.ready.eq((free & ~filling) | dropping),
@@ -103,6 +106,17 @@ class ChainLoader(wiring.Component):
         ]
         m.d.comb += [self.load.eq(load), self.data.eq(data)]
         return m
+
+    def _freed(self, m, full):
+        """Whether the cell at the entry may move, and every cycle one more behind it."""
+        if not self.wait:
+            return ~full | self.swap
+        waiting = Signal(range(self.wait + 1))
+        with m.If(self.swap):
+            m.d.sync += waiting.eq(self.wait - 1)
+        with m.Elif(waiting != 0):
+            m.d.sync += waiting.eq(waiting - 1)
+        return ~full & (waiting == 0)
 
 
 class WeightStationaryControl(wiring.Component):
@@ -243,8 +257,9 @@ class OutputStationaryControl(wiring.Component):
         pair = Signal()
         end = Signal()
         issue = Signal()
+        both = self.a_valid & self.w_valid & ~a_dropping & ~w_dropping
         m.d.comb += [
-            pair.eq(self.a_valid & self.w_valid & ~a_dropping & ~w_dropping),
+            pair.eq(both & self._spaced(m) if self.config.pair_interval > 1 else both),
             end.eq(self.a_last | self.w_last),
             issue.eq(pair & (~end | (self.room & self.may_emit & (draining == 0)))),
             self.a_ready.eq(issue | a_dropping),
@@ -273,6 +288,15 @@ class OutputStationaryControl(wiring.Component):
             with m.Elif(valid & last):
                 m.d.sync += dropping.eq(0)
         return m
+
+    def _spaced(self, m):
+        """Whether the pair before is far enough away for its sum to be there again."""
+        spacing = Signal(range(self.config.pair_interval))
+        with m.If(self.issue):
+            m.d.sync += spacing.eq(self.config.pair_interval - 1)
+        with m.Elif(spacing != 0):
+            m.d.sync += spacing.eq(spacing - 1)
+        return spacing == 0
 
 
 class DrainControl(wiring.Component):

@@ -6,6 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Stream
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
@@ -18,9 +19,25 @@ from systolith.hdl.systolic.control import (
     OutputStationaryControl,
     WeightStationaryControl,
 )
+from systolith.hdl.systolic.decoders import BorderDecoder
+from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
+
+
+def lane_kind(config: SystolicConfig) -> type[wiring.Component]:
+    """What stands behind a column of the mesh."""
+    if config.dataflow == "os":
+        return DrainLane
+    return RoundedAccumulatorLane if config.rounded else AccumulatorLane
+
+
+def lane_latency(config: SystolicConfig) -> int:
+    """Cycles through :func:`lane_kind`."""
+    if config.rounded and config.dataflow == "ws":
+        return RoundedAccumulatorLane.latency(config)
+    return lane_kind(config).latency
 
 
 class Timing:
@@ -41,9 +58,9 @@ class Timing:
     """
 
     def __init__(self, config: SystolicConfig):
-        lane = AccumulatorLane if config.dataflow == "ws" else DrainLane
-        self.lanes = config.rows + 1 + config.mac_stages + (config.dataflow == "os")
-        self.swap = self.lanes + lane.latency
+        self.lanes = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages \
+            + (config.dataflow == "os")
+        self.swap = self.lanes + lane_latency(config)
         requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
         self.stored = self.swap + requantize + config.cols - 1
         tile = config.rows if config.dataflow == "os" else 1
@@ -63,15 +80,32 @@ def latency(config: SystolicConfig) -> Mapping[str, int | str]:
             "latency": first,
             "latency_from": "an accepted a beat of the last K tile, weights loaded, "
                             "to the c beat with its row",
-            "tile_interval": f"max(M, rows = {config.rows})",
+            "tile_interval": f"max(M, {_load(config)})",
             "macs_per_cycle": config.rows * config.cols,
         }
     return {
         "latency": first,
         "latency_from": "the last accepted pair of a and w beats to the first c beat",
-        "tile_interval": f"max(K, rows = {config.rows})",
-        "macs_per_cycle": config.rows * config.cols,
+        "tile_interval": f"max({_pairs(config)}, rows = {config.rows})",
+        "macs_per_cycle": _per_cycle(config),
     }
+
+
+def _load(config: SystolicConfig) -> str:
+    """Cycles that the weights of a tile take."""
+    if config.pitch == 1:
+        return f"rows = {config.rows}"
+    return f"(rows - 1) * add_stages + 1 = {(config.rows - 1) * config.pitch + 1}"
+
+
+def _pairs(config: SystolicConfig) -> str:
+    """Cycles that the pairs of a tile take."""
+    return "K" if config.pair_interval == 1 else f"K * {config.pair_interval}"
+
+
+def _per_cycle(config: SystolicConfig) -> int | str:
+    offered = config.rows * config.cols
+    return offered if config.pair_interval == 1 else f"{offered} / {config.pair_interval}"
 
 
 class SystolicCore(wiring.Component):
@@ -99,10 +133,10 @@ class SystolicCore(wiring.Component):
         m.submodules.mesh = array = mesh(config)
 
         # Behind the mesh: lanes, requantizers, de-skew, output buffer.
-        lane = AccumulatorLane if config.dataflow == "ws" else DrainLane
+        lane = lane_kind(config)
         m.submodules.lanes = lanes = LinearArray(
             lambda: lane(config), config.cols, name="lane", chain=lane.chain, from_last=True)
-        results, flags = lanes.total, {"overflow": lanes.overflow_out}
+        results, flags = lanes.total, {config.flags[0][0]: lanes.overflow_out}
         swap = Signal()                                  # one cycle before the requantizers see it
         parameters_busy = Signal()
         may_start = Signal(init=1)
@@ -133,10 +167,13 @@ class SystolicCore(wiring.Component):
 
     def _weight_stationary(self, m, array, lanes, buffer, places, flags, swap, may_start, start):
         config, timing = self.config, self.timing
-        m.submodules.control = control = WeightStationaryControl(config, AccumulatorLane.interval)
-        m.submodules.loader = loader = ChainLoader(config.cols * config.w.bits, config.rows)
+        m.submodules.control = control = WeightStationaryControl(config, lane_latency(config) + 1)
+        m.submodules.loader = loader = ChainLoader(
+            config.cols * config.w_operand.bits, config.rows, config.pitch)
+        a_operands, w_operands = self._decode(
+            m, flags, control.issue, self.w.valid & loader.wants)
         m.d.comb += [
-            loader.i.data.eq(self.w.data),
+            loader.i.data.eq(w_operands),
             loader.i.last.eq(self.w.last),
             loader.i.valid.eq(self.w.valid),
             self.w.ready.eq(loader.i.ready),
@@ -158,11 +195,13 @@ class SystolicCore(wiring.Component):
 
         # Operands enter the mesh one cycle after they are issued. Weights reach a column together
         # with the load enable, which takes one cycle per column.
-        m.submodules.a_skew = a_skew = Skew(config.rows, config.a.bits, last_first=True)
-        m.submodules.w_skew = w_skew = Skew(config.cols, config.w.bits, last_first=True)
-        a = Signal.like(self.a.data, name="a_issued", reset_less=True)
-        swaps = Signal(config.rows)
-        m.d.sync += [a.eq(self.a.data), swaps.eq(Cat(swaps[1:], control.swap))]
+        m.submodules.a_skew = a_skew = Skew(config.rows, config.a_operand.bits, last_first=True,
+                                            pitch=config.pitch)
+        m.submodules.w_skew = w_skew = Skew(config.cols, config.w_operand.bits, last_first=True)
+        a = Signal(len(a_operands), name="a_issued", reset_less=True)
+        swap_line = Signal((config.rows - 1) * config.pitch + 1, name="swaps")
+        swaps = Cat(swap_line[row * config.pitch] for row in range(config.rows))
+        m.d.sync += [a.eq(a_operands), swap_line.eq(Cat(swap_line[1:], control.swap))]
         m.d.comb += [
             a_skew.i.eq(a),
             array.a_in.eq(a_skew.o),
@@ -221,15 +260,16 @@ class SystolicCore(wiring.Component):
         flags |= {"a_long": control.a_long, "w_long": control.w_long}
 
         # A cycle without operands enters as zeros, which add nothing to any sum.
-        m.submodules.a_skew = a_skew = Skew(config.rows, config.a.bits, last_first=True)
-        m.submodules.w_skew = w_skew = Skew(config.cols, config.w.bits, last_first=True)
-        a = Signal.like(self.a.data, name="a_issued", reset_less=True)
-        w = Signal.like(self.w.data, name="w_issued", reset_less=True)
+        m.submodules.a_skew = a_skew = Skew(config.rows, config.a_operand.bits, last_first=True)
+        m.submodules.w_skew = w_skew = Skew(config.cols, config.w_operand.bits, last_first=True)
+        a_operands, w_operands = self._decode(m, flags, control.issue, control.issue)
+        a = Signal(len(a_operands), name="a_issued", reset_less=True)
+        w = Signal(len(w_operands), name="w_issued", reset_less=True)
         firsts = Signal(config.rows)
         lasts = Signal(config.rows)
         m.d.sync += [
-            a.eq(Mux(control.issue, self.a.data, 0)),
-            w.eq(Mux(control.issue, self.w.data, 0)),
+            a.eq(Mux(control.issue, a_operands, 0)),
+            w.eq(Mux(control.issue, w_operands, 0)),
             firsts.eq(Cat(firsts[1:], control.issue & control.first)),
             lasts.eq(Cat(lasts[1:], control.issue & control.ends)),
         ]
@@ -245,6 +285,10 @@ class SystolicCore(wiring.Component):
             lanes.c.eq(array.c_out),
             lanes.valid_in.eq(drain.valid),
         ]
+        if config.rounded:
+            valids = Signal(config.rows)
+            m.d.sync += valids.eq(Cat(valids[1:], control.issue))
+            m.d.comb += array.valid_in.eq(valids)
 
         m.submodules.to_drain = to_drain = Delay(1, timing.lanes - 1, reset=True)
         m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
@@ -257,6 +301,25 @@ class SystolicCore(wiring.Component):
         if config.output == "requant":
             m.d.comb += swap.eq(drain.first)
         return control.busy
+
+    def _decode(self, m, flags, a_taken, w_taken):
+        """Decode both operands; flag the codes that are no numbers in beats that are taken."""
+        config, operands = self.config, []
+        for name, stream, operand, lanes, taken in (
+                ("a", self.a, config.a_operand, config.rows, a_taken),
+                ("w", self.w, config.w_operand, config.cols, w_taken)):
+            if isinstance(operand.format, IntegerFormat):
+                operands.append(stream.data)
+                continue
+            border = BorderDecoder(operand, lanes, name)
+            m.submodules[f"{name}_decoder"] = border
+            m.d.comb += border.codes.eq(stream.data)
+            operands.append(border.operands)
+            if any(flag == f"{name}_invalid" for flag, _ in config.flags):
+                invalid = Signal(name=f"{name}_invalid")
+                m.d.sync += invalid.eq(taken & border.invalid)
+                flags[f"{name}_invalid"] = invalid
+        return operands
 
     def _requantize(self, m, lanes, flags, swap, parameters_busy, may_start, start):
         config, timing = self.config, self.timing

@@ -36,7 +36,7 @@ def decode(format: Format, codes: np.ndarray) -> np.ndarray:
     Error
         If a code does not fit the format, or the format does not decode element by element.
     """
-    codes = _checked(format, codes)
+    codes = checked_codes(format, codes)
     match format:
         case IntegerFormat(bits, signed, lsb_exponent):
             values = codes.astype(np.int64 if signed or bits < 64 else np.uint64)
@@ -56,7 +56,7 @@ def decode(format: Format, codes: np.ndarray) -> np.ndarray:
 
 def invalid(format: Format, codes: np.ndarray) -> np.ndarray:
     """Which ``codes`` are not finite numbers: NaN, Inf, illegal."""
-    codes = _checked(format, codes)
+    codes = checked_codes(format, codes)
     match format:
         case TernaryFormat():
             return codes == format.illegal
@@ -145,7 +145,7 @@ def fixed(format: Format, codes: np.ndarray) -> np.ndarray:
     if format.fixed.bits > 64 or (format.fixed.bits == 64 and not format.signed):
         raise Error(f"{format} in fixed point takes {format.fixed.bits} bits; int64 has 64")
     if isinstance(format, FloatFormat):
-        finite = np.where(invalid(format, codes), 0, _checked(format, codes))
+        finite = np.where(invalid(format, codes), 0, checked_codes(format, codes))
         # Magnitudes of 63 bits have few of them set: a fraction shifted.
         field, fraction = np.divmod(finite.astype(np.int64) & (format.sign_code - 1),
                                     1 << format.fraction_bits)
@@ -222,8 +222,9 @@ def _decode_float(format: FloatFormat, codes: np.ndarray) -> np.ndarray:
     fraction = codes & ((1 << fraction_bits) - 1)
     field = codes >> fraction_bits & ((1 << format.exponent_bits) - 1)
     normal = field > 0
-    magnitude = np.ldexp((fraction + (normal << fraction_bits)).astype(float),
-                         np.where(normal, field, 1) - format.bias - fraction_bits)
+    with np.errstate(over="ignore"):                 # infinities, replaced below
+        magnitude = np.ldexp((fraction + (normal << fraction_bits)).astype(float),
+                             np.where(normal, field, 1) - format.bias - fraction_bits)
     code = codes & (format.sign_code - 1)
     if format.inf_code is not None:
         magnitude = np.where(code == format.inf_code, np.inf, magnitude)
@@ -257,8 +258,14 @@ def _quantize_float(format: FloatFormat, values: np.ndarray, rounding: Rounding,
     return codes.astype(code_dtype(format))
 
 
-def _checked(format: Format, codes: np.ndarray) -> np.ndarray:
-    """``codes`` as uint64."""
+def checked_codes(format: Format, codes: np.ndarray) -> np.ndarray:
+    """``codes`` as uint64.
+
+    Raises
+    ------
+    Error
+        If they are not integers, or one does not fit the format.
+    """
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iu":
         raise Error(f"codes are integers, not {codes.dtype}")

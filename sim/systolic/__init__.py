@@ -10,8 +10,8 @@ from systolith.hdl.interface import Register
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
-from systolith.sim.operands import arguments, elements, per_column, scalar
-from systolith.sim.systolic import driver, golden
+from systolith.sim.operands import arguments, per_column, scalar
+from systolith.sim.systolic import driver, golden, operands
 from systolith.sim.systolic.cycles import cycles
 from systolith.sim.systolic.golden import INT32
 from systolith.sim.systolic.stimulus import stimulus
@@ -22,15 +22,19 @@ MAX_SHIFT = 31
 class SystolicModel(Model):
     """C = A · W in tiles of a mesh.
 
-    Arguments of a call, all integers:
+    Arguments of a call:
 
-    - ``a`` (M, K) and ``w`` (K, N), in the range of ``a_format`` and ``w_format``;
-    - with ``output: requant`` also ``multiplier`` and ``shift``, (N,) or one for all columns,
-      ``bias`` (N,) or one for all columns (0), and the scalars ``a_zero_point`` (0),
+    - ``a`` (M, K) and ``w`` (K, N): integers in the range of ``a_format`` and ``w_format``; values
+      of bipolar, ternary and binary; real numbers for floats and pairs, which are quantized to the
+      nearest, halves to even, saturating; :class:`Codes` for any format;
+    - with ``output: requant`` also the integers ``multiplier`` and ``shift``, (N,) or one for all
+      columns, ``bias`` (N,) or one for all columns (0), and the scalars ``a_zero_point`` (0),
       ``out_zero_point`` (0), ``clamp_low`` and ``clamp_high`` (the range of ``out_format``).
 
-    The result is ``c``, shape (M, N): int32 where every value of the output format fits, else
-    int64.
+    The result is ``c``, shape (M, N): of integers int32 where every value of the output format
+    fits, else int64; with fp32 sums float32; of exact sums of floats float64 if every sum of
+    ``acc_width`` bits fits, else integers (int64, or Python's) in units of 2 to the power of a
+    second result, ``c_exponent``.
     """
 
     config = SystolicConfig
@@ -42,8 +46,10 @@ class SystolicModel(Model):
             given = arguments(workload, ("a", "w", "multiplier", "shift"), {
                 "bias": 0, "a_zero_point": 0, "out_zero_point": 0,
                 "clamp_low": config.out.low, "clamp_high": config.out.high})
-        a = elements("a", given["a"], ("M", "K"), config.a)
-        w = elements("w", given["w"], ("K", "N"), config.w)
+        a = operands.checked("a", given["a"], ("M", "K"), config.a_element,
+                             operands.pair_axis(config, "a"))
+        w = operands.checked("w", given["w"], ("K", "N"), config.w_element,
+                             operands.pair_axis(config, "w"))
         if a.shape[1] != w.shape[0]:
             raise Error(f"a has {a.shape[1]} columns and w has {w.shape[0]} rows; both are K and "
                         "must be equal")
@@ -54,8 +60,9 @@ class SystolicModel(Model):
                                     ("multiplier", INT32.low, INT32.high),
                                     ("shift", -MAX_SHIFT, MAX_SHIFT)):
                 arrays[name] = per_column(name, given[name], columns, low, high)
+            element = config.a_element
             settings["a_zero_point"] = scalar("a_zero_point", given["a_zero_point"],
-                                              config.a.low, config.a.high, config.a.name)
+                                              element.low, element.high, element.name)
             for register in config.registers:
                 low, high = _field_range(register)
                 settings[register.name] = scalar(register.name, given[register.name], low, high)

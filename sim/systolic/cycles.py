@@ -14,10 +14,10 @@ from systolith.sim.systolic.driver import Tiling
 
 SLICE = 1                      # register slice at a port
 BUFFER = 2                     # output and parameter buffers, when empty
-ACCUMULATOR = 2                # lane behind a weight-stationary column
+ACCUMULATOR = 1                # lane behind a weight-stationary column, before its addition
 DRAIN = 1                      # lane behind an output-stationary column
 REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
-ROW_INTERVAL = 3               # from a row's K tile to its next one in the accumulator memory
+MEMORY = 1                     # from the sum of a row until it can be read again
 
 
 def cycles(config: SystolicConfig, workload: Workload) -> int:
@@ -30,8 +30,13 @@ def cycles(config: SystolicConfig, workload: Workload) -> int:
 
 def _to_requantizer(config: SystolicConfig) -> int:
     """From the issue of a beat to its sum at the requantizer of the last column."""
-    to_lane = config.rows + 1 + config.mac_stages
-    return to_lane + (ACCUMULATOR if config.dataflow == "ws" else 1 + DRAIN)
+    to_lane = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages
+    return to_lane + (_accumulator(config) if config.dataflow == "ws" else 1 + DRAIN)
+
+
+def _accumulator(config: SystolicConfig) -> int:
+    """From a sum of a column to the sum with those of the K tiles before (ws)."""
+    return ACCUMULATOR + config.sum_stages
 
 
 def _behind_issue(config: SystolicConfig) -> int:
@@ -44,24 +49,28 @@ def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:
     """Issue of the last beat."""
     parameters = _Parameters(config)
     start, end, gap = SLICE, 0, 1
+    row_interval = _accumulator(config) + MEMORY     # from a row's K tile to its next one
+    behind = 0                                       # how far loading has to stay behind
     for rows in np.tile(tiling.frame_rows, tiling.n_tiles).tolist():
         for k in range(tiling.k_tiles):
             # Weights take `rows` cycles from the start of the frame before, whose start frees them.
-            start = max(start + config.rows, end + (gap if k else 1))
+            start = max(start + behind + config.rows, end + (gap if k else 1))
+            behind = (config.rows - 1) * (config.pitch - 1)
             if k == tiling.k_tiles - 1:
                 start = parameters.start(start)
             end = start + rows - 1
-            gap = 1 + max(ROW_INTERVAL - rows, 0)
+            gap = 1 + max(row_interval - rows, 0)
     return end
 
 
 def _output_stationary(config: SystolicConfig, tiling: Tiling) -> int:
     """Issue of the last pair, plus the cycles in which the other rows of its tile follow."""
     parameters = _Parameters(config)
+    interval = config.pair_interval
     end = -config.rows
     for tile in range(tiling.m_tiles * tiling.n_tiles):
-        first = end + 1 if tile else SLICE
-        end = parameters.start(max(first + tiling.k - 1, end + config.rows))
+        first = end + interval if tile else SLICE
+        end = parameters.start(max(first + (tiling.k - 1) * interval, end + config.rows))
     return end + config.rows - 1
 
 

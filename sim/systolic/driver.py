@@ -8,8 +8,9 @@ import numpy as np
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Workload
-from systolith.sim.operands import ceil_div, result_dtype
-from systolith.sim.systolic.golden import folded_bias, requantize
+from systolith.sim.operands import ceil_div
+from systolith.sim.systolic.golden import columns, computed, on_wire_again, requantize, result
+from systolith.sim.systolic.operands import on_wire
 
 FIRST, LAST = 1, 2                     # tuser of an a frame (ws)
 SETTINGS = ("out_zero_point", "clamp_low", "clamp_high")
@@ -71,7 +72,7 @@ def pack(config: SystolicConfig, workload: Workload) -> Job:
     """Tile and pad the operands of a checked workload into beats."""
     tiling = Tiling.of(config, workload)
     pack_operands = _pack_ws if config.dataflow == "ws" else _pack_os
-    inputs = pack_operands(config, tiling, workload.arrays["a"], workload.arrays["w"])
+    inputs = pack_operands(config, tiling, *(on_wire(workload.arrays[name]) for name in "aw"))
     writes = {}
     if config.output == "requant":
         inputs["q"] = _pack_q(tiling, workload)
@@ -86,12 +87,14 @@ def expect(config: SystolicConfig, workload: Workload, outputs: Arrays,
     shape = tiling.c_rows, tiling.n_tiles * tiling.n_tile
     if pad is not None:
         c = np.full(shape, pad, np.int64)
+    elif config.pads_count:
+        c, _ = computed(config, workload)
     elif config.output == "raw":
-        c = np.zeros(shape, np.int64)
+        c = np.zeros(shape, np.int64 if config.acc.bits <= 64 else object)
     else:
-        columns = _columns(tiling, workload)
-        c, _ = requantize(config, workload, np.zeros(shape, np.int64), *columns.T)
-    c[:tiling.m, :tiling.n] = outputs["c"]
+        c, _ = requantize(config, workload, np.zeros(shape, np.int64),
+                          *columns(workload, shape[1]))
+    c[:tiling.m, :tiling.n] = on_wire_again(config, outputs["c"])
     beats = c.reshape(tiling.c_rows, tiling.n_tiles, -1).swapaxes(0, 1).reshape(-1, tiling.n_tile)
     return {"c": _frames(beats, np.tile(tiling.frame_rows, tiling.n_tiles))}
 
@@ -102,7 +105,7 @@ def unpack(config: SystolicConfig, workload: Workload,
     tiling = Tiling.of(config, workload)
     tiles = beats["c"].reshape(tiling.n_tiles, tiling.c_rows, tiling.n_tile)
     c = tiles.swapaxes(0, 1).reshape(tiling.c_rows, -1)[:tiling.m, :tiling.n]
-    return {"c": c.astype(result_dtype(config.out))}
+    return result(config, c)
 
 
 def _pack_ws(config: SystolicConfig, tiling: Tiling, a: np.ndarray,
@@ -115,14 +118,16 @@ def _pack_ws(config: SystolicConfig, tiling: Tiling, a: np.ndarray,
     user = np.zeros(k_tiles, np.uint64)
     user[0] |= FIRST
     user[-1] |= LAST
-    weights = _padded(w, k_tiles * rows, n_tiles * cols)
+    w_rows = tiling.k if config.lacks_zero else k_tiles * rows
+    lengths = np.minimum(rows, w_rows - np.arange(0, w_rows, rows))
+    weights = _padded(w, w_rows, n_tiles * cols)
     weights = weights.reshape(-1, n_tiles, cols).swapaxes(0, 1)
     return {
         "a": _frames(np.tile(data, (n_tiles, 1)),
                      np.tile(np.repeat(tiling.frame_rows, k_tiles), n_tiles),
                      np.tile(user, m_tiles * n_tiles)),
         "w": _frames(weights.repeat(m_tiles, axis=0).reshape(-1, cols),
-                     np.full(n_tiles * m_tiles * k_tiles, rows)),
+                     np.tile(lengths, n_tiles * m_tiles)),
     }
 
 
@@ -140,16 +145,10 @@ def _pack_os(config: SystolicConfig, tiling: Tiling, a: np.ndarray,
 
 
 def _pack_q(tiling: Tiling, workload: Workload) -> Beats:
-    columns = _columns(tiling, workload).reshape(tiling.n_tiles, -1)
-    return _frames(columns.repeat(tiling.m_tiles, axis=0).reshape(-1, 3),
+    each = np.stack(columns(workload, tiling.n_tiles * tiling.n_tile), axis=1)
+    each = each.reshape(tiling.n_tiles, -1)
+    return _frames(each.repeat(tiling.m_tiles, axis=0).reshape(-1, 3),
                    np.full(tiling.n_tiles * tiling.m_tiles, tiling.n_tile))
-
-
-def _columns(tiling: Tiling, workload: Workload) -> np.ndarray:
-    """Bias with the zero point folded in, multiplier and shift of every column of every N tile."""
-    arrays = workload.arrays
-    columns = np.stack([folded_bias(workload), arrays["multiplier"], arrays["shift"]], axis=1)
-    return _padded(columns, tiling.n_tiles * tiling.n_tile, 3)
 
 
 def _padded(matrix: np.ndarray, rows: int, cols: int) -> np.ndarray:

@@ -6,31 +6,105 @@ import numpy as np
 
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.systolic.config import SystolicConfig
+from systolith.sim.formats import Codes
 from systolith.sim.model import Workload
 from systolith.sim.operands import flag_bit, result_dtype, wrap
+from systolith.sim.systolic.operands import (
+    invalid_flags,
+    mantissas,
+    numbers,
+    padded,
+    pair_axis,
+)
+from systolith.sim.systolic.rounded import from_codes, rounded_sums, to_codes
 
 INT32 = IntegerFormat(32, signed=True)
-_DOUBLE_EXACT = 1 << 53                # integers up to here are exact in float64
+DOUBLE_BITS = 53                       # magnitudes of so many bits are exact in float64
+LIMB_BITS = 16                         # products of two, and long sums of them, fit int64
+_DOUBLE_EXACT = 1 << DOUBLE_BITS
 _PRODUCTS_AT_ONCE = 1 << 22            # bounds the memory of the search for overflows
 
 
 def golden(config: SystolicConfig, workload: Workload) -> dict:
-    """Return ``{"c": array of shape (M, N), "flags": int}`` for a checked workload."""
-    a, w = workload.arrays["a"], workload.arrays["w"]
+    """Return ``c``, shape (M, N), ``flags`` and perhaps ``c_exponent`` for a checked workload."""
+    rows, columns = workload.arrays["a"].shape[0], workload.arrays["w"].shape[1]
+    c, flags = computed(config, workload)
+    return {**result(config, c[:rows, :columns]), "flags": flags}
+
+
+def computed(config: SystolicConfig, workload: Workload) -> tuple[np.ndarray, int]:
+    """C as it leaves the core, and the flags.
+
+    C goes on beyond M (os) and N as far as the last tiles do.
+    """
+    flags = invalid_flags(config, workload)
+    a, w = padded(config, workload)
+    a_axis, w_axis = (pair_axis(config, name) for name in "aw")
+    if config.rounded:
+        c = rounded_sums(config, numbers(config.a_element, a, a_axis),
+                         numbers(config.w_element, w, w_axis))
+        if not np.isfinite(c).all():
+            flags |= flag_bit(config.flags, "not_finite")
+        return to_codes(c), flags
+    a, w = mantissas(config.a_element, a, a_axis), mantissas(config.w_element, w, w_axis)
     total = matmul(a, w)
-    flags = 0
     if overflows(config, a, w, total):
         flags |= flag_bit(config.flags, "overflow")
     c = wrap(total, config.acc)
     if config.output == "requant":
-        c, saturated = requantize(config, workload, c, folded_bias(workload),
-                                  workload.arrays["multiplier"], workload.arrays["shift"])
+        c, saturated = requantize(config, workload, c, *columns(workload, w.shape[1]))
         if saturated:
             flags |= flag_bit(config.flags, "saturated")
-    return {"c": c.astype(result_dtype(config.out)), "flags": flags}
+    return c, flags
+
+
+def result(config: SystolicConfig, c: np.ndarray) -> dict[str, np.ndarray]:
+    """C as a user gets it, from what leaves the core.
+
+    Sums of integers are int32, or int64. fp32 sums are float32. Exact sums of floats are float64
+    where that holds every one of them, otherwise integers, with ``c_exponent`` beside them.
+    """
+    if config.rounded:
+        return {"c": from_codes(c)}
+    if not config.float_sums:
+        return {"c": c.astype(result_dtype(config.out))}
+    if config.acc.bits - config.acc.signed <= DOUBLE_BITS:
+        return {"c": np.ldexp(c.astype(float), config.acc.lsb_exponent)}
+    dtype = np.int64 if config.acc.bits <= 64 else object
+    return {"c": c.astype(dtype), "c_exponent": np.array(config.acc.lsb_exponent)}
+
+
+def on_wire_again(config: SystolicConfig, c: np.ndarray) -> np.ndarray:
+    """What leaves the core, from a result; integers are left as they are."""
+    if c.dtype == np.float32:
+        return to_codes(c)
+    if c.dtype == np.float64:
+        return np.ldexp(c, -config.acc.lsb_exponent).astype(np.int64)
+    return c
 
 
 def matmul(a: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Exact product of integer matrices: int64, or Python integers where that is too narrow."""
+    if a.dtype == w.dtype == np.int64 and (
+            _magnitude(a) * _magnitude(w) * a.shape[1] <= np.iinfo(np.int64).max):
+        return _matmul(a, w)
+    total = np.zeros((a.shape[0], w.shape[1]), object)
+    for i, a_limb in enumerate(_limbs(a)):
+        for j, w_limb in enumerate(_limbs(w)):
+            total += _matmul(a_limb, w_limb).astype(object) << LIMB_BITS * (i + j)
+    return total
+
+
+def _limbs(matrix: np.ndarray) -> list[np.ndarray]:
+    """Digits of :data:`LIMB_BITS` bits, the lowest first; the highest has the sign."""
+    limbs, rest = [], matrix
+    while _magnitude(rest) >= 1 << LIMB_BITS:
+        limbs.append((rest & ((1 << LIMB_BITS) - 1)).astype(np.int64))
+        rest = rest >> LIMB_BITS
+    return [*limbs, rest.astype(np.int64)]
+
+
+def _matmul(a: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Exact product of int64 matrices whose results fit int64.
 
     Every slice of K is short enough for float64 to hold any partial sum, in whatever order BLAS
@@ -51,11 +125,11 @@ def overflows(config: SystolicConfig, a: np.ndarray, w: np.ndarray, total: np.nd
 
     Parameters
     ----------
-    a, w : int64 arrays, shapes (M, K) and (K, N)
-    total : int64 array, shape (M, N)
+    a, w : arrays of integers, shapes (M, K) and (K, N)
+    total : array of integers, shape (M, N)
         Their exact product.
     """
-    low, high = config.acc.low, config.acc.high
+    low, high = config.acc.code_low, config.acc.code_high
     inner = a.shape[1]
     if inner * _magnitude(a) * _magnitude(w) <= high:
         return False
@@ -64,7 +138,8 @@ def overflows(config: SystolicConfig, a: np.ndarray, w: np.ndarray, total: np.nd
     suspects = (positive > high) | (total - positive < low)
     step = config.rows if config.dataflow == "ws" else 1
     for i, j in _chunks(suspects, max(1, _PRODUCTS_AT_ONCE // inner)):
-        sums = np.add.reduceat(a[i] * w.T[j], np.arange(0, inner, step), axis=1)
+        products = a[i].astype(total.dtype) * w.T[j]
+        sums = np.add.reduceat(products, np.arange(0, inner, step), axis=1)
         running = sums.cumsum(axis=1)
         if running.min() < low or running.max() > high:
             return True
@@ -74,7 +149,16 @@ def overflows(config: SystolicConfig, a: np.ndarray, w: np.ndarray, total: np.nd
 def folded_bias(workload: Workload) -> np.ndarray:
     """The bias of every column less what the zero point of A adds to its sum, int64, shape (N,)."""
     zero_point = workload.settings["a_zero_point"]
-    return workload.arrays["bias"] - zero_point * workload.arrays["w"].sum(axis=0)
+    w = workload.arrays["w"]
+    if isinstance(w, Codes):
+        w = mantissas(w.format, w.array)
+    return workload.arrays["bias"] - zero_point * w.sum(axis=0)
+
+
+def columns(workload: Workload, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bias with the zero point folded in, multiplier and shift of every column, 0 beyond N."""
+    each = folded_bias(workload), workload.arrays["multiplier"], workload.arrays["shift"]
+    return tuple(np.pad(values, (0, width - len(values))) for values in each)
 
 
 def requantize(config: SystolicConfig, workload: Workload, acc: np.ndarray, bias: np.ndarray,

@@ -1,0 +1,74 @@
+"""Every pair of formats that the systolic core takes, RTL against the golden model."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from systolith.generators import registry
+from systolith.generators.core import elaborate, write
+from systolith.hdl.formats import parse_format
+from systolith.sim.cases import mismatch, work_out
+from systolith.sim.simulators import verilator
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.harness import Pauses
+
+MINIFLOATS = [parse_format(f"fp{bits}e{exponent}m{bits - 1 - exponent}").name
+              for bits in range(3, 9) for exponent in range(1, bits)]
+ELEMENTS = ["int2", "int4", "int8", "int16", "uint2", "uint8", "uint16", "bipolar1", "bipolar3",
+            "bipolar8", "ternary", "binary", "fp4e2m1", "fp6e2m3", "fp6e3m2", "fp8e3m4", "fp8e4m3",
+            "fp8e5m2", "fp16", "bf16", "fp12e4m7", "ovp4", "ovp8"]
+STALLS = {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2)}
+
+#: A pair of every kind: levels, floats narrow and wide, integers with floats, outliers, fp32.
+SAMPLE = [("ternary", "bipolar3", "ws"), ("fp4e2m1", "fp8e4m3", "os"), ("int8", "fp6e3m2", "ws"),
+          ("ovp4", "ovp4", "os"), ("fp16", "binary", "os")]
+
+
+def agrees(a_format, w_format, dataflow, folder, cases=34, **values):
+    """Run corner cases and random ones without and with stalls."""
+    template = registry.get("systolic")
+    config = template.config.parse({"rows": 2, "cols": 2, "a_format": a_format,
+                                    "w_format": w_format, "dataflow": dataflow, **values})
+    core = elaborate(template, config, "core")
+    write(core, folder)
+    model = template.load_model()
+    with verilator.simulator(Core.read(folder / "core.v", folder / "core.json",
+                                       core.model)) as simulator:
+        for workload in islice(model.stimulus(config, np.random.default_rng(1)), cases):
+            case = work_out(model, config, workload)
+            for pauses in ({}, STALLS):
+                result = simulator.run(case.job, pauses=pauses)
+                assert mismatch(model, config, case, "c", result.beats["c"],
+                                result.beat_cycles["c"]) is None
+                assert result.flags == case.flags, case.workload.label
+                assert pauses or result.cycles == case.cycles, case.workload.label
+
+
+@pytest.mark.parametrize("a_format, w_format, dataflow", SAMPLE, ids=lambda part: part)
+def test_a_sample_of_pairs(a_format, w_format, dataflow, tmp_path):
+    agrees(a_format, w_format, dataflow, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("dataflow", ["ws", "os"])
+@pytest.mark.parametrize("a_format", ELEMENTS)
+def test_every_format_with_every_other(a_format, dataflow, tmp_path):
+    for w_format in ELEMENTS:
+        agrees(a_format, w_format, dataflow, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("a_format", MINIFLOATS)
+def test_every_pair_of_minifloats(a_format, tmp_path):
+    for index, w_format in enumerate(MINIFLOATS):
+        agrees(a_format, w_format, ("ws", "os")[index % 2], tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("mac_stages", [1, 2, 3, 4])
+@pytest.mark.parametrize("add_stages", range(1, 8))
+@pytest.mark.parametrize("dataflow", ["ws", "os"])
+def test_every_depth_of_fp32_sums(dataflow, add_stages, mac_stages, tmp_path):
+    agrees("bf16", "fp8e4m3", dataflow, tmp_path, rows=3, mac_stages=mac_stages,
+           add_stages=add_stages)
