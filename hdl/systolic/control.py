@@ -331,18 +331,22 @@ class Credits(wiring.Component):
     """
 
     def __init__(self, places: int, amount: int):
+        if places < amount:
+            raise ValueError(f"places must be at least {amount}, not {places}")
         self.places, self.amount = places, amount
         self.module_name = f"credits_{places}_by_{amount}"
         super().__init__({"reserve": In(1), "freed": In(1), "enough": Out(1), "any_used": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        free = Signal(range(self.places + 1), init=self.places)
+        # Beyond those of the next reservation, so that its sign tells whether there are enough.
+        left = Signal(range(-self.amount, self.places - self.amount + 1),
+                      init=self.places - self.amount)
         taken = Signal(range(self.amount + 1))
         m.d.comb += [
             taken.eq(Mux(self.reserve, self.amount, 0)),
-            self.enough.eq(free >= self.amount),
-            self.any_used.eq(free != self.places),
+            self.enough.eq(~left[-1]),
+            self.any_used.eq(left != left.init),
         ]
-        m.d.sync += free.eq(free - taken + self.freed)
+        m.d.sync += left.eq(left - taken + self.freed)
         return m
