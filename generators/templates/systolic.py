@@ -41,5 +41,9 @@ TEMPLATE = Template(
         "widest": {"rows": 13, "cols": 2, "a_format": "int16", "w_format": "int16",
                    "acc_width": 64, "output": "requant", "rounding": "rne",
                    "out_format": "int16"},
+        "ecp5": {"rows": 3, "cols": 2, "a_format": "uint8", "w_format": "int4",
+                 "acc_width": 40, "output": "requant", "technology": "ecp5"},
+        "ecp5_os": {"rows": 2, "cols": 3, "dataflow": "os", "w_format": "uint9",
+                    "mac_stages": 4, "technology": "ecp5"},
     },
 )

@@ -58,7 +58,10 @@ def beat(port):
 
 
 class RegisterSlice(wiring.Component):
-    """Two registers that cut every combinational path between two stream ports.
+    """Two places that cut every combinational path between two stream ports.
+
+    Nothing but the choice between the places depends on ``o.ready``, and nothing but their count
+    on ``i.valid``, so neither has to reach every bit of a wide beat.
 
     Members
     -------
@@ -67,8 +70,8 @@ class RegisterSlice(wiring.Component):
 
     Timing
     ------
-    Latency 1 cycle, one beat per cycle, also right after a stall. ``i.ready``, ``o.valid`` and the
-    beat at ``o`` are registers.
+    Latency 1 cycle, one beat per cycle, also right after a stall. ``i.ready`` and ``o.valid`` are
+    registers; the beat at ``o`` comes from one of two registers.
     """
 
     def __init__(self, signature: Signature):
@@ -78,31 +81,32 @@ class RegisterSlice(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A beat goes to `held` only while the output is stalled, and `ready` is low while it is
-        # there; `ready` also is low in reset, so that no beat is lost in it.
-        head = Signal(self.signature_.beat_bits, reset_less=True)
-        held = Signal(self.signature_.beat_bits, reset_less=True)
-        head_valid = Signal()
-        held_valid = Signal()
-        ready = Signal()
+        even = Signal(self.signature_.beat_bits, reset_less=True)
+        odd = Signal(self.signature_.beat_bits, reset_less=True)
+        write_odd = Signal()
+        read_odd = Signal()
+        valid = Signal()
+        ready = Signal()                # also low in reset, so that no beat is lost in it
+        push = Signal()
+        pop = Signal()
         m.d.comb += [
-            beat(self.o).eq(head),
-            self.o.valid.eq(head_valid),
+            push.eq(self.i.valid & ready),
+            pop.eq(valid & self.o.ready),
+            beat(self.o).eq(Mux(read_odd, odd, even)),
+            self.o.valid.eq(valid),
             self.i.ready.eq(ready),
         ]
-        accept = Signal()
-        m.d.comb += accept.eq(self.i.valid & ready)
-        with m.If(~held_valid):
-            m.d.sync += held.eq(beat(self.i))
-        with m.If(self.o.ready | ~head_valid):
-            m.d.sync += [
-                head.eq(Mux(held_valid, held, beat(self.i))),
-                head_valid.eq(held_valid | accept),
-                held_valid.eq(0),
-                ready.eq(1),
-            ]
-        with m.Elif(accept):
-            m.d.sync += [held_valid.eq(1), ready.eq(0)]
+        m.d.sync += [
+            write_odd.eq(write_odd ^ push),
+            read_odd.eq(read_odd ^ pop),
+            valid.eq(push | (valid & ~(pop & ready))),
+            ready.eq(pop | ~valid | (ready & ~push)),
+        ]
+        # A place that is not taken may hold anything.
+        with m.If(ready & ~write_odd):
+            m.d.sync += even.eq(beat(self.i))
+        with m.If(ready & write_odd):
+            m.d.sync += odd.eq(beat(self.i))
         return m
 
 

@@ -17,7 +17,7 @@ BUFFER = 2                     # output and parameter buffers, when empty
 ACCUMULATOR = 2                # lane behind a weight-stationary column
 DRAIN = 1                      # lane behind an output-stationary column
 REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
-ROW_INTERVAL = 3               # from a row's K tile to its next one in the accumulator memory
+ROW_INTERVAL = 5               # from a row's K tile to its next one in the accumulator memory
 
 
 def cycles(config: SystolicConfig, workload: Workload) -> int:
