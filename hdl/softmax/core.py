@@ -44,7 +44,7 @@ def latency(config: SoftmaxConfig) -> Mapping[str, int | str]:
     cycles += SLICE_LATENCY + ISSUE_LATENCY + last.beat + FIFO + SLICE_LATENCY
     interval = f"ceil(length / {config.lanes})"
     if config.dividers:
-        interval = f"max({interval}, {config.y.bits} / {config.dividers})"
+        interval = f"max({interval}, {config.y.bits + 1} / {config.dividers})"
     return {
         "latency": cycles,
         "latency_from": "the only beat of a row to the beat of its probabilities",

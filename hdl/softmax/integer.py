@@ -8,7 +8,8 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.divider import DividerBank, PipelinedDivider
+from systolith.hdl.arithmetic.divider_bank import DividerBank
+from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
@@ -31,10 +32,11 @@ def halvings(m: Module, distance, step_shift: int, most: int, name: str):
     exact = Signal(len(distance) - step_shift + 1, name=f"{name}_exact")
     half = distance[step_shift - 1] if step_shift else Const(0, 1)
     result = Signal(counter(most), name=name)
-    m.d.comb += [
-        exact.eq(distance[step_shift:] + half),
-        result.eq(Mux(exact > most, most, exact)),
-    ]
+    m.d.comb += exact.eq(distance[step_shift:] + half)
+    if most < (1 << len(exact)) - 1:
+        m.d.comb += result.eq(Mux(exact > most, most, exact))
+    else:
+        m.d.comb += result.eq(exact)
     return result
 
 
@@ -165,7 +167,8 @@ class IntegerSum(wiring.Component):
     def timing(config: SoftmaxConfig) -> Latency:
         tree = Reduction.cycles(config.lanes)
         total = tree + 1 + WeightLane.latency + tree + 1
-        waiting = axi_stream.Fifo.latency if config.dividers else 0
+        # A serial divider takes a cycle more, behind a queue.
+        waiting = axi_stream.Fifo.latency + 1 if config.dividers else 0
         return Latency(0, total + waiting + config.y.bits)
 
     @staticmethod
@@ -247,26 +250,31 @@ class IntegerSum(wiring.Component):
     def _invert(self, m: Module, done, total, top):
         """(2^bits − 1) · 2^bits divided by the sum."""
         bits = self.config.y.bits
-        widths = (2 * bits, len(total), bits, len(top))
-        if self.config.dividers:
-            m.submodules.sums = sums = axi_stream.Fifo(
-                axi_stream.Signature(len(total) + len(top)), self.rows_waiting(self.config))
-            m.submodules.divider = divider = DividerBank(self.config.dividers, *widths)
+        dividend = ((1 << bits) - 1) << bits
+        if not self.config.dividers:
+            m.submodules.divider = divider = Divider(2 * bits, len(total), quotient_bits=bits)
             m.d.comb += [
-                sums.i.data.eq(Cat(total, top)),
-                sums.i.valid.eq(done),
-                sums.o.ready.eq(divider.i_ready),
+                divider.dividend.eq(dividend),
+                divider.divisor.eq(total),
+                self.record_valid.eq(delayed(m, "done", divider.latency, done, reset=True)),
+                self.record.eq(Cat(divider.quotient,
+                                   delayed(m, "row_top", divider.latency, top))),
             ]
-            done, total, top = sums.o.valid, sums.o.data[:len(total)], sums.o.data[len(total):]
-        else:
-            m.submodules.divider = divider = PipelinedDivider(*widths)
+            return
+        m.submodules.sums = sums = axi_stream.Fifo(
+            axi_stream.Signature(len(total) + len(top)), self.rows_waiting(self.config))
+        m.submodules.dividers = dividers = DividerBank(
+            self.config.dividers, 2 * bits, len(total), bits, len(top))
         m.d.comb += [
-            divider.i_valid.eq(done),
-            divider.numerator.eq(((1 << bits) - 1) << bits),
-            divider.divisor.eq(total),
-            divider.i_tag.eq(top),
-            self.record_valid.eq(divider.o_valid),
-            self.record.eq(Cat(divider.quotient, divider.o_tag)),
+            sums.i.data.eq(Cat(total, top)),
+            sums.i.valid.eq(done),
+            sums.o.ready.eq(dividers.ready),
+            dividers.valid.eq(sums.o.valid),
+            dividers.dividend.eq(dividend),
+            dividers.divisor.eq(sums.o.data[:len(total)]),
+            dividers.tag.eq(sums.o.data[len(total):]),
+            self.record_valid.eq(dividers.done),
+            self.record.eq(Cat(dividers.quotient, dividers.tag_out)),
         ]
 
 

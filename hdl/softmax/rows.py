@@ -36,12 +36,12 @@ class MaskAdder(wiring.Component):
             total.eq(self.x + self.mask),
             self.sum_keep.eq(self.x_keep & (self.mask != self.format.low)),
         ]
+        m.d.comb += self.sum.eq(total)
         with m.If(total > self.format.high):
             m.d.comb += self.sum.eq(self.format.high)
-        with m.Elif(total < self.format.low):
-            m.d.comb += self.sum.eq(self.format.low)
-        with m.Else():
-            m.d.comb += self.sum.eq(total)
+        if self.format.signed:
+            with m.If(total < self.format.low):
+                m.d.comb += self.sum.eq(self.format.low)
         return m
 
 

@@ -18,7 +18,8 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
     """Cycles from the first accepted input beat to the last accepted output beat of rows with so
     many beats, both included, with nothing stalling."""
     known = READ + _accumulator(config)                  # from the last beat of a row to its sum
-    inverted = config.y.bits + BUFFER                    # from its sum to the second pass
+    division = config.y.bits + (1 if config.dividers else 0)
+    inverted = division + BUFFER                         # from its sum to the second pass
     waiting = BUFFER if config.dividers else 0
     record = known + waiting + inverted
     rows_between, beats_between = record + 2, config.max_beats + record + 1
@@ -40,7 +41,7 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
         if divided:
             begun = max(begun, divided[-1] + 1)
         if config.dividers and row >= config.dividers:
-            begun = max(begun, divided[row - config.dividers] + config.y.bits)
+            begun = max(begun, divided[row - config.dividers] + division)
         divided.append(begun)
         for index in range(start, start + count):
             earliest = begun + inverted if index == start else second[-1] + 1
