@@ -18,27 +18,35 @@ class Divider(wiring.Component):
     dividend_bits, divisor_bits : int
     bits_per_stage : int
         Bits of the quotient between registers.
+    quotient_bits : int, optional
+        Bits of the quotient, a multiple of ``bits_per_stage``, where every dividend is less than
+        divisor · 2^quotient_bits; by default as many as of the dividend.
 
     Members
     -------
     dividend : In(dividend_bits)
     divisor : In(divisor_bits)
-    quotient : Out(dividend_bits)
+    quotient : Out(quotient_bits)
     remainder : Out(divisor_bits)
 
     Timing
     ------
-    Latency ``ceil(dividend_bits / bits_per_stage)`` cycles, one quotient per cycle.
+    Latency ``ceil(quotient_bits / bits_per_stage)`` cycles, one quotient per cycle.
     """
 
-    def __init__(self, dividend_bits: int, divisor_bits: int, bits_per_stage: int = 1):
-        _check_widths(dividend_bits, divisor_bits)
+    def __init__(self, dividend_bits: int, divisor_bits: int, bits_per_stage: int = 1,
+                 quotient_bits: int | None = None):
+        _check_widths(dividend_bits, divisor_bits, quotient_bits)
         if bits_per_stage < 1:
             raise ValueError(f"bits_per_stage must be at least 1, not {bits_per_stage}")
+        if quotient_bits and quotient_bits % bits_per_stage:
+            raise ValueError(f"quotient_bits must be a multiple of bits_per_stage = "
+                             f"{bits_per_stage}, not {quotient_bits}")
         self.bits_per_stage = bits_per_stage
-        self.latency = -(-dividend_bits // bits_per_stage)
+        bits = quotient_bits or dividend_bits
+        self.latency = -(-bits // bits_per_stage)
         super().__init__({"dividend": In(dividend_bits), "divisor": In(divisor_bits),
-                          "quotient": Out(dividend_bits), "remainder": Out(divisor_bits)})
+                          "quotient": Out(bits), "remainder": Out(divisor_bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -49,8 +57,8 @@ class Divider(wiring.Component):
             chain={"divisor": "divisor_out", "remainder": "remainder_out", "digits": "digits_out"})
         m.d.comb += [
             stages.divisor.eq(self.divisor),
-            stages.remainder.eq(0),
-            stages.digits.eq(self.dividend),
+            stages.remainder.eq(self.dividend[len(self.quotient):]),
+            stages.digits.eq(self.dividend[:len(self.quotient)]),
             self.quotient.eq(stages.digits_out),
             self.remainder.eq(stages.remainder_out),
         ]
@@ -107,6 +115,8 @@ class SerialDivider(wiring.Component):
     Parameters
     ----------
     dividend_bits, divisor_bits : int
+    quotient_bits : int, optional
+        As of :class:`Divider`.
 
     Members
     -------
@@ -115,7 +125,7 @@ class SerialDivider(wiring.Component):
         Taken with ``start``.
     start : In(1)
         Begins a division; one that is going on is forgotten.
-    quotient : Out(dividend_bits)
+    quotient : Out(quotient_bits)
     remainder : Out(divisor_bits)
         Hold from ``done`` until the next ``start``.
     busy : Out(1)
@@ -127,27 +137,28 @@ class SerialDivider(wiring.Component):
     The result follows ``start`` by :attr:`latency` cycles; the next start may come with ``done``.
     """
 
-    def __init__(self, dividend_bits: int, divisor_bits: int):
-        _check_widths(dividend_bits, divisor_bits)
-        self.latency = dividend_bits + 1
+    def __init__(self, dividend_bits: int, divisor_bits: int, quotient_bits: int | None = None):
+        _check_widths(dividend_bits, divisor_bits, quotient_bits)
+        bits = quotient_bits or dividend_bits
+        self.latency = bits + 1
         super().__init__({
             "dividend": In(dividend_bits), "divisor": In(divisor_bits), "start": In(1),
-            "quotient": Out(dividend_bits), "remainder": Out(divisor_bits), "busy": Out(1),
+            "quotient": Out(bits), "remainder": Out(divisor_bits), "busy": Out(1),
             "done": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        steps = len(self.dividend)
+        steps = len(self.quotient)
         divisor = Signal.like(self.divisor, name="held_divisor", reset_less=True)
         remainder = Signal.like(self.remainder, name="rest", reset_less=True)
-        digits = Signal.like(self.dividend, name="digits", reset_less=True)
+        digits = Signal.like(self.quotient, name="digits", reset_less=True)
         left = Signal(range(steps + 1))                  # steps to go
         done = Signal()
         rest, quotient = _subtract(m, remainder, digits, divisor, "")
         with m.If(self.start):
-            m.d.sync += [divisor.eq(self.divisor), remainder.eq(0), digits.eq(self.dividend),
-                         left.eq(steps)]
+            m.d.sync += [divisor.eq(self.divisor), digits.eq(self.dividend[:steps]),
+                         remainder.eq(self.dividend[steps:]), left.eq(steps)]
         with m.Elif(left != 0):
             m.d.sync += [remainder.eq(rest), digits.eq(quotient), left.eq(left - 1)]
         m.d.sync += done.eq((left == 1) & ~self.start)
@@ -176,7 +187,11 @@ def _subtract(m: Module, remainder, digits, divisor, suffix: str):
     return kept, more
 
 
-def _check_widths(dividend_bits: int, divisor_bits: int) -> None:
+def _check_widths(dividend_bits: int, divisor_bits: int, quotient_bits: int | None) -> None:
     for name, bits in (("dividend_bits", dividend_bits), ("divisor_bits", divisor_bits)):
         if bits < 1:
             raise ValueError(f"{name} must be at least 1, not {bits}")
+    if quotient_bits is not None and not max(1, dividend_bits - divisor_bits) <= quotient_bits \
+            <= dividend_bits:
+        raise ValueError(f"quotient_bits must be {max(1, dividend_bits - divisor_bits)} to "
+                         f"{dividend_bits}, not {quotient_bits}")

@@ -1,0 +1,177 @@
+"""The softmax model: card vectors, plain Python, the driver, messages."""
+
+import re
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from systolith.hdl.errors import ConfigError, Error
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.sim.model import Workload
+from systolith.sim.softmax import MODEL
+
+ALGORITHMS = ["integer"]
+
+
+def softmax(x, **config):
+    parsed = SoftmaxConfig.parse(config)
+    workload = MODEL.check(parsed, Workload("", {"x": np.atleast_2d(x)}))
+    return MODEL.golden(parsed, workload)["y"]
+
+
+# ---- integer ---------------------------------------------------------------------------------
+
+ITA_ROW = [10, 9, 8, 0, -128, 10, *[-128] * 10]
+
+
+@pytest.mark.parametrize("x, step_shift, y", [
+    (ITA_ROW, 0, [92, 46, 23, 0, 0, 92, *[0] * 10]),
+    (ITA_ROW, 5, [44, 44, 44, 44, 2, 44, *[2] * 10]),
+    ([127, 120, 100, -128] * 16, 5, [6, 6, 3, 0] * 16),
+])
+def test_integer_gives_the_published_rule_s_vectors(x, step_shift, y):
+    got = softmax(x, algorithm="integer", lanes=16, step_shift=step_shift)
+    np.testing.assert_array_equal(got[0], y)
+
+
+def test_a_single_dominant_logit_gets_the_highest_probability():
+    assert softmax([-100, 100, -100], algorithm="integer", step_shift=0).tolist() == [[0, 255, 0]]
+
+
+@given(st.data())
+def test_integer_is_the_sum_of_halved_weights(data):
+    """Element by element in Python's integers, over rows with masks."""
+    lanes, step = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 7))
+    config = SoftmaxConfig.parse({"algorithm": "integer", "lanes": lanes, "step_shift": step,
+                                  "additive_mask": True})
+    row = data.draw(st.lists(st.integers(-128, 127), min_size=1, max_size=24))
+    mask = data.draw(st.lists(st.integers(-128, 127), min_size=len(row), max_size=len(row)))
+    length = data.draw(st.integers(0, len(row)))
+    workload = MODEL.check(config, Workload("", {"x": [row], "mask": [mask], "lengths": [length]}))
+
+    def halve(weight, distance):
+        return weight >> (distance + (1 << step >> 1) >> step)
+
+    kept = [None if m == -128 or i >= length else max(-128, min(127, x + m))
+            for i, (x, m) in enumerate(zip(row, mask, strict=True))]
+    top, total = -128, 0
+    for start in range(0, len(row), lanes):
+        beat = [x for x in kept[start:start + lanes] if x is not None]
+        raised = max([top, *beat])
+        total = halve(total, raised - top) + sum(halve(256, raised - x) for x in beat)
+        top = raised
+    inverse = 65280 // total if total else 0
+    want = [0 if x is None else halve(inverse, top - x) for x in kept]
+    result = MODEL.golden(config, workload)
+    assert result["y"].tolist() == [want]
+    assert result["flags"] == (0 if any(x is not None for x in kept) else 4)
+
+
+def test_integer_sums_of_rows_that_rise_by_half_steps_exceed_one():
+    """Every rise is rounded up on its own: the sum is halved more often than the weights are."""
+    row = np.concatenate([np.full(512, -128), -128 + 16 * np.arange(1, 9)])
+    y = softmax(row, algorithm="integer", lanes=1, max_length=1024, step_shift=5)
+    assert y.sum() > 5 * 256
+    assert softmax(np.sort(row)[::-1], algorithm="integer", lanes=1, max_length=1024,
+                   step_shift=5).sum() <= 255
+
+
+# ---- every algorithm -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_masked_elements_and_empty_rows_are_zero(algorithm):
+    config = SoftmaxConfig.parse({"algorithm": algorithm, "lanes": 3})
+    x = np.random.default_rng(0).integers(-20, 20, (4, 8))
+    workload = MODEL.check(config, Workload("", {"x": x, "lengths": [8, 5, 1, 0]}))
+    result = MODEL.golden(config, workload)
+    for row, length in enumerate([8, 5, 1, 0]):
+        assert not result["y"][row, length:].any()
+    assert result["y"][0].any() and result["flags"] == 1 << 2
+    alone = MODEL.check(config, Workload("", {"x": x[1:2, :5]}))
+    np.testing.assert_array_equal(MODEL.golden(config, alone)["y"][0], result["y"][1, :5])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_causal_is_a_length_per_row(algorithm):
+    config = SoftmaxConfig.parse({"algorithm": algorithm})
+    x = np.random.default_rng(0).integers(-20, 20, (5, 4))
+    causal = MODEL.check(config, Workload("", {"x": x}, {"causal": 1}))
+    lengths = MODEL.check(config, Workload("", {"x": x, "lengths": [0, 1, 2, 3, 4]}))
+    np.testing.assert_array_equal(MODEL.golden(config, causal)["y"],
+                                  MODEL.golden(config, lengths)["y"])
+
+
+@pytest.mark.parametrize("values", [{}, {"lanes": 3, "additive_mask": True},
+                                    {"lanes": 1, "store": "replay"}], ids=str)
+def test_driver_gives_the_arrays_back(values):
+    config = SoftmaxConfig.parse({"max_length": 50, **values})
+    for workload in islice(MODEL.stimulus(config, np.random.default_rng(2)), 30):
+        result, job = MODEL.golden(config, workload), MODEL.pack(config, workload)
+        beats = MODEL.expect(config, workload, result)["y"]
+        assert job.outputs["y"] == len(beats) == len(job.inputs["x"])
+        np.testing.assert_array_equal(beats.last, job.inputs["x"].last)
+        unpacked = MODEL.unpack(config, workload, {"y": beats.data})["y"]
+        np.testing.assert_array_equal(unpacked, result["y"])
+        assert unpacked.dtype == result["y"].dtype
+
+
+def test_rows_of_any_length_follow_each_other_without_a_gap():
+    config = SoftmaxConfig.parse({"lanes": 4, "max_length": 64})
+
+    def cycles(lengths):
+        x = np.zeros((len(lengths), 64), int)
+        workload = MODEL.check(config, Workload("", {"x": x, "lengths": lengths}))
+        return MODEL.cycles(config, workload)
+
+    fixed = cycles([4]) - 1
+    assert cycles([64] * 20) - fixed == 20 * 16 + 15     # the last row waits for its own end
+    assert cycles([1] * 100) - fixed == 100
+    assert cycles([4, 8, 12] * 10) - fixed <= 60 + 3
+
+
+def test_serial_dividers_set_the_pace_of_short_rows():
+    def cycles(dividers, rows):
+        config = SoftmaxConfig.parse({"dividers": dividers})
+        workload = MODEL.check(config, Workload("", {"x": np.zeros((rows, 4), int)}))
+        return MODEL.cycles(config, workload)
+    for dividers in (1, 3):
+        assert cycles(dividers, 198) - cycles(dividers, 99) == 99 * 9 / dividers
+    assert cycles(9, 200) - cycles(9, 100) == cycles(0, 200) - cycles(0, 100) == 100
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({"x": [[1] * 257]}, "x has rows of 257 elements; max_length is 256"),
+    ({"x": [[128]]}, "x must hold int8 values, -128 to 127, not 128 at [0, 0]"),
+    ({"x": [[1, 2]], "lengths": [3]}, "lengths must hold values from 0 to 2, not 3 at [0]"),
+    ({"x": [[1, 2]], "lengths": [1, 1]},
+     "lengths has 2 values and x has 1 rows; give one for each"),
+    ({"x": [[1, 2]], "mask": [[0, 0]]},
+     "unknown argument 'mask'; arguments are x, lengths, causal, whole_rows"),
+    ({"x": [[1, 2]], "causal": 2}, "causal must hold values from 0 to 1, not 2"),
+])
+def test_messages(arrays, message):
+    with pytest.raises(Error, match=f"^{re.escape(message)}$"):
+        MODEL.check(SoftmaxConfig.parse({}), Workload("", arrays))
+
+
+def test_mask_must_fit():
+    config = SoftmaxConfig.parse({"additive_mask": True})
+    message = "mask has shape (1, 1) and x has shape (1, 2); both are (M, N) and must be equal"
+    with pytest.raises(Error, match=f"^{re.escape(message)}$"):
+        MODEL.check(config, Workload("", {"x": [[1, 2]], "mask": [[0]]}))
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"lanes": 65}, "lanes must be at most 64, not 65"),
+    ({"in_format": "bf16"}, "in_format: must be int2…int16 or uint2…uint16, not 'bf16'"),
+    ({"out_format": "int8"}, "out_format: must be uint2…uint16, not 'int8'"),
+    ({"in_format": "int4"}, "step_shift must be less than the 4 bits of in_format, not 5"),
+    ({"additive_mask": True, "store": "replay"},
+     "additive_mask needs store='chip': a replayed row comes without its mask"),
+])
+def test_config_messages(values, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        SoftmaxConfig.parse(values)
