@@ -5,6 +5,10 @@ from systolith.generators.templates import dot, softmax, systolic
 from systolith.hdl.errors import Error
 
 TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, softmax.TEMPLATE, dot.TEMPLATE)
+from systolith.generators.templates import dot, lut_gemv, systolic
+from systolith.hdl.errors import Error
+
+TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, lut_gemv.TEMPLATE, dot.TEMPLATE)
 
 
 def get(name: str) -> Template:

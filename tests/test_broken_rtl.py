@@ -14,6 +14,8 @@ WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
+TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2, "act_group": 8,
+          "max_k": 24}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
@@ -30,6 +32,10 @@ BREAKS = {
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
     "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
+    "tie of a table entry": (TABLES, "{7'd0, quotient_7[0]}", "8'd1"),
+    "sums of two blocks in the drain chain": (TABLES | {"act_group": 4}, "(draining == 1'b0) & ",
+                                              ""),
+    "all planes alike": (TABLES, "double_s1 ? (total << 1'b1) : total", "total"),
 }
 
 
@@ -76,6 +82,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
