@@ -1,14 +1,20 @@
 """Which templates exist."""
 
 from systolith.generators.template import Template
-from systolith.generators.templates import dot, softmax, systolic
+from systolith.generators.templates import (
+    dot,
+    lut_gemv,
+    softmax,
+    systolic,
+)
 from systolith.hdl.errors import Error
 
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, softmax.TEMPLATE, dot.TEMPLATE)
-from systolith.generators.templates import dot, lut_gemv, systolic
-from systolith.hdl.errors import Error
-
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, lut_gemv.TEMPLATE, dot.TEMPLATE)
+TEMPLATES: tuple[Template, ...] = (
+    systolic.TEMPLATE,
+    lut_gemv.TEMPLATE,
+    softmax.TEMPLATE,
+    dot.TEMPLATE,
+)
 
 
 def get(name: str) -> Template:

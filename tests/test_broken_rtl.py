@@ -81,7 +81,6 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []

@@ -39,12 +39,4 @@ class Credits(wiring.Component):
             self.any_used.eq(left != left.init),
         ]
         m.d.sync += left.eq(left - taken + self.freed)
-        free = Signal(range(self.places + 1), init=self.places)
-        taken = Signal(range(self.amount + 1))
-        m.d.comb += [
-            taken.eq(Mux(self.reserve, self.amount, 0)),
-            self.enough.eq(free >= self.amount),
-            self.any_used.eq(free != self.places),
-        ]
-        m.d.sync += free.eq(free - taken + self.freed)
         return m
