@@ -74,6 +74,7 @@ class RegisterBank(wiring.Component):
         count = len(self.registers)
         reads = Signal(count, reset_less=True)           # which register an address means
         writes = Signal(count, reset_less=True)
+        writing = Signal()      # a cycle late; address and data stay until then
         words = []
         for index, register in enumerate(self.registers):
             word = register.offset >> 2
@@ -83,7 +84,7 @@ class RegisterBank(wiring.Component):
             if register.access == "ro":
                 m.d.comb += getattr(self, f"{register.name}_read").eq(read & reads[index])
             else:
-                m.d.comb += here.eq(write & writes[index])
+                m.d.comb += here.eq(writing & writes[index])
             value = _word(register, [self._field(m, register, field, here, data, mask)
                                      for field in register.fields])
             words.append(Mux(reads[index], value, 0))
@@ -92,6 +93,7 @@ class RegisterBank(wiring.Component):
                          self.bus.rresp.eq(Mux(reads.any(), OKAY, SLVERR))]
         with m.If(write):
             m.d.sync += self.bus.bresp.eq(Mux(writes.any(), OKAY, SLVERR))
+        m.d.sync += writing.eq(write)
         return m
 
     def _write_channel(self, m: Module):

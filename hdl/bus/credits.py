@@ -29,14 +29,21 @@ class Credits(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Beyond those of the next reservation, so that its sign tells whether there are enough.
-        left = Signal(range(-self.amount, self.places - self.amount + 1),
+        # Reservations are booked a cycle late. What would be left is known for both cases, less
+        # the amount of the next reservation, so that a sign tells whether there is enough.
+        booked = Signal()
+        left = Signal(range(-2 * self.amount, self.places - self.amount + 1),
                       init=self.places - self.amount)
-        taken = Signal(range(self.amount + 1))
+        left_if_booked = Signal.like(left, init=self.places - 2 * self.amount)
+        change = Signal(range(-self.amount, 2))
         m.d.comb += [
-            taken.eq(Mux(self.reserve, self.amount, 0)),
-            self.enough.eq(~left[-1]),
-            self.any_used.eq(left != left.init),
+            change.eq(Mux(booked, -self.amount, 0) + self.freed),
+            self.enough.eq(~Mux(booked, left_if_booked[-1], left[-1])),
+            self.any_used.eq(booked | (left != left.init)),
         ]
-        m.d.sync += left.eq(left - taken + self.freed)
+        m.d.sync += [
+            booked.eq(self.reserve),
+            left.eq(left + change),
+            left_if_booked.eq(left_if_booked + change),
+        ]
         return m

@@ -141,6 +141,7 @@ class WeightStationaryControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        idle = Signal(init=1)                            # of these three, one at a time
         in_frame = Signal()
         dropping = Signal()
         sum_open = Signal()
@@ -155,7 +156,7 @@ class WeightStationaryControl(wiring.Component):
         end = Signal()
 
         # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
-        # frames have to wait for that. One bit for every cycle to wait, behind the row just issued
+        # frames that emit nothing make the next one wait for that. One bit for every cycle to wait, behind the row just issued
         # (`due`) and from now on (`hold`).
         due = Signal(self.interval - 1, reset_less=True)
         hold = Signal(self.interval - 1)
@@ -172,14 +173,13 @@ class WeightStationaryControl(wiring.Component):
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            may_start.eq(self.full & (~hold[0] | ~sum_open | self.a_user[0])),
-            issue.eq(self.a_valid & Mux(in_frame, self.room | ~held_emit,
-                                        ~dropping & may_start
-                                        & ((self.room & self.may_emit) | ~self.a_user[1]))),
+            may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
+                         & ((self.room & self.may_emit) | ~self.a_user[1])),
+            issue.eq(self.a_valid & (may_start | (in_frame & (self.room | ~held_emit)))),
             left_at_start.eq(Mux(first, self.config.acc_depth - 2, last_row)),
             at_limit.eq(Mux(in_frame, left[-1], left_at_start[-1])),
             end.eq(self.a_last | at_limit),
-            behind.eq(Mux(start, ~0, due >> 1)),
+            behind.eq(Mux(emit, 0, Mux(start, ~0, due >> 1))),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -207,10 +207,10 @@ class WeightStationaryControl(wiring.Component):
                 m.d.sync += [last_row.eq(row), sum_open.eq(~emit)]
         with m.Else():
             m.d.sync += hold.eq(hold >> 1)
-        with m.If(self.a_long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.a_valid & self.a_last):
-            m.d.sync += dropping.eq(0)
+        with m.If(issue):
+            m.d.sync += [idle.eq(end & ~self.a_long), dropping.eq(self.a_long)]
+        with m.Elif(dropping & self.a_valid & self.a_last):
+            m.d.sync += [idle.eq(1), dropping.eq(0)]
         return m
 
 

@@ -62,7 +62,7 @@ def test_component(prover, name):
 
 @pytest.mark.parametrize(("name", "old", "new"), [
     ("drain control", "shift[0]", "shift[1]"),
-    ("credits", "{2'd0, freed}", "3'd0"),
+    ("credits", "booked ? left_if_booked[2]", "reserve ? left_if_booked[2]"),
     ("register slice", "read_odd ? odd", "write_odd ? odd"),
     ("line from the last", "i_links[(i_ + 1)*2 +: 2]", "i_links[i_*2 +: 2]"),
 ])
