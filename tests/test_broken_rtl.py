@@ -13,6 +13,8 @@ from systolith.sim.simulators.harness import Pauses
 WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
+NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x_fraction": 8,
+        "affine": "none"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
 
 BREAKS = {
@@ -30,6 +32,9 @@ BREAKS = {
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
     "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
+    "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
+    "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
+    "norm: buffers overrun": (NORM, "enough = free >= ", "enough = 1'b1 | free >= "),
 }
 
 
@@ -75,7 +80,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, NORM], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
