@@ -163,7 +163,7 @@ class NormCore(wiring.Component):
                 rows.i.data.eq(Cat(Mux(counting.o[lane], fixing.value.word_select(lane, bits), 0)
                                    for lane in range(config.lanes))),
             ]
-            flags["invalid"] = rows.i.valid & (fixing.invalid & counting.o).any()
+            flags["invalid"] = rows.i.valid & ((fixing.inf | fixing.nan) & counting.o).any()
             flags["x_saturated"] = rows.i.valid & (fixing.saturated & counting.o).any()
         else:
             taken = Signal(len(x.data), reset_less=True)
