@@ -4,6 +4,7 @@ from systolith.generators.template import Template
 from systolith.generators.templates import (
     dot,
     lut_gemv,
+    norm,
     softmax,
     systolic,
 )
@@ -13,6 +14,7 @@ TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
+    norm.TEMPLATE,
     dot.TEMPLATE,
 )
 

@@ -13,6 +13,8 @@ from systolith.sim.simulators.harness import Pauses
 WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
+NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x_fraction": 8,
+        "affine": "none"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
 TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2, "act_group": 8,
           "max_k": 24}
@@ -36,6 +38,9 @@ BREAKS = {
     "sums of two blocks in the drain chain": (TABLES | {"act_group": 4}, "(draining == 1'b0) & ",
                                               ""),
     "all planes alike": (TABLES, "double_s1 ? (total << 1'b1) : total", "total"),
+    "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
+    "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
+    "norm: buffers overrun": (NORM, "enough = free >= ", "enough = 1'b1 | free >= "),
 }
 
 
@@ -81,7 +86,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES], ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -113,14 +113,23 @@ class ExponentialParameters:
     precision : int
         Fraction bits of the mantissa, 2 to 24.
     base : "2" or "e"
+    degree : int, optional
+        Of the segments of 2^u: 0, 1 or 2; by default a table for up to 6 bits of u, lines for a
+        precision of up to 10, parabolas beyond.
     """
 
     source: IntegerFormat
     precision: int
     base: Literal["2", "e"] = "e"
+    degree: int | None = None
 
     def __post_init__(self):
         _check_precision(self.precision)
+        if self.degree not in (None, *range(MAX_DEGREE + 1)):
+            raise ValueError(f"degree must be 0 to {MAX_DEGREE}, not {self.degree}")
+        if self.degree == 0 and self.precision > TABLE_PRECISION:
+            raise ValueError(f"a table has a precision of at most {TABLE_PRECISION}, "
+                             f"not {self.precision}")
         if self.base == "2" and self.source.lsb_exponent >= 0:
             raise ValueError("2 to the power of an integer needs no function: source must have "
                              f"fraction bits, not lsb_exponent {self.source.lsb_exponent}")
@@ -128,9 +137,8 @@ class ExponentialParameters:
     @property
     def fraction_bits(self) -> int:
         """F, fraction bits of z."""
-        if self.base == "2":
-            return min(self.precision + 3, -self.source.lsb_exponent)
-        return self.precision + 3
+        bits = self.precision + (1 if self.degree == 0 else 3)
+        return bits if self.base == "e" else min(bits, -self.source.lsb_exponent)
 
     @property
     def multiplier_bits(self) -> int:
@@ -168,9 +176,10 @@ class ExponentialParameters:
     @cached_property
     def segments(self) -> Segments:
         """2^u for u from 0 to 1."""
-        bits, p = self.fraction_bits, self.precision
-        degree, per_unit = (0, bits) if bits <= TABLE_BITS else \
-            (1, max(p - 1, 0) // 2) if p <= LINEAR_BITS else (2, max(p - 4, 0) // 3)
+        bits, p, degree = self.fraction_bits, self.precision, self.degree
+        if degree is None:
+            degree = 0 if bits <= TABLE_BITS else 1 if p <= LINEAR_BITS else 2
+        per_unit = (bits, max(p - 1, 0) // 2, max(p - 4, 0) // 3)[degree]
         return Segments(IntegerFormat(bits, False, -bits), self.mantissa, 0, 1 << bits,
                         bits - min(per_unit, bits), degree, 0 if degree == 0 else 4)
 
@@ -252,6 +261,8 @@ class InverseParameters:
 
 #: Functions of so few input bits are tables.
 TABLE_BITS = 6
+#: What a table can be asked for.
+TABLE_PRECISION = 12
 #: Up to so many bits of precision, segments are lines; beyond, parabolas.
 LINEAR_BITS = 10
 

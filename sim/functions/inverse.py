@@ -14,7 +14,7 @@ def inverse(parameters: InverseParameters, x: np.ndarray) -> tuple[np.ndarray, n
     Parameters
     ----------
     x : integer array
-        Positive, of up to ``parameters.width`` bits, at most 62.
+        Positive, of up to ``parameters.width`` bits; Python integers if these are more than 62.
 
     Returns
     -------
@@ -22,12 +22,14 @@ def inverse(parameters: InverseParameters, x: np.ndarray) -> tuple[np.ndarray, n
         In units of 2^(−1 − precision).
     exponent : int64 array
     """
-    x = np.asarray(x, np.int64)
+    x = np.asarray(x)
+    if x.dtype != object:
+        x = x.astype(np.int64)
     bits = parameters.fraction_bits
     leading = _floor_log2(x)
     excess = leading - bits
-    kept = np.where(excess > 0, x >> np.maximum(excess, 0), x << np.maximum(-excess, 0))
-    point = kept - (1 << bits)
+    kept = (x >> np.maximum(excess, 0)) << np.maximum(-excess, 0)
+    point = kept.astype(np.int64) - (1 << bits)
     if parameters.root:
         point += leading % 2 << bits
         leading //= 2
@@ -35,7 +37,9 @@ def inverse(parameters: InverseParameters, x: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _floor_log2(x: np.ndarray) -> np.ndarray:
-    """Exact for integers of up to 62 bits: float64 may round up to the next power of two."""
+    if x.dtype == object:
+        return np.frompyfunc(int.bit_length, 1, 1)(x).astype(np.int64) - 1
+    # float64 may have rounded up to the next power of two.
     estimate = np.frexp(x.astype(float))[1].astype(np.int64) - 1
     return estimate - (x < 1 << estimate)
 
