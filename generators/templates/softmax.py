@@ -11,12 +11,18 @@ TEMPLATE = Template(
     component=SoftmaxCore,
     model="systolith.sim.softmax:MODEL",
     latency=latency,
-    reference="integer: G. Islamoglu et al., ITA: An energy-efficient attention and softmax "
-              "accelerator for quantized transformers, ISLPED 2023",
+    reference="base2: J. R. Stevens et al., Softermax: Hardware/software co-design of an efficient "
+              "softmax for transformers, DAC 2021; integer: G. Islamoglu et al., ITA: An "
+              "energy-efficient attention and softmax accelerator for quantized transformers, "
+              "ISLPED 2023",
     presets={
         "integer": {"max_length": 64},
         "integer_serial": {"lanes": 3, "max_length": 20, "dividers": 2, "step_shift": 0,
                            "in_format": "uint6", "additive_mask": True},
+        "base2": {"algorithm": "base2", "max_length": 64},
+        "base2_narrow": {"algorithm": "base2", "lanes": 3, "max_length": 40, "in_format": "uint7",
+                         "in_fraction": 0, "precision": 9, "sum_integer": 3, "sum_fraction": 4,
+                         "out_format": "uint6", "store": "replay"},
         "integer_replay": {"lanes": 1, "max_length": 16, "store": "replay", "step_shift": 2,
                            "out_format": "uint5"},
     },

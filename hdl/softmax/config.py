@@ -13,6 +13,20 @@ from systolith.hdl.interface import Stream, UserField
 LOGIT_BITS = range(2, 17)
 PROBABILITY_BITS = range(2, 17)
 
+#: Which algorithms a parameter is for.
+USED_BY = {
+    "step_shift": ("integer",),
+    "dividers": ("integer",),
+    "in_fraction": ("base2",),
+    "precision": ("base2",),
+    "sum_integer": ("base2",),
+    "sum_fraction": ("base2",),
+}
+#: Automatic values of an algorithm.
+AUTOMATIC = {
+    "base2": {"in_fraction": 2, "precision": 15},
+}
+
 
 class SoftmaxConfig(CoreConfig):
     """Softmax of rows of logits: y[i] = exp(x[i]) / Σ exp(x[j]), over the elements of a row that
@@ -22,25 +36,35 @@ class SoftmaxConfig(CoreConfig):
     row overlap with those over its neighbours.
     """
 
-    algorithm: Literal["integer"] = param(
+    algorithm: Literal["integer", "base2"] = param(
         "integer", "How exponents and sums are formed: integer is the shift-based streaming "
-                   "softmax of ITA.")
+                   "softmax of ITA, base2 the one of Softermax.")
     lanes: int = param(4, "Elements per beat.", low=1, high=64, unit="elements", paper=16)
     max_length: int = param(256, "Longest row; the rest of a longer one is dropped.",
                             low=1, high=1 << 14, unit="elements", paper=2047)
     in_format: str = param("int8", "Format of the logits: int2…int16 or uint2…uint16.")
-    out_format: str = param("uint8", "Format of the probabilities, in units of 2^-bits: "
-                                     "uint2…uint16.")
+    out_format: str = param("uint8", "Format of the probabilities: uint2…uint16, in units of "
+                                     "2^-bits; with base2 of 2^(1-bits).")
     store: Literal["chip", "replay"] = param(
         "chip", "Where a row waits for its second pass: in the core (chip), or at its source, "
                 "which sends every row again on a stream of its own (replay).")
     additive_mask: bool = param(
         False, "Whether a stream brings a mask that is added to the logits; its lowest value "
                "excludes an element.")
-    step_shift: int = param(5, "A logit that is 2^step_shift lower has half the weight.",
+    step_shift: int = param(5, "integer: a logit that is 2^step_shift lower has half the weight.",
                             low=0, high=15, paper=5)
-    dividers: int = param(0, "Serial dividers that take turns; 0 stands for one pipelined divider, "
-                             "which takes a row every cycle.", low=0, high=16, paper=10)
+    dividers: int = param(0, "integer: serial dividers that take turns; 0 stands for one pipelined "
+                             "divider, which takes a row every cycle.", low=0, high=16, paper=10)
+    in_fraction: int | None = param(
+        None, "base2: fraction bits of a logit; automatic: 2.", low=0, high=6, unit="bits",
+        paper=2)
+    precision: int | None = param(
+        None, "base2: fraction bits of an exponent; automatic: 15.", low=4, high=24, unit="bits",
+        paper=15)
+    sum_integer: int = param(10, "base2: integer bits of the sum, which saturates.", low=1,
+                             high=20, unit="bits", paper=10)
+    sum_fraction: int = param(6, "base2: fraction bits of the sum.", low=2, high=24, unit="bits",
+                              paper=6)
 
     @field_validator("in_format")
     @classmethod
@@ -61,13 +85,35 @@ class SoftmaxConfig(CoreConfig):
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
-        if self.step_shift >= self.x.bits:
+        for name, algorithms in USED_BY.items():
+            default = type(self).model_fields[name].default
+            if self.algorithm not in algorithms and getattr(self, name) != default:
+                raise ConfigError(
+                    f"{name} has an effect only if algorithm is {' or '.join(algorithms)}; leave "
+                    f"it at {default!r} instead of {getattr(self, name)!r}")
+        for name, automatic in AUTOMATIC.get(self.algorithm, {}).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, automatic)          # frozen to everyone else
+        if self.algorithm == "base2":
+            self._check_base2()
+        elif self.step_shift >= self.x.bits:
             raise ConfigError(f"step_shift must be less than the {self.x.bits} bits of in_format, "
                               f"not {self.step_shift}")
         if self.additive_mask and self.store == "replay":
             raise ConfigError("additive_mask needs store='chip': a replayed row comes without its "
                               "mask")
         return self
+
+    def _check_base2(self) -> None:
+        if self.in_fraction >= self.x.bits:
+            raise ConfigError(f"in_fraction must be less than the {self.x.bits} bits of in_format, "
+                              f"not {self.in_fraction}")
+        if self.sum_fraction > self.precision:
+            raise ConfigError(f"sum_fraction must be at most precision = {self.precision}, "
+                              f"not {self.sum_fraction}")
+        if self.y.bits < 3:
+            raise ConfigError("out_format must have at least 3 bits with algorithm='base2', not "
+                              f"{self.y.bits}")
 
     @cached_property
     def x(self) -> IntegerFormat:
@@ -76,9 +122,9 @@ class SoftmaxConfig(CoreConfig):
 
     @cached_property
     def y(self) -> IntegerFormat:
-        """Format of a probability; its highest bit is worth one half."""
+        """Format of a probability: below 1, or with base2 below 2."""
         integer = parse_format(self.out_format)
-        return IntegerFormat(integer.bits, False, -integer.bits)
+        return IntegerFormat(integer.bits, False, (self.algorithm == "base2") - integer.bits)
 
     @property
     def max_beats(self) -> int:
@@ -125,4 +171,6 @@ class SoftmaxConfig(CoreConfig):
         if self.store == "replay":
             flags.append(("replay_differs", "A replayed row did not have as many beats as before; "
                                             "it was normalized as it came."))
+        if self.algorithm == "base2":
+            flags.append(("saturated", "A sum reached the end of its range and stayed there."))
         return tuple(flags)

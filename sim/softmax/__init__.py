@@ -11,12 +11,14 @@ from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import arguments, elements, flag_bit, integers, result_dtype, scalar
 from systolith.sim.softmax import cycles
+from systolith.sim.softmax.base2 import base2
 from systolith.sim.softmax.integer import integer
 from systolith.sim.softmax.rows import Rows, in_beats
 from systolith.sim.softmax.stimulus import stimulus
 
-#: What each algorithm computes from logits and from which of them count.
-GOLDEN = {"integer": integer}
+#: What each algorithm computes from logits and from which of them count; and whether a sum
+#: saturated.
+GOLDEN = {"base2": base2, "integer": lambda *arguments: (integer(*arguments), False)}
 
 
 class SoftmaxModel(Model):
@@ -31,8 +33,8 @@ class SoftmaxModel(Model):
       ``in_format`` excludes an element;
     - ``whole_rows``, 0 or 1: send also the beats behind the last element that counts (0).
 
-    The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``;
-    0 where masked.
+    The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``, or
+    2^(1-bits) with base2; 0 where masked.
     """
 
     config = SoftmaxConfig
@@ -62,11 +64,12 @@ class SoftmaxModel(Model):
 
     def golden(self, config: SoftmaxConfig, workload: Workload) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
-        y = GOLDEN[config.algorithm](config, rows.x, rows.keep)
-        empty = not rows.keep.any(axis=(1, 2)).all()
+        y, saturated = GOLDEN[config.algorithm](config, rows.x, rows.keep)
+        raised = {"row_empty": not rows.keep.any(axis=(1, 2)).all(), "saturated": saturated}
         count, columns = workload.arrays["x"].shape
         return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y)),
-                "flags": flag_bit(config.flags, "row_empty") if empty else 0}
+                "flags": sum(flag_bit(config.flags, name) for name, is_up in raised.items()
+                             if is_up)}
 
     def pack(self, config: SoftmaxConfig, workload: Workload) -> Job:
         rows = Rows.of(config, workload)

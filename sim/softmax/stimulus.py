@@ -23,9 +23,10 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
 
     def near(rows: int, columns: int) -> np.ndarray:
         """Logits close to each other, so that many weigh in."""
-        step = 1 << min(config.step_shift, config.x.bits - 2)
-        spread = rng.normal(0, step, (rows, columns)).astype(int)
-        return (spread + (low + high) // 2).clip(low, high)
+        halving = config.step_shift if config.algorithm == "integer" else config.in_fraction
+        scale = 1 << min(halving + 1, config.x.bits - 2)
+        spread = rng.normal((low + high) / 2, scale, (rows, columns))
+        return spread.astype(int).clip(low, high)
 
     def corner(label: str, x: np.ndarray, **more: Any) -> Workload:
         return _workload(config, rng, label, x, corner=True, **more)

@@ -13,7 +13,7 @@ from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.sim.model import Workload
 from systolith.sim.softmax import MODEL
 
-ALGORITHMS = ["integer"]
+ALGORITHMS = ["base2", "integer"]
 
 
 def softmax(x, **config):
@@ -77,6 +77,39 @@ def test_integer_sums_of_rows_that_rise_by_half_steps_exceed_one():
     assert y.sum() > 5 * 256
     assert softmax(np.sort(row)[::-1], algorithm="integer", lanes=1, max_length=1024,
                    step_shift=5).sum() <= 255
+
+
+# ---- base2 -----------------------------------------------------------------------------------
+
+def test_base2_gives_the_published_rule_s_vector():
+    """x = 1.25, −0.5, 2, 0.75; weights 19484, 5792, 32768, 13777 of 2^15, their sum 71821."""
+    x = [5, -2, 8, 3]
+    exact = np.array([19484, 5792, 32768, 13777]) / 71821
+    got = softmax(x, algorithm="base2")[0]
+    assert got.tolist() == np.floor(exact * 128).astype(int).tolist() == [34, 10, 58, 24]
+    wide = softmax(x, algorithm="base2", sum_fraction=15, out_format="uint16")[0]
+    np.testing.assert_allclose(wide / 2**15, exact, atol=2**-14)
+    np.testing.assert_allclose(exact, 2.0 ** (np.array(x) / 4) / (2.0 ** (np.array(x) / 4)).sum(),
+                               atol=1e-5)
+
+
+@pytest.mark.parametrize("columns, scale", [(1, 1), (4, 2), (33, 6), (200, 10)])
+def test_base2_is_near_a_softmax_to_the_base_2(columns, scale):
+    rng = np.random.default_rng(columns)
+    x = rng.normal(0, 4 * scale, (100, columns)).astype(int).clip(-128, 127)
+    powers = 2.0 ** (x / 4)
+    want = powers / powers.sum(axis=1, keepdims=True)
+    got = softmax(x, algorithm="base2", lanes=16, sum_fraction=14, out_format="uint14")
+    assert abs(got / 2**13 - want).max() < 2**-10
+
+
+def test_base2_sums_saturate():
+    config = SoftmaxConfig.parse({"algorithm": "base2", "sum_integer": 3, "lanes": 8})
+    workload = MODEL.check(config, Workload("", {"x": np.zeros((2, 20), int),
+                                                 "lengths": [20, 7]}))
+    result = MODEL.golden(config, workload)
+    assert result["y"][0].tolist() == [16] * 20          # 1/8 instead of 1/20
+    assert result["flags"] == 1 << [name for name, _ in config.flags].index("saturated")
 
 
 # ---- every algorithm -------------------------------------------------------------------------
@@ -171,6 +204,16 @@ def test_mask_must_fit():
     ({"in_format": "int4"}, "step_shift must be less than the 4 bits of in_format, not 5"),
     ({"additive_mask": True, "store": "replay"},
      "additive_mask needs store='chip': a replayed row comes without its mask"),
+    ({"algorithm": "base2", "dividers": 2},
+     "dividers has an effect only if algorithm is integer; leave it at 0 instead of 2"),
+    ({"precision": 9},
+     "precision has an effect only if algorithm is base2; leave it at None instead of 9"),
+    ({"algorithm": "base2", "in_format": "int6", "in_fraction": 6},
+     "in_fraction must be less than the 6 bits of in_format, not 6"),
+    ({"algorithm": "base2", "precision": 5},
+     "sum_fraction must be at most precision = 5, not 6"),
+    ({"algorithm": "base2", "out_format": "uint2"},
+     "out_format must have at least 3 bits with algorithm='base2', not 2"),
 ])
 def test_config_messages(values, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
