@@ -208,7 +208,7 @@ class Base2Sum(wiring.Component):
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
-        return Latency(0, Ceiling.latency + Base2RunningSum.cycles(config)
+        return Latency(0, Ceiling.latency + Base2RunningSum.cycles(config.lanes)
                        + inverse_latency(inverse_parameters(config)))
 
     def elaborate(self, platform):

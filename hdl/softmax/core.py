@@ -12,10 +12,16 @@ from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.softmax.base2 import Base2Normalizer, Base2Sum
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.integer import IntegerNormalizer, IntegerSum
+from systolith.hdl.softmax.power_sums import OnlineSum, RowMaximum, ThreePassSum, TwoPassSum
+from systolith.hdl.softmax.powers import PowerNormalizer
 from systolith.hdl.softmax.rows import RowReader, RowReplay, RowStore
 
 #: The passes of each algorithm; the last one gives the probabilities.
 PASSES = {
+    "online": (OnlineSum, PowerNormalizer),
+    "single_pass": (OnlineSum, PowerNormalizer),
+    "three_pass": (RowMaximum, ThreePassSum, PowerNormalizer),
+    "two_pass": (TwoPassSum, PowerNormalizer),
     "base2": (Base2Sum, Base2Normalizer),
     "integer": (IntegerSum, IntegerNormalizer),
 }
@@ -106,8 +112,7 @@ class SoftmaxCore(wiring.Component):
         ]
         return m
 
-    @staticmethod
-    def _enter(m: Module, datapath, source, beat, row):
+    def _enter(self, m: Module, datapath, source, beat, row):
         m.d.comb += [
             datapath.valid.eq(source.valid),
             datapath.last.eq(source.last),
@@ -115,6 +120,8 @@ class SoftmaxCore(wiring.Component):
         ]
         if row is not None:
             m.d.comb += datapath.row.eq(row)
+        if hasattr(datapath, "scale"):
+            m.d.comb += datapath.scale.eq(self.reg_scale)
 
     def _leave(self, m: Module, source, last):
         """The last pass fills the output buffer."""

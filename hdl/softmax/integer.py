@@ -183,7 +183,7 @@ class IntegerSum(wiring.Component):
     def timing(config: SoftmaxConfig) -> Latency:
         # A serial divider takes a cycle more, behind a queue.
         waiting = axi_stream.Fifo.latency + 1 if config.dividers else 0
-        return Latency(0, IntegerRunningSum.cycles(config) + waiting + config.y.bits)
+        return Latency(0, IntegerRunningSum.cycles(config.lanes) + waiting + config.y.bits)
 
     @staticmethod
     def rows_waiting(config: SoftmaxConfig) -> int:

@@ -80,6 +80,8 @@ class RunningSum(wiring.Component):
     payload_bits : int
         Of what else an element brings along.
     weight_bits, total_bits : int
+    lanes : int, optional
+        Of this sum; by default those of the config.
     **more
         Further members.
 
@@ -103,10 +105,10 @@ class RunningSum(wiring.Component):
     lane_latency = 2
 
     def __init__(self, config: SoftmaxConfig, key: Shape, payload_bits: int, weight_bits: int,
-                 total_bits: int, **more):
+                 total_bits: int, *, lanes: int | None = None, **more):
         self.config, self.key, self.payload_bits = config, key, payload_bits
         self.weight_bits, self.total_bits = weight_bits, total_bits
-        lanes = config.lanes
+        self.count = lanes = lanes or config.lanes
         members = {"valid": In(1), "last": In(1), "keep": In(lanes), "keys": In(lanes * key.width),
                    "done": Out(1), "top": Out(key), "total": Out(total_bits), **more}
         if payload_bits:
@@ -114,9 +116,9 @@ class RunningSum(wiring.Component):
         super().__init__(members)
 
     @classmethod
-    def cycles(cls, config: SoftmaxConfig) -> int:
-        """Latency of the sum for a config."""
-        tree = Reduction.cycles(config.lanes)
+    def cycles(cls, lanes: int) -> int:
+        """Latency of the sum of so many lanes."""
+        tree = Reduction.cycles(lanes)
         return tree + 1 + cls.lane_latency + tree + 1
 
     def lane(self) -> wiring.Component:
@@ -136,11 +138,10 @@ class RunningSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        m.submodules.maximum = maximum = BeatMaximum(config.lanes, self.key)
-        m.submodules.sum = lane_sum = Reduction(config.lanes, Shape(self.weight_bits), "sum")
+        m.submodules.maximum = maximum = BeatMaximum(self.count, self.key)
+        m.submodules.sum = lane_sum = Reduction(self.count, Shape(self.weight_bits), "sum")
         m.d.comb += [maximum.x.eq(self.keys), maximum.keep.eq(self.keep)]
-        tree = Reduction.cycles(config.lanes)
+        tree = Reduction.cycles(self.count)
         valid, last = control(m, "beat", tree, self.valid, self.last)
 
         # The maximum so far, and by how much this beat raises it.
@@ -157,7 +158,7 @@ class RunningSum(wiring.Component):
             ]
 
         m.submodules.lanes = lanes = LinearArray(
-            self.lane, config.lanes, name="lane", broadcast=("top",))
+            self.lane, self.count, name="lane", broadcast=("top",))
         m.d.comb += [
             lanes.key.eq(delayed(m, "keys", tree + 1, self.keys)),
             lanes.keep.eq(delayed(m, "keep", tree + 1, self.keep)),

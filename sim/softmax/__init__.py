@@ -13,12 +13,20 @@ from systolith.sim.operands import arguments, elements, flag_bit, integers, resu
 from systolith.sim.softmax import cycles
 from systolith.sim.softmax.base2 import base2
 from systolith.sim.softmax.integer import integer
+from systolith.sim.softmax.real import real
 from systolith.sim.softmax.rows import Rows, in_beats
 from systolith.sim.softmax.stimulus import stimulus
 
-#: What each algorithm computes from logits and from which of them count; and whether a sum
-#: saturated.
-GOLDEN = {"base2": base2, "integer": lambda *arguments: (integer(*arguments), False)}
+
+def probabilities(config: SoftmaxConfig, rows: Rows, scale: int) -> tuple[np.ndarray, bool]:
+    """Probabilities, shape (M, beats, lanes), and whether a sum saturated."""
+    match config.algorithm:
+        case "base2":
+            return base2(config, rows.x, rows.keep)
+        case "integer":
+            return integer(config, rows.x, rows.keep), False
+        case _:
+            return real(config, rows.x, rows.keep, scale), False
 
 
 class SoftmaxModel(Model):
@@ -31,6 +39,8 @@ class SoftmaxModel(Model):
     - ``causal``, 0 or 1: row i sees at most the first N − M + 1 + i elements (0);
     - ``mask`` (M, N) with ``additive_mask``: added to x, saturating; the lowest value of
       ``in_format`` excludes an element;
+    - ``scale``, for the algorithms with real exponents: log2(e) / temperature in units of 2^-17
+      (round(log2(e) · 2^17));
     - ``whole_rows``, 0 or 1: send also the beats behind the last element that counts (0).
 
     The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``, or
@@ -41,7 +51,9 @@ class SoftmaxModel(Model):
 
     def check(self, config: SoftmaxConfig, workload: Workload) -> Workload:
         required = ("x", "mask") if config.additive_mask else ("x",)
-        given = arguments(workload, required, {"lengths": None, "causal": 0, "whole_rows": 0})
+        defaults = {"lengths": None, "causal": 0, "whole_rows": 0}
+        defaults |= {register.name: register.fields[0].reset for register in config.registers}
+        given = arguments(workload, required, defaults)
         x = elements("x", given["x"], ("M", "N"), config.x)
         rows, columns = x.shape
         if columns > config.max_length:
@@ -60,11 +72,14 @@ class SoftmaxModel(Model):
                 raise Error(f"mask has shape {arrays['mask'].shape} and x has shape {x.shape}; "
                             "both are (M, N) and must be equal")
         settings = {name: scalar(name, given[name], 0, 1) for name in ("causal", "whole_rows")}
+        for register in config.registers:
+            settings[register.name] = scalar(register.name, given[register.name], 0,
+                                             (1 << register.fields[0].bits) - 1)
         return replace(workload, arrays=arrays, settings=settings)
 
     def golden(self, config: SoftmaxConfig, workload: Workload) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
-        y, saturated = GOLDEN[config.algorithm](config, rows.x, rows.keep)
+        y, saturated = probabilities(config, rows, workload.settings.get("scale", 0))
         raised = {"row_empty": not rows.keep.any(axis=(1, 2)).all(), "saturated": saturated}
         count, columns = workload.arrays["x"].shape
         return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y)),
@@ -79,7 +94,8 @@ class SoftmaxModel(Model):
             inputs["mask"] = _frames(config, in_beats(config, workload.arrays["mask"]), rows.beats)
         if config.store == "replay":
             inputs["replay"] = x
-        return Job({}, inputs, {"y": int(rows.beats.sum())})
+        writes = {register.name: workload.settings[register.name] for register in config.registers}
+        return Job(writes, inputs, {"y": int(rows.beats.sum())})
 
     def expect(self, config: SoftmaxConfig, workload: Workload, outputs: Arrays,
                pad: int | None = None) -> dict[str, Beats]:

@@ -7,7 +7,7 @@ so the first pass sees beats from cycle 1 on.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from systolith.hdl.arithmetic.config import InverseParameters, Segments
+from systolith.hdl.arithmetic.config import ExponentialParameters, InverseParameters, Segments
 from systolith.hdl.softmax.config import SoftmaxConfig
 
 SLICE = 1                      # register slice at a port
@@ -91,6 +91,35 @@ def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
     return [total + 2 + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
 
 
+def _power(config: SoftmaxConfig) -> int:
+    """Logit times scale, then 2 to that power."""
+    return MULTIPLIER + _piecewise(ExponentialParameters(config.z, config.precision, "2").segments)
+
+
+def _inverse(config: SoftmaxConfig) -> int:
+    """Leading one, shift, lines or parabolas, the margin."""
+    return 2 + _piecewise(InverseParameters(config.total_bits, config.precision).segments) + 1
+
+
+def _real(config: SoftmaxConfig, *totals: int) -> tuple[list[int], int]:
+    """What each pass takes until its totals are known; the last of them is inverted."""
+    *first, total = totals
+    return [*first, total + _inverse(config)], _power(config) + MULTIPLIER + 1
+
+
+def _online(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _power(config) + _running_sum(config, 2))
+
+
+def _two_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _power(config) + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
+
+
+def _three_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
+
+
 #: Of every algorithm: cycles from the last beat of a row at the input of each pass to the record of
 #: the row, and from a beat to its probabilities in the last pass.
-PASSES = {"base2": _base2, "integer": _integer}
+PASSES = {"base2": _base2, "integer": _integer, "online": _online, "single_pass": _online,
+          "three_pass": _three_pass, "two_pass": _two_pass}
