@@ -15,6 +15,7 @@ from systolith.sim.simulators.harness import Pauses
 from systolith.sim.softmax import MODEL
 
 TEMPLATE = registry.get("softmax")
+INTEGER = {"algorithm": "integer", "lanes": 2, "max_length": 12}
 
 
 def compiled(values, folder, old=None, new=None):
@@ -47,8 +48,8 @@ GOOD = [5, 3, 1, 7]
 
 
 def test_rows_too_long_too_short_and_masks_that_differ(tmp_path):
-    lanes = 2
-    with compiled({"lanes": lanes, "max_length": 6, "additive_mask": True}, tmp_path) as simulator:
+    lanes = INTEGER["lanes"]
+    with compiled({**INTEGER, "max_length": 6, "additive_mask": True}, tmp_path) as simulator:
         config = simulator.core.config
         long, zeros = [1, 2, 3, 4, 5, 6, 7, 8], [0] * 8
         good = (frame(GOOD, 4), frame(zeros[:4], 0), [golden(config, GOOD, 4, zeros[:4])])
@@ -77,7 +78,7 @@ def test_rows_too_long_too_short_and_masks_that_differ(tmp_path):
 
 
 def test_a_replayed_row_that_differs(tmp_path):
-    with compiled({"lanes": 2, "max_length": 6, "store": "replay"}, tmp_path) as simulator:
+    with compiled({**INTEGER, "max_length": 6, "store": "replay"}, tmp_path) as simulator:
         config = simulator.core.config
         good = golden(config, GOOD, 4)
         for again, count, flags in ((frame(GOOD[:2], 2), 1, {"replay_differs"}),
@@ -94,8 +95,9 @@ def test_a_replayed_row_that_differs(tmp_path):
 
 # ---- broken on purpose -----------------------------------------------------------------------
 
-INTEGER = {"lanes": 2, "max_length": 12}
-SERIAL = {"lanes": 3, "max_length": 6, "dividers": 2}
+SERIAL = {"algorithm": "integer", "lanes": 3, "max_length": 6, "dividers": 2}
+ONLINE = {"lanes": 2, "max_length": 12, "precision": 9}
+THREE_PASS = ONLINE | {"algorithm": "three_pass"}
 PATTERNS = ({}, {"x": Pauses(0.3, 0.3), "y": Pauses(0.3, 0.2)}, {"y": Pauses(0.05, 0.01)})
 
 BREAKS = {
@@ -132,7 +134,7 @@ def problems(values, folder, old=None, new=None):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("values", [INTEGER, SERIAL], ids=repr)
+@pytest.mark.parametrize("values", [INTEGER, SERIAL, ONLINE, THREE_PASS], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

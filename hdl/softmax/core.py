@@ -9,12 +9,20 @@ from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
+from systolith.hdl.softmax.base2 import Base2Normalizer, Base2Sum
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.integer import IntegerNormalizer, IntegerSum
+from systolith.hdl.softmax.power_sums import OnlineSum, RowMaximum, ThreePassSum, TwoPassSum
+from systolith.hdl.softmax.powers import PowerNormalizer
 from systolith.hdl.softmax.rows import RowReader, RowReplay, RowStore
 
 #: The passes of each algorithm; the last one gives the probabilities.
 PASSES = {
+    "online": (OnlineSum, PowerNormalizer),
+    "single_pass": (OnlineSum, PowerNormalizer),
+    "three_pass": (RowMaximum, ThreePassSum, PowerNormalizer),
+    "two_pass": (TwoPassSum, PowerNormalizer),
+    "base2": (Base2Sum, Base2Normalizer),
     "integer": (IntegerSum, IntegerNormalizer),
 }
 
@@ -90,6 +98,8 @@ class SoftmaxCore(wiring.Component):
         for number, datapath in enumerate(before):
             m.submodules[f"pass_{number + 1}"] = datapath
             self._enter(m, datapath, source, beat, row)
+            if hasattr(datapath, "saturated"):
+                flags["saturated"] = datapath.saturated
             connect = self._store if config.store == "chip" else self._replay
             source, beat, row = connect(m, number, source, datapath, flags)
         m.submodules[f"pass_{len(before) + 1}"] = last
@@ -102,8 +112,7 @@ class SoftmaxCore(wiring.Component):
         ]
         return m
 
-    @staticmethod
-    def _enter(m: Module, datapath, source, beat, row):
+    def _enter(self, m: Module, datapath, source, beat, row):
         m.d.comb += [
             datapath.valid.eq(source.valid),
             datapath.last.eq(source.last),
@@ -111,6 +120,8 @@ class SoftmaxCore(wiring.Component):
         ]
         if row is not None:
             m.d.comb += datapath.row.eq(row)
+        if hasattr(datapath, "scale"):
+            m.d.comb += datapath.scale.eq(self.reg_scale)
 
     def _leave(self, m: Module, source, last):
         """The last pass fills the output buffer."""

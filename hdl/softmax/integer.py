@@ -4,7 +4,7 @@ Weights are powers of two: an element that lies d below the maximum weighs
 2^-round(d / 2^step_shift).
 """
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,6 @@ from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import (
-    Candidate,
     Latency,
     control,
     delayed,
@@ -22,8 +21,8 @@ from systolith.hdl.softmax.passes import (
     pass_members,
     split,
 )
+from systolith.hdl.softmax.running_sum import RunningSum
 from systolith.hdl.structure.linear_array import LinearArray
-from systolith.hdl.structure.reduction import Reduction
 
 
 def halvings(m: Module, distance, step_shift: int, most: int, name: str):
@@ -77,7 +76,8 @@ class WeightLane(wiring.Component):
 
     Members
     -------
-    x, top : In
+    key, top : In
+        The logit, and the maximum so far.
     keep : In(1)
         The element counts.
     weight : Out(bits + 1)
@@ -92,7 +92,7 @@ class WeightLane(wiring.Component):
     def __init__(self, config: SoftmaxConfig):
         self.config = config
         x = shape(config.x)
-        super().__init__({"x": In(x), "top": In(x), "keep": In(1),
+        super().__init__({"key": In(x), "top": In(x), "keep": In(1),
                           "weight": Out(config.y.bits + 1)})
 
     def elaborate(self, platform):
@@ -101,7 +101,7 @@ class WeightLane(wiring.Component):
         m.submodules.halvings = lane = HalvingsLane(self.config)
         keep = Signal(reset_less=True)
         weight = Signal.like(self.weight, name="weight", reset_less=True)
-        m.d.comb += [lane.x.eq(self.x), lane.top.eq(self.top), self.weight.eq(weight)]
+        m.d.comb += [lane.x.eq(self.key), lane.top.eq(self.top), self.weight.eq(weight)]
         m.d.sync += [keep.eq(self.keep), weight.eq(Mux(keep, Const(unit) >> lane.amount, 0))]
         return m
 
@@ -143,33 +143,47 @@ class ProbabilityLane(wiring.Component):
         return m
 
 
-class IntegerSum(wiring.Component):
-    """First pass: maximum and sum of a row while it streams by, then the inverse of the sum.
+class IntegerRunningSum(RunningSum):
+    """Maximum of a row and the sum of its halved weights, while it streams by."""
 
-    The state is two numbers per row, whatever its length. Members are those of
-    :func:`~systolith.hdl.softmax.passes.pass_members`; beats pass through, the record is the
-    inverse of the sum, then the maximum.
+    lane_latency = WeightLane.latency
+
+    def __init__(self, config: SoftmaxConfig):
+        total_bits = config.y.bits + 1 + (config.capacity - 1).bit_length()
+        super().__init__(config, shape(config.x), 0, config.y.bits + 1, total_bits)
+
+    def lane(self) -> wiring.Component:
+        return WeightLane(self.config)
+
+    def scaling(self, m: Module, rise):
+        return halvings(m, rise, self.config.step_shift, self.total_bits, "halve")
+
+    def add(self, m: Module, total, scaling, weights):
+        return (total >> scaling) + weights
+
+
+class IntegerSum(wiring.Component):
+    """First pass: maximum and sum of a row, then the inverse of the sum.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`; beats pass through, the
+    record is the inverse of the sum, then the maximum.
 
     Timing
     ------
-    :meth:`timing`; one beat per cycle. A row takes a divider for as many cycles as a probability
-    has bits.
+    :meth:`timing`; one beat per cycle. A serial divider takes a row for as many cycles as a
+    probability has bits, and one.
     """
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        self.total_bits = config.y.bits + 1 + (config.capacity - 1).bit_length()
         beat_bits = logit_beat_bits(config)
-        self.record_bits = config.y.bits + config.x.bits
-        super().__init__(pass_members(beat_bits, 0, beat_bits, self.record_bits))
+        super().__init__(pass_members(beat_bits, 0, beat_bits, config.y.bits + config.x.bits))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
-        tree = Reduction.cycles(config.lanes)
-        total = tree + 1 + WeightLane.latency + tree + 1
         # A serial divider takes a cycle more, behind a queue.
         waiting = axi_stream.Fifo.latency + 1 if config.dividers else 0
-        return Latency(0, total + waiting + config.y.bits)
+        return Latency(0, IntegerRunningSum.cycles(config.lanes) + waiting + config.y.bits)
 
     @staticmethod
     def rows_waiting(config: SoftmaxConfig) -> int:
@@ -178,73 +192,18 @@ class IntegerSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        x = shape(config.x)
-        m.submodules.maximum = maximum = Reduction(config.lanes, x, "max")
-        m.submodules.sum = lane_sum = Reduction(
-            config.lanes, Shape(config.y.bits + 1), "sum")
+        data, keep = split(self.config, self.beat)
+        m.submodules.running = running = IntegerRunningSum(self.config)
         m.d.comb += [
             self.o_valid.eq(self.valid),
             self.o_last.eq(self.last),
             self.o_beat.eq(self.beat),
+            running.valid.eq(self.valid),
+            running.last.eq(self.last),
+            running.keys.eq(data),
+            running.keep.eq(keep),
         ]
-
-        # The maximum of a beat, masked elements at the bottom.
-        data, keep = split(config, self.beat)
-        m.submodules.candidates = candidates = LinearArray(
-            lambda: Candidate(config), config.lanes, name="candidate")
-        m.d.comb += [
-            candidates.x.eq(data),
-            candidates.keep.eq(keep),
-            maximum.i.eq(candidates.o),
-        ]
-        valid, last = control(m, "beat", maximum.latency, self.valid, self.last)
-        data = delayed(m, "data", maximum.latency, data)
-        keep = delayed(m, "keep", maximum.latency, keep)
-
-        # The maximum of the row so far, and how often it halves the sum so far.
-        in_row = Signal()
-        top = Signal(x, reset_less=True)
-        raised = Signal(x)
-        rise = Signal(config.x.bits, reset_less=True)
-        m.d.comb += raised.eq(Mux(in_row & (top > maximum.o), top, maximum.o))
-        with m.If(valid):
-            m.d.sync += [
-                in_row.eq(~last),
-                top.eq(raised),
-                rise.eq(Mux(in_row, raised - top, 0)),
-            ]
-        data_top = Signal.like(data, name="data_top", reset_less=True)
-        keep_top = Signal.like(keep, name="keep_top", reset_less=True)
-        m.d.sync += [data_top.eq(data), keep_top.eq(keep)]
-
-        m.submodules.lanes = lanes = LinearArray(
-            lambda: WeightLane(config), config.lanes, name="lane", broadcast=("top",))
-        behind = WeightLane.latency + lane_sum.latency
-        valid, last = control(m, "weight", 1 + behind, valid, last)
-        m.d.comb += [
-            lanes.x.eq(data_top),
-            lanes.keep.eq(keep_top),
-            lanes.top.eq(top),
-            lane_sum.i.eq(lanes.weight),
-        ]
-        halve = Signal(counter(self.total_bits), reset_less=True)
-        m.d.sync += halve.eq(halvings(m, rise, config.step_shift, self.total_bits, "halve_next"))
-        halve = delayed(m, "halve", behind - 1, halve)
-        top = delayed(m, "top", behind, top)
-
-        summing = Signal()
-        total = Signal(self.total_bits, reset_less=True)
-        row_top = Signal(x, reset_less=True)
-        done = Signal()
-        m.d.sync += done.eq(valid & last)
-        with m.If(valid):
-            m.d.sync += [
-                summing.eq(~last),
-                total.eq(Mux(summing, total >> halve, 0) + lane_sum.o),
-                row_top.eq(top),
-            ]
-        self._invert(m, done, total, row_top)
+        self._invert(m, running.done, running.total, running.top)
         return m
 
     def _invert(self, m: Module, done, total, top):

@@ -7,11 +7,9 @@ output, and a record of each row follows.
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux
-from amaranth.lib import wiring
+from amaranth import Cat, Module
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import shape
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.structure.delay import Delay
 
@@ -66,25 +64,6 @@ def split(config: SoftmaxConfig, beat):
     """Logits and the bits that say which count, of a beat of logits."""
     data_bits = config.lanes * config.x.bits
     return beat[:data_bits], beat[data_bits:]
-
-
-class Candidate(wiring.Component):
-    """A logit, or the lowest one in place of a masked one.
-
-    Timing
-    ------
-    Combinational.
-    """
-
-    def __init__(self, config: SoftmaxConfig):
-        self.low = config.x.low
-        x = shape(config.x)
-        super().__init__({"x": In(x), "keep": In(1), "o": Out(x)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(Mux(self.keep, self.x, self.low))
-        return m
 
 
 def delayed(m: Module, name: str, cycles: int, value, *, reset: bool = False):

@@ -11,12 +11,22 @@ from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import arguments, elements, flag_bit, integers, result_dtype, scalar
 from systolith.sim.softmax import cycles
+from systolith.sim.softmax.base2 import base2
 from systolith.sim.softmax.integer import integer
+from systolith.sim.softmax.real import real
 from systolith.sim.softmax.rows import Rows, in_beats
 from systolith.sim.softmax.stimulus import stimulus
 
-#: What each algorithm computes from logits and from which of them count.
-GOLDEN = {"integer": integer}
+
+def probabilities(config: SoftmaxConfig, rows: Rows, scale: int) -> tuple[np.ndarray, bool]:
+    """Probabilities, shape (M, beats, lanes), and whether a sum saturated."""
+    match config.algorithm:
+        case "base2":
+            return base2(config, rows.x, rows.keep)
+        case "integer":
+            return integer(config, rows.x, rows.keep), False
+        case _:
+            return real(config, rows.x, rows.keep, scale), False
 
 
 class SoftmaxModel(Model):
@@ -29,17 +39,21 @@ class SoftmaxModel(Model):
     - ``causal``, 0 or 1: row i sees at most the first N − M + 1 + i elements (0);
     - ``mask`` (M, N) with ``additive_mask``: added to x, saturating; the lowest value of
       ``in_format`` excludes an element;
+    - ``scale``, for the algorithms with real exponents: log2(e) / temperature in units of 2^-17
+      (round(log2(e) · 2^17));
     - ``whole_rows``, 0 or 1: send also the beats behind the last element that counts (0).
 
-    The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``;
-    0 where masked.
+    The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``, or
+    2^(1-bits) with base2; 0 where masked.
     """
 
     config = SoftmaxConfig
 
     def check(self, config: SoftmaxConfig, workload: Workload) -> Workload:
         required = ("x", "mask") if config.additive_mask else ("x",)
-        given = arguments(workload, required, {"lengths": None, "causal": 0, "whole_rows": 0})
+        defaults = {"lengths": None, "causal": 0, "whole_rows": 0}
+        defaults |= {register.name: register.fields[0].reset for register in config.registers}
+        given = arguments(workload, required, defaults)
         x = elements("x", given["x"], ("M", "N"), config.x)
         rows, columns = x.shape
         if columns > config.max_length:
@@ -58,15 +72,19 @@ class SoftmaxModel(Model):
                 raise Error(f"mask has shape {arrays['mask'].shape} and x has shape {x.shape}; "
                             "both are (M, N) and must be equal")
         settings = {name: scalar(name, given[name], 0, 1) for name in ("causal", "whole_rows")}
+        for register in config.registers:
+            settings[register.name] = scalar(register.name, given[register.name], 0,
+                                             (1 << register.fields[0].bits) - 1)
         return replace(workload, arrays=arrays, settings=settings)
 
     def golden(self, config: SoftmaxConfig, workload: Workload) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
-        y = GOLDEN[config.algorithm](config, rows.x, rows.keep)
-        empty = not rows.keep.any(axis=(1, 2)).all()
+        y, saturated = probabilities(config, rows, workload.settings.get("scale", 0))
+        raised = {"row_empty": not rows.keep.any(axis=(1, 2)).all(), "saturated": saturated}
         count, columns = workload.arrays["x"].shape
         return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y)),
-                "flags": flag_bit(config.flags, "row_empty") if empty else 0}
+                "flags": sum(flag_bit(config.flags, name) for name, is_up in raised.items()
+                             if is_up)}
 
     def pack(self, config: SoftmaxConfig, workload: Workload) -> Job:
         rows = Rows.of(config, workload)
@@ -76,7 +94,8 @@ class SoftmaxModel(Model):
             inputs["mask"] = _frames(config, in_beats(config, workload.arrays["mask"]), rows.beats)
         if config.store == "replay":
             inputs["replay"] = x
-        return Job({}, inputs, {"y": int(rows.beats.sum())})
+        writes = {register.name: workload.settings[register.name] for register in config.registers}
+        return Job(writes, inputs, {"y": int(rows.beats.sum())})
 
     def expect(self, config: SoftmaxConfig, workload: Workload, outputs: Arrays,
                pad: int | None = None) -> dict[str, Beats]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
 from systolith.sim.model import Workload
 
 #: Of the longest corner case.
@@ -23,9 +23,10 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
 
     def near(rows: int, columns: int) -> np.ndarray:
         """Logits close to each other, so that many weigh in."""
-        step = 1 << min(config.step_shift, config.x.bits - 2)
-        spread = rng.normal(0, step, (rows, columns)).astype(int)
-        return (spread + (low + high) // 2).clip(low, high)
+        halving = config.step_shift if config.algorithm == "integer" else config.in_fraction
+        scale = 1 << min(halving + 1, config.x.bits - 2)
+        spread = rng.normal((low + high) / 2, scale, (rows, columns))
+        return spread.astype(int).clip(low, high)
 
     def corner(label: str, x: np.ndarray, **more: Any) -> Workload:
         return _workload(config, rng, label, x, corner=True, **more)
@@ -54,6 +55,11 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         yield corner("all masked", near(2, middle), mask=np.full((2, middle), low))
         yield corner("mask at its ends", uniform(4, middle),
                      mask=rng.choice([low, low + 1, high], (4, middle)))
+    if config.registers:
+        for scale in (0, 1, (1 << SCALE_BITS) - 1):
+            yield corner(f"scale {scale}", near(4, middle), scale=scale)
+        yield corner("scale highest, ends of the range", rng.choice([low, high], (3, middle)),
+                     scale=(1 << SCALE_BITS) - 1)
     while True:
         rows = int(rng.integers(1, 9))
         columns = int(rng.integers(1, min(longest, 12 * lanes) + 1))
