@@ -6,12 +6,14 @@ from systolith.generators.templates import (
     lut_gemv,
     norm,
     softmax,
+    sparse_chain,
     systolic,
 )
 from systolith.hdl.errors import Error
 
 TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
+    sparse_chain.TEMPLATE,
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
     norm.TEMPLATE,
