@@ -6,6 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.interface import Stream
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
@@ -13,7 +14,6 @@ from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import (
     ChainLoader,
-    Credits,
     DrainControl,
     OutputStationaryControl,
     WeightStationaryControl,

@@ -5,6 +5,7 @@ from amaranth.hdl import signed, unsigned
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.dot.config import DotConfig
 from systolith.hdl.dot.dot import Dot
 from systolith.hdl.shell import EventCounter
@@ -42,7 +43,7 @@ COMPONENTS = {
     "weight-stationary control": lambda: control.WeightStationaryControl(WS, 3),
     "output-stationary control": lambda: control.OutputStationaryControl(OS),
     "drain control": lambda: control.DrainControl(3),
-    "credits": lambda: control.Credits(5, 2),
+    "credits": lambda: Credits(5, 2),
     "parameter loader": lambda: ParameterLoader(2, 6),
     "dot": lambda: Dot(DotConfig.parse({"lanes": 2, "x_format": "int2", "y_format": "uint2",
                                         "max_beats": 2})),

@@ -10,13 +10,13 @@ from amaranth.sim import Simulator
 from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.axi_lite import RegisterBank
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Field, Register
 from systolith.hdl.shell import EventCounter
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import (
     ChainLoader,
-    Credits,
     DrainControl,
     OutputStationaryControl,
     WeightStationaryControl,
