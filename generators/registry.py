@@ -1,10 +1,14 @@
 """Which templates exist."""
 
 from systolith.generators.template import Template
-from systolith.generators.templates import dot, systolic
+from systolith.generators.templates import bitplane, dot, systolic
 from systolith.hdl.errors import Error
 
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, dot.TEMPLATE)
+TEMPLATES: tuple[Template, ...] = (
+    systolic.TEMPLATE,
+    bitplane.TEMPLATE,
+    dot.TEMPLATE,
+)
 
 
 def get(name: str) -> Template:
