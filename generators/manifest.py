@@ -10,7 +10,7 @@ from typing import Any
 from systolith.generators.registers import register_map
 from systolith.generators.template import Template
 from systolith.hdl.config import CoreConfig
-from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.formats import Format
 from systolith.hdl.interface import Field, Register, Stream
 
 SCHEMA = 1
@@ -79,7 +79,7 @@ def stream_entry(stream: Stream) -> dict[str, Any]:
     }
 
 
-def _element(element: IntegerFormat) -> dict[str, Any]:
+def _element(element: Format) -> dict[str, Any]:
     return {"format": element.name, "bits": element.bits, "signed": element.signed,
             "lsb_exponent": element.lsb_exponent}
 

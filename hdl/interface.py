@@ -7,7 +7,7 @@ these descriptors.
 from dataclasses import dataclass
 from typing import Literal
 
-from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.formats import Format
 
 MAGIC = 0x5359_5354          # "SYST"
 VERSION = 1                  # of the common register map
@@ -38,7 +38,8 @@ class Stream:
         Seen from the core.
     lanes : int
         Elements per beat.
-    element : IntegerFormat
+    element : Format
+        Lanes hold its codes; two's complement or unsigned for integers.
     frame : str
         What a frame holds, beat by beat, in the template's own letters.
     user : tuple of UserField
@@ -48,7 +49,7 @@ class Stream:
     name: str
     direction: Literal["in", "out"]
     lanes: int
-    element: IntegerFormat
+    element: Format
     frame: str
     user: tuple[UserField, ...] = ()
 

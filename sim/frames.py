@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Stream
 
 
@@ -75,7 +76,8 @@ def to_bytes(stream: Stream, data: np.ndarray) -> np.ndarray:
 
 def from_bytes(stream: Stream, octets: np.ndarray) -> np.ndarray:
     """Unpack ``tdata`` bytes, shape (beats, tdata_bits/8), into element values, int64."""
-    width, lanes, signed = stream.element.bits, stream.lanes, stream.element.signed
+    width, lanes = stream.element.bits, stream.lanes
+    signed = isinstance(stream.element, IntegerFormat) and stream.element.signed
     octets = np.ascontiguousarray(octets, np.uint8)
     if width in (8, 16, 32, 64):
         kind = f"<{'i' if signed else 'u'}{width // 8}"

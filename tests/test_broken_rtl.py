@@ -1,4 +1,4 @@
-"""Break the systolic core on purpose: its stimulus must show each defect."""
+"""Break cores on purpose: the stimulus of their template must show each defect."""
 
 import pytest
 
@@ -14,11 +14,6 @@ WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
-PATTERNS = (
-    {},
-    {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2)},
-    {"c": Pauses(0.05, 0.01)},                           # long enough to fill the output buffer
-)
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
@@ -38,10 +33,20 @@ BREAKS = {
 }
 
 
-def problems(config: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
+def patterns(config):
+    """No pauses, pauses everywhere, and of outputs such that fill the output buffer."""
+    yield {}
+    yield {stream.name: Pauses(0.2, 0.4) if stream.name == "w" else Pauses(0.3, 0.3)
+           for stream in config.streams}
+    yield {stream.name: Pauses(0.05, 0.01) for stream in config.streams
+           if stream.direction == "out"}
+
+
+def problems(values: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
     """What the corner cases and some random ones show, without and with stalls."""
-    template = registry.get("systolic")
-    core = elaborate(template, template.config.parse(config), "core")
+    values = dict(values)
+    template = registry.get(values.pop("template", "systolic"))
+    core = elaborate(template, template.config.parse(values), "core")
     write(core, folder)
     verilog = folder / "core.v"
     if old is not None:
@@ -52,14 +57,15 @@ def problems(config: dict, folder, old: str | None = None, new: str | None = Non
     files = Core.read(verilog, folder / "core.json", core.model)
     with verilator.simulator(files) as simulator:
         for case in draw(model, core.config, 1, None):
-            for pauses in PATTERNS:
+            for pauses in patterns(core.config):
                 try:
                     result = simulator.run(case.job, pauses=pauses, patience=3000)
                 except SimulationError as error:
                     found.append(str(error))
                     continue
-                message = mismatch(model, core.config, case, "c", result.beats["c"],
-                                   result.beat_cycles["c"])
+                message = next(filter(None, (
+                    mismatch(model, core.config, case, stream, result.beats[stream],
+                             result.beat_cycles[stream]) for stream in case.expected)), None)
                 if message or result.flags != case.flags:
                     found.append(message or "error flags differ")
                 elif not pauses and result.cycles != case.cycles:
@@ -69,12 +75,12 @@ def problems(config: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("config", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
-def test_the_core_as_it_is(config, tmp_path):
-    assert problems(config, tmp_path) == []
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
+def test_the_core_as_it_is(values, tmp_path):
+    assert problems(values, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_core_is_caught(name, tmp_path):
-    config, old, new = BREAKS[name]
-    assert problems(config, tmp_path, old, new)
+    values, old, new = BREAKS[name]
+    assert problems(values, tmp_path, old, new)
