@@ -14,6 +14,8 @@ WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
+BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
+            "max_w_bits": 2, "max_k": 40}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
@@ -30,6 +32,9 @@ BREAKS = {
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
     "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
+    "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
+    "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
+    "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
 }
 
 
@@ -75,7 +80,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}], ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, BITPLANE], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -100,8 +100,9 @@ class BitplaneConfig(CoreConfig):
     @property
     def registers(self) -> tuple[Register, ...]:
         names = [
-            ("a_code", 2, TWOS_COMPLEMENT, "Codes of A: 0 unsigned, 1 two's complement, 2 bipolar."),
-            ("w_code", 2, TWOS_COMPLEMENT, "Codes of W: 0 unsigned, 1 two's complement, 2 bipolar."),
+            *((f"{operand.lower()}_code", 2, TWOS_COMPLEMENT,
+               f"Codes of {operand}: 0 unsigned, 1 two's complement, 2 bipolar.")
+              for operand in "AW"),
             ("offset", 32, 0, "K·(2^q − 1)·(2^p − 1), used with bipolar codes."),
         ]
         if self.serial:

@@ -49,8 +49,8 @@ class PlaneCounter(wiring.Component):
 class BitplaneControl(wiring.Component):
     """Takes a and w frames, a word at a time, and steps through its pairs of planes.
 
-    With the first plane of W the planes of A are taken from the stream; for the others they are read
-    again from a buffer.
+    With the first plane of W the planes of A are taken from the stream; for the others they are
+    read again from a buffer.
 
     Members
     -------

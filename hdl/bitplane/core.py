@@ -140,7 +140,10 @@ class BitplaneCore(wiring.Component):
             busy |= scales.busy
         else:
             m.d.comb += control.may_finish.eq(1)
-        m.d.comb += [self.busy.eq(busy), self.flags.eq(Cat(flags[name] for name, _ in config.flags))]
+        m.d.comb += [
+            self.busy.eq(busy),
+            self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
+        ]
         return m
 
     def _array(self, m: Module, control, finishing) -> LinearArray:

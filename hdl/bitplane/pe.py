@@ -27,9 +27,9 @@ class Stages:
         if config.serial:
             self.names = (*("a" if config.max_a_bits > 1 else ""),
                           *("w" if config.max_w_bits > 1 else ""), "k")
-        #: From an operand in its register to its counts.
+        #: Cycles from an operand in its register to its weighted counts.
         self.counted = 1 + config.popcount_stages + (not config.serial)
-        #: From there to the sum of the last word, and to the result register.
+        #: To the sum that includes it, and to the result register.
         self.summed = self.counted + len(self.names)
         self.result = self.summed + 1
 
