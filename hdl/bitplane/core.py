@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from systolith.hdl.bitplane.config import BitplaneConfig
-from systolith.hdl.bitplane.control import BitplaneControl
+from systolith.hdl.bitplane.control import PlaneSteps
 from systolith.hdl.bitplane.finish import FinishLane, ScaleLoader
 from systolith.hdl.bitplane.pe import CONTROLS, BitplanePE, Stages
 from systolith.hdl.bus import axi_stream
@@ -15,6 +15,7 @@ from systolith.hdl.bus.credits import Credits
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
 
 
 class Timing:
@@ -74,79 +75,77 @@ class BitplaneCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, timing = self.config, self.timing
-        m.submodules.control = control = BitplaneControl(config)
+        m.submodules.frames = frames = PairedFrames(config.rows, config.max_words)
+        m.submodules.steps = steps = PlaneSteps(config)
         m.submodules.places = places = Credits(timing.depth, config.rows)
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(config.cols * config.out.bits), timing.depth)
         finishing = Signal()
         m.d.comb += [
-            control.a_valid.eq(self.a.valid),
-            control.a_last.eq(self.a.last),
-            self.a.ready.eq(control.a_ready),
-            control.w_valid.eq(self.w.valid),
-            control.w_last.eq(self.w.last),
-            self.w.ready.eq(control.w_ready),
-            control.a_code.eq(self.reg_a_code),
-            control.w_code.eq(self.reg_w_code),
-            control.room.eq(places.enough),
-            finishing.eq(control.issue & control.finish),
+            frames.a_valid.eq(self.a.valid),
+            frames.a_last.eq(self.a.last),
+            self.a.ready.eq(frames.a_ready),
+            frames.w_valid.eq(self.w.valid),
+            frames.w_last.eq(self.w.last),
+            self.w.ready.eq(frames.w_ready),
+            frames.takes_a.eq(steps.first_w),
+            frames.takes_w.eq(steps.last_a),
+            frames.ends_word.eq(steps.last_a & steps.last_w),
+            frames.room.eq(places.enough),
+            steps.issue.eq(frames.issue),
+            steps.in_frame.eq(frames.in_frame),
+            steps.a_code.eq(self.reg_a_code),
+            steps.w_code.eq(self.reg_w_code),
+            finishing.eq(frames.issue & frames.finish),
             places.reserve.eq(finishing),
             places.freed.eq(buffer.taken),
-            self.waiting.eq(control.waiting),
+            self.waiting.eq(frames.waiting),
         ]
         if config.serial:
-            m.d.comb += [control.a_bits.eq(self.reg_a_bits), control.w_bits.eq(self.reg_w_bits)]
+            m.d.comb += [steps.a_bits.eq(self.reg_a_bits), steps.w_bits.eq(self.reg_w_bits)]
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
-        array = self._array(m, control, finishing)
-        busy = control.busy | places.any_used
+        array = self._array(m, frames, steps, finishing)
+        busy = frames.busy | places.any_used
 
         # The rows of finished sums leave the array one per cycle, through the lanes.
-        m.submodules.to_result = to_result = Delay(1, timing.result, reset=True)
-        row = Signal(range(config.rows))
-        row_valid = Signal()
-        row_last = Signal()
-        m.d.comb += [
-            to_result.i.eq(finishing),
-            row_valid.eq(to_result.o | (row != 0)),
-            row_last.eq(row_valid & (row == config.rows - 1)),
-        ]
-        with m.If(row_valid):
-            m.d.sync += row.eq(Mux(row_last, 0, row + 1))
+        m.submodules.leaving = leaving = TileRows(config.rows, timing.result)
         m.submodules.lanes = lanes = LinearArray(
             lambda: FinishLane(config), config.cols, name="lane", broadcast=FinishLane.broadcast)
         m.submodules.to_buffer = to_buffer = Delay(2, FinishLane.latency(config), reset=True)
         m.d.comb += [
             lanes.total.eq(array.result_out),
-            lanes.bipolar.eq(control.bipolar),
+            lanes.bipolar.eq(steps.bipolar),
             lanes.offset.eq(self.reg_offset),
-            to_buffer.i.eq(Cat(row_valid, row_last)),
+            leaving.finish.eq(finishing),
+            to_buffer.i.eq(Cat(leaving.valid, leaving.last)),
             buffer.i.data.eq(lanes.c),
             Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
         ]
 
-        flags = {name: getattr(control, name)
-                 for name in ("settings", "a_long", "w_long", "a_short", "w_short")}
+        flags = {name: getattr(frames, name)
+                 for name in ("a_long", "w_long", "a_short", "w_short")}
+        flags["settings"] = steps.settings
         if config.output == "scaled":
             m.submodules.scales = scales = ScaleLoader(len(self.s.data), timing.result + 4)
             wiring.connect(m, wiring.flipped(self.s), scales.s)
             m.d.comb += [
                 scales.claim.eq(finishing),
-                scales.done.eq(row_last),
-                control.may_finish.eq(scales.ready),
+                scales.done.eq(leaving.last),
+                frames.may_finish.eq(scales.ready),
                 lanes.scale.eq(scales.data),
             ]
             flags["s_long"] = scales.long
             busy |= scales.busy
         else:
-            m.d.comb += control.may_finish.eq(1)
+            m.d.comb += frames.may_finish.eq(1)
         m.d.comb += [
             self.busy.eq(busy),
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
         ]
         return m
 
-    def _array(self, m: Module, control, finishing) -> LinearArray:
+    def _array(self, m: Module, frames, steps, finishing) -> LinearArray:
         """The array of PEs with its operands and its controls."""
         config = self.config
 
@@ -160,8 +159,8 @@ class BitplaneCore(wiring.Component):
 
         a = Signal.like(self.a.data, name="a_issued", reset_less=True)
         w = Signal.like(self.w.data, name="w_issued", reset_less=True)
-        a_now = Mux(control.a_missing, 0, self.a.data)
-        m.d.sync += [a.eq(a_now), w.eq(Mux(control.w_missing, 0, self.w.data))]
+        a_now = Mux(frames.a_missing, 0, self.a.data)
+        m.d.sync += [a.eq(a_now), w.eq(Mux(frames.w_missing, 0, self.w.data))]
         a_planes = a
         if config.serial and config.max_w_bits > 1:
             # Never read in the cycle in which it is written, so it needs no logic for that case.
@@ -170,13 +169,13 @@ class BitplaneCore(wiring.Component):
                 attrs={"no_rw_check": True})
             write, read = kept.write_port(), kept.read_port()
             from_stream = Signal(reset_less=True)
-            m.d.sync += from_stream.eq(control.a_fresh)
+            m.d.sync += from_stream.eq(steps.first_w)
             m.d.comb += [
-                write.addr.eq(control.a_index),
+                write.addr.eq(steps.a_index),
                 write.data.eq(a_now),
-                write.en.eq(control.issue & control.a_fresh),
-                read.addr.eq(control.a_index),
-                read.en.eq(~control.a_fresh),
+                write.en.eq(frames.issue & steps.first_w),
+                read.addr.eq(steps.a_index),
+                read.en.eq(~steps.first_w),
             ]
             a_planes = Mux(from_stream, a, read.data)
 
@@ -188,9 +187,9 @@ class BitplaneCore(wiring.Component):
             return delay.o
 
         sums = {                                         # what starts it anew, what is added to it
-            "a": (control.first_a, control.issue),
-            "w": (control.first_w, control.issue & control.last_a),
-            "k": (control.first_word, control.issue & control.last_a & control.last_w),
+            "a": (steps.first_a, frames.issue),
+            "w": (steps.first_w, frames.issue & steps.last_a),
+            "k": (frames.first_word, frames.issue & steps.last_a & steps.last_w),
         }
         when = {name: 1 + stages.counted + index for index, name in enumerate(stages.names)}
         signs = [when.get("a", when.get("w", when["k"])), when.get("w", when["k"])]
@@ -199,12 +198,12 @@ class BitplaneCore(wiring.Component):
         m.d.comb += [
             array.a.eq(a_planes),
             array.w.eq(w),
-            array.bipolar.eq(control.bipolar),
+            array.bipolar.eq(steps.bipolar),
             array.fresh.eq(Cat(later(f"fresh_{name}", sums[name][0], when[name])
                                for name in stages.names)),
             array.step.eq(Cat(later(f"step_{name}", sums[name][1], when[name])
                               for name in stages.names)),
-            array.negate.eq(Cat(later(f"negate_{name}", control.negate[index], signs[index])
+            array.negate.eq(Cat(later(f"negate_{name}", steps.negate[index], signs[index])
                                 for index, name in enumerate("aw"))),
             array.load.eq(later("load", finishing, 1 + stages.summed)),
         ]
