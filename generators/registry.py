@@ -2,6 +2,7 @@
 
 from systolith.generators.template import Template
 from systolith.generators.templates import (
+    bitplane,
     dot,
     lut_gemv,
     norm,
@@ -14,6 +15,7 @@ from systolith.hdl.errors import Error
 TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
     sparse_chain.TEMPLATE,
+    bitplane.TEMPLATE,
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
     norm.TEMPLATE,

@@ -18,6 +18,8 @@ NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
 TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2, "act_group": 8,
           "max_k": 24}
+BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
+            "max_w_bits": 2, "max_k": 40}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
@@ -41,6 +43,9 @@ BREAKS = {
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "enough = free >= ", "enough = 1'b1 | free >= "),
+    "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
+    "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
+    "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
 }
 
 
@@ -87,6 +92,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM], ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, BITPLANE], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
