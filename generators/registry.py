@@ -1,10 +1,15 @@
 """Which templates exist."""
 
 from systolith.generators.template import Template
-from systolith.generators.templates import dot, lut_gemv, systolic
+from systolith.generators.templates import bitserial, dot, lut_gemv, systolic
 from systolith.hdl.errors import Error
 
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, lut_gemv.TEMPLATE, dot.TEMPLATE)
+TEMPLATES: tuple[Template, ...] = (
+    systolic.TEMPLATE,
+    bitserial.TEMPLATE,
+    lut_gemv.TEMPLATE,
+    dot.TEMPLATE,
+)
 
 
 def get(name: str) -> Template:
