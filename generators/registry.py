@@ -3,6 +3,7 @@
 from systolith.generators.template import Template
 from systolith.generators.templates import (
     bitplane,
+    bitserial,
     dot,
     lut_gemv,
     norm,
@@ -16,6 +17,7 @@ TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
     sparse_chain.TEMPLATE,
     bitplane.TEMPLATE,
+    bitserial.TEMPLATE,
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
     norm.TEMPLATE,

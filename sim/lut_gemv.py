@@ -26,6 +26,7 @@ from systolith.sim.operands import (
     ceil_div,
     elements,
     flag_bit,
+    half_floats,
     integers,
     result_dtype,
     scalar,
@@ -62,7 +63,7 @@ class LutGemvModel(Model):
         if config.a_format == "int8":
             a = elements("a", given["a"], ("V", "K"), config.a)
         else:
-            a = _floats("a", given["a"])
+            a = half_floats("a", given["a"], ("V", "K"))
         high = (1 << bits) - 1 if bipolar else (1 << bits - 1) - 1
         low = -high if bipolar else -(1 << bits - 1)
         w = integers("w", given["w"], ("M", "K"), low, high, f"{bits}-bit")
@@ -205,20 +206,6 @@ class LutGemvModel(Model):
                      int(rng.integers(1, longest + 1)))
             yield replace(workload(f"random {shape[0]}x{shape[1]}x{shape[2]}, {bits} bits", shape,
                                    bits, bipolar), corner=False)
-
-
-def _floats(name: str, value: object) -> np.ndarray:
-    """Values of ``fp16`` in float64, shape (V, K)."""
-    array = np.asarray(value)
-    if array.ndim != 2 or array.size == 0:
-        raise Error(f"{name} must be an array of shape (V, K), every size at least 1, not of "
-                    f"shape {array.shape}")
-    if array.dtype.kind not in "fiu":
-        raise Error(f"{name} must hold numbers, not {array.dtype}")
-    array = array.astype(float)
-    limit = FP16.high
-    clipped = np.where(np.isfinite(array), np.clip(array, -limit, limit), array)
-    return clipped.astype(np.float16).astype(float)
 
 
 def _values(codes: np.ndarray, bits: int, bipolar: bool) -> np.ndarray:
