@@ -87,10 +87,6 @@ def elements(name: str, value: Any, axes: tuple[str, ...], element: IntegerForma
 
 def numbers(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
     """Return ``value`` as a float64 array; NaN and infinities may be among them.
-def half_floats(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
-    """Return ``value`` as a float64 array of ``fp16`` numbers, Inf and NaN included.
-
-    Numbers go to the nearest one, halves to even; finite ones saturate.
 
     Raises
     ------
@@ -107,15 +103,12 @@ def half_floats(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
         raise Error(f"{name} must be an array of shape ({', '.join(axes)}), every size at least 1, "
                     f"not of shape {array.shape}")
     return array.astype(float)
-        If the dtype, the number of dimensions or a size is not allowed.
-    """
-    array = np.asarray(value)
-    if array.ndim != len(axes) or array.size == 0:
-        raise Error(f"{name} must be an array of shape ({', '.join(axes)}), every size at least 1, "
-                    f"not of shape {array.shape}")
-    if array.dtype.kind not in "fiu":
-        raise Error(f"{name} must hold numbers, not {_dtype(array)}")
-    array = array.astype(float)
+
+
+def half_floats(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
+    """:func:`numbers` that ``fp16`` has, still as float64: to nearest, halves to even, finite ones
+    saturating."""
+    array = numbers(name, value, axes)
     limit = float(np.finfo(np.float16).max)
     clipped = np.where(np.isfinite(array), np.clip(array, -limit, limit), array)
     return clipped.astype(np.float16).astype(float)

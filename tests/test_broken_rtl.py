@@ -100,10 +100,8 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM], ids=repr)
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, BITPLANE], ids=repr)
-@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, SERIAL],
-                         ids=repr)
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
+                                    SERIAL], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
