@@ -156,8 +156,8 @@ class WeightStationaryControl(wiring.Component):
         end = Signal()
 
         # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
-        # frames that emit nothing make the next one wait for that. One bit for every cycle to wait, behind the row just issued
-        # (`due`) and from now on (`hold`).
+        # frames that emit nothing make the next one wait for that. One bit for every cycle to wait,
+        # behind the row just issued (`due`) and from now on (`hold`).
         due = Signal(self.interval - 1, reset_less=True)
         hold = Signal(self.interval - 1)
         behind = Signal(self.interval - 1)
