@@ -101,11 +101,14 @@ THREE_PASS = ONLINE | {"algorithm": "three_pass"}
 PATTERNS = ({}, {"x": Pauses(0.3, 0.3), "y": Pauses(0.3, 0.2)}, {"y": Pauses(0.05, 0.01)})
 
 BREAKS = {
-    "maximum of the row before": (INTEGER, "(in_row & ($signed(top)", "(1'b1 & ($signed(top)"),
-    "sum not halved": (INTEGER, "total >> delay_halve_o", "total"),
+    "maximum of the row before": (INTEGER, "(in_row & ($signed(", "(1'b1 & ($signed("),
+    "sum not halved": (INTEGER, "so_far >> delay_scaling_o", "so_far"),
     "half not rounded up": (INTEGER, " + {3'd0, rise[4]}", ""),
     "row store overrun": (INTEGER, "& mask_there & room &", "& mask_there &"),
     "divider of the row before": (SERIAL, "turn <= {turn[0], turn[1]}", "turn <= turn"),
+    "inverse without its margin": (ONLINE, "inverse_mantissa - {6'd0, inverse_mantissa[10:6]}",
+                                   "inverse_mantissa"),
+    "sum of the row before": (THREE_PASS, "(in_row ? total : 20'd0)", "total"),
     "maximum without its mask": (SERIAL, "o = keep ? x : ", "o = keep ? x : x | "),
 }
 

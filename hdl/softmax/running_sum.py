@@ -178,10 +178,10 @@ class RunningSum(wiring.Component):
 
         summing = Signal()
         total = Signal(self.total_bits, reset_less=True)
-        before = Signal(self.total_bits)
+        so_far = Signal(self.total_bits)
         row_top = Signal(self.key, reset_less=True)
         m.d.comb += [
-            before.eq(Mux(summing, total, 0)),
+            so_far.eq(Mux(summing, total, 0)),
             self.total.eq(total),
             self.top.eq(row_top),
         ]
@@ -190,7 +190,7 @@ class RunningSum(wiring.Component):
         with m.If(valid):
             m.d.sync += [
                 summing.eq(~last),
-                total.eq(self.add(m, before, scaling, lane_sum.o)),
+                total.eq(self.add(m, so_far, scaling, lane_sum.o)),
                 row_top.eq(top),
             ]
         return m
