@@ -20,6 +20,7 @@ from systolith.generators.names import ascii_text, check_name
 from systolith.generators.template import Template
 from systolith.hdl.config import CoreConfig
 from systolith.hdl.errors import Error
+from systolith.sim.cells import models
 
 COMMENT_WIDTH = 96
 
@@ -73,7 +74,8 @@ def elaborate(template: Template, config: CoreConfig, name: str) -> GeneratedCor
     emitted = emit(component, name=name, header=_header(template, config, name))
     modules = [{"name": module.name, "instances": module.instances, "doc": module.doc}
                for module in emitted.modules]
-    described = manifest(template, config, name=name, verilog=emitted.text, modules=modules)
+    described = manifest(template, config, name=name, verilog=emitted.text, modules=modules,
+                         cells=emitted.cells)
     title = f"{template.name}: {template.summary}"
     files = {
         f"{name}.v": emitted.text,
@@ -84,6 +86,8 @@ def elaborate(template: Template, config: CoreConfig, name: str) -> GeneratedCor
         f"{name}.md": registers.page(config, name, title),
         f"{name}_instance.vh": _instance(component, name),
     }
+    if emitted.cells:
+        files[f"{name}_cells.v"] = _cell_models(name, emitted.cells)
     return GeneratedCore(name, template, config, emitted.text, described, files)
 
 
@@ -159,6 +163,13 @@ def _resolved_spec(template: Template, config: CoreConfig, name: str) -> str:
     return (f"# {render.banner()}\n"
             "# Every parameter of the core; generating from this file gives the same bytes.\n"
             + yaml.safe_dump(spec, sort_keys=False, default_flow_style=False))
+
+
+def _cell_models(name: str, cells: tuple[str, ...]) -> str:
+    return (f"// {render.banner()}\n"
+            f"// Models of the FPGA blocks in {name}.v, for simulation only.\n"
+            "// verilator lint_off DECLFILENAME\n\n"
+            "`default_nettype none\n\n" + models(cells) + "\n`default_nettype wire\n")
 
 
 def _instance(component, name: str) -> str:

@@ -17,7 +17,7 @@ SCHEMA = 1
 
 
 def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
-             modules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+             modules: Iterable[Mapping[str, Any]], cells: Iterable[str] = ()) -> dict[str, Any]:
     """Describe a core.
 
     Parameters
@@ -26,6 +26,8 @@ def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
         The emitted text, of which the manifest keeps the SHA-256.
     modules : iterable of mapping
         ``name``, ``instances`` and ``doc`` of each module of the text.
+    cells : iterable of str
+        Blocks of the target device that the text instantiates.
 
     Returns
     -------
@@ -46,6 +48,7 @@ def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
         "modules": [{key: module[key] for key in ("name", "instances", "doc")}
                     for module in modules],
         "technology": getattr(config, "technology", "generic"),
+        "cells": list(cells),
         "model": template.model,
         "reference": template.reference,
         "tools": tools(),

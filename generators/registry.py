@@ -1,10 +1,28 @@
 """Which templates exist."""
 
 from systolith.generators.template import Template
-from systolith.generators.templates import dot, systolic
+from systolith.generators.templates import (
+    bitplane,
+    bitserial,
+    dot,
+    lut_gemv,
+    norm,
+    softmax,
+    sparse_chain,
+    systolic,
+)
 from systolith.hdl.errors import Error
 
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, dot.TEMPLATE)
+TEMPLATES: tuple[Template, ...] = (
+    systolic.TEMPLATE,
+    sparse_chain.TEMPLATE,
+    bitplane.TEMPLATE,
+    bitserial.TEMPLATE,
+    lut_gemv.TEMPLATE,
+    softmax.TEMPLATE,
+    norm.TEMPLATE,
+    dot.TEMPLATE,
+)
 
 
 def get(name: str) -> Template:

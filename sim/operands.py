@@ -97,6 +97,35 @@ def elements(name: str, value: Any, axes: tuple[str, ...], element: IntegerForma
     return integers(name, value, axes, element.low, element.high, element.name)
 
 
+def numbers(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
+    """Return ``value`` as a float64 array; NaN and infinities may be among them.
+
+    Raises
+    ------
+    Error
+        If it does not hold real numbers, or the number of dimensions or a size is not allowed.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise Error(f"{name} must be an array of numbers, not {_show(value)}") from None
+    if array.dtype.kind not in "iuf":
+        raise Error(f"{name} must hold numbers, not {_dtype(array)}")
+    if array.ndim != len(axes) or array.size == 0:
+        raise Error(f"{name} must be an array of shape ({', '.join(axes)}), every size at least 1, "
+                    f"not of shape {array.shape}")
+    return array.astype(float)
+
+
+def half_floats(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
+    """:func:`numbers` that ``fp16`` has, still as float64: to nearest, halves to even, finite ones
+    saturating."""
+    array = numbers(name, value, axes)
+    limit = float(np.finfo(np.float16).max)
+    clipped = np.where(np.isfinite(array), np.clip(array, -limit, limit), array)
+    return clipped.astype(np.float16).astype(float)
+
+
 def scalar(name: str, value: Any, low: int, high: int, kind: str = "") -> int:
     """:func:`integers` for a single value, returned as an int."""
     return int(integers(name, value, (), low, high, kind))

@@ -7,36 +7,38 @@ Exit status: 0 done; 1 the check failed; 2 the request is wrong; 3 a tool is mis
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import systolith
+from systolith.console import (
+    BROKEN_PIPE,
+    DEFECT,
+    FAILED,
+    INTERRUPTED,
+    TOOL,
+    WRONG,
+    Result,
+    elaborated,
+    json_option,
+    new_console,
+    new_table,
+    set_option,
+    show_progress,
+    spec_options,
+)
+from systolith.fpga_commands import COMMANDS
 from systolith.hdl.errors import Error
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from systolith.sim.simulators.regression import Report
 
 DEFAULT_SEED = 1
-PLAIN_WIDTH = 110           # of tables that go to a file or a pipe
-
-FAILED, WRONG, TOOL, DEFECT, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 70, 130, 141
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command found: as one JSON document, and as text for people."""
-
-    document: dict[str, Any]
-    show: Callable[["Console"], None]
-    status: int = 0
 
 
 def main() -> None:
@@ -56,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
             if as_json:
                 click.echo(json.dumps(result.document, indent=2))
             else:
-                result.show(_console(sys.stdout))
+                result.show(new_console(sys.stdout))
             sys.stdout.flush()
             return result.status
         except BrokenPipeError:
@@ -98,68 +100,17 @@ def _explain(error: BaseException) -> dict[str, Any]:
         problems = [{key: value for key, value in vars(problem).items() if value is not None}
                     for problem in getattr(error, "problems", ()) if not isinstance(problem, tuple)]
         return details("request", WRONG, str(error), **({"problems": problems} if problems else {}))
+    from systolith.fpga.errors import ConstraintError
     from systolith.sim.simulators.errors import SimulationError, ToolError
 
     if isinstance(error, ToolError):
         return details("tool", TOOL, str(error), tool=error.tool, tail=error.tail,
                        install=error.install)
-    if isinstance(error, SimulationError):
+    if isinstance(error, (SimulationError, ConstraintError)):
         return details("check", FAILED, str(error))
     summary = " ".join(f"{type(error).__name__}: {error}".split())
     return details("defect", DEFECT, f"a defect of Systolith, not of the request: {summary} "
                                      "(SYSTOLITH_DEBUG=1 shows where)")
-
-
-def _console(stream: Any) -> "Console":
-    from rich import console
-
-    class Console(console.Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False,
-                   width=None if stream.isatty() else PLAIN_WIDTH)
-
-
-@contextmanager
-def _progress(message: str) -> Iterator[Callable[[str], None]]:
-    """Show ``message`` while the block runs, and what the block tells the function it gets.
-
-    On a terminal the latest message moves; elsewhere the block's messages are printed, a line each.
-    """
-    if sys.stderr.isatty():
-        from rich.text import Text
-
-        with _console(sys.stderr).status(Text(message)) as status:
-            yield lambda message: status.update(Text(message))
-    else:
-        yield lambda message: click.echo(message, err=True)
-
-
-def _table(*columns: str, title: str | None = None) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
-                  show_edge=False)
-    table.columns[0].no_wrap = True
-    return table
-
-
-def _json_option(function: Callable) -> Callable:
-    return click.option("--json", "as_json", is_flag=True, expose_value=False,
-                        help="Print one JSON document on stdout.")(function)
-
-
-def _spec_options(function: Callable) -> Callable:
-    function = click.option("--name", help="Name of the core; by default the file's, otherwise the "
-                                           "template's.")(function)
-    return _set_option(click.argument("spec")(function))
-
-
-def _set_option(function: Callable) -> Callable:
-    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-                        help="Set a parameter; wins over the file. Repeatable.")(function)
 
 
 def _print_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -182,13 +133,13 @@ def systolith_command() -> None:
 
 
 @systolith_command.command("list")
-@_json_option
+@json_option
 def list_command() -> Result:
     """List the templates."""
     from systolith.generators import registry
 
     def show(console: "Console") -> None:
-        table = _table("template", "what it is")
+        table = new_table("template", "what it is")
         for template in registry.TEMPLATES:
             table.add_row(template.name, template.summary)
         console.print(table)
@@ -200,8 +151,8 @@ def list_command() -> Result:
 
 @systolith_command.command("show")
 @click.argument("template")
-@_set_option
-@_json_option
+@set_option
+@json_option
 def show_command(template: str, settings: tuple[str, ...]) -> Result:
     """Show a template: parameters, streams, registers, paper, an example."""
     from systolith import spec
@@ -216,7 +167,7 @@ def show_command(template: str, settings: tuple[str, ...]) -> Result:
 def _show_template(console: "Console", told: dict[str, Any]) -> None:
     console.print(f"{told['name']}: {told['summary']}\n\n{told['doc']}\n")
     console.print("Parameters")
-    table = _table("parameter", "allowed", "default", "unit", "paper", "what it is")
+    table = new_table("parameter", "allowed", "default", "unit", "paper", "what it is")
     for parameter in told["parameters"]:
         table.add_row(parameter["name"], _allowed(parameter), _plain(parameter["default"], "auto"),
                       parameter["unit"] or "", _plain(parameter["paper"], ""), parameter["doc"])
@@ -225,7 +176,7 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
                if entry["default"] not in (None, told["config"][entry["name"]])}
     where = ", ".join(f"{key}={value}" for key, value in changed.items()) or "the defaults"
     console.print(f"\nStreams with {where}")
-    table = _table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame")
+    table = new_table("stream", "ports", "lanes", "element", "tdata", "tuser", "frame")
     for stream in told["streams"]:
         user = ", ".join(f"{field['name']} [{field['lsb'] + field['bits'] - 1}:{field['lsb']}]: "
                          f"{field['doc']}" for field in stream["tuser"])
@@ -234,18 +185,18 @@ def _show_template(console: "Console", told: dict[str, Any]) -> None:
                       stream["frame"])
     console.print(table)
     console.print("\nRegisters (AXI4-Lite)")
-    table = _table("offset", "register", "access", "what it is")
+    table = new_table("offset", "register", "access", "what it is")
     for register in told["registers"]:
         table.add_row(f"0x{register['offset']:02X}", register["name"], register["access"],
                       register["doc"])
     console.print(table)
     console.print("\nError flags (register errors)")
-    table = _table("bit", "flag", "meaning")
+    table = new_table("bit", "flag", "meaning")
     for bit, flag in enumerate(told["flags"]):
         table.add_row(str(bit), flag["name"], flag["doc"])
     console.print(table)
     console.print("\nLatency and throughput, in cycles")
-    table = _table("figure", "value")
+    table = new_table("figure", "value")
     for figure, value in told["latency"].items():
         table.add_row(figure, str(value))
     console.print(table)
@@ -269,17 +220,17 @@ def _plain(value: object, absent: str) -> str:
 
 
 @systolith_command.command("generate")
-@_spec_options
+@spec_options
 @click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where to write; by default build/<name>.")
-@_json_option
+@json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
                      output: Path | None) -> Result:
     """Write Verilog, manifest, resolved config and register map."""
     from systolith import generating
     from systolith.generators.core import write
 
-    core = _elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name)
     directory = generating.default_directory(core.name) if output is None else output
     written = write(core, directory)
     modules, size = len(core.manifest["modules"]), len(core.verilog.encode())
@@ -297,17 +248,8 @@ def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
                    "verilog_bytes": size, "sha256": core.manifest["sha256"]}, show)
 
 
-def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
-    from systolith.generators.core import elaborate
-    from systolith.spec import resolve
-
-    request = resolve(spec, settings, name)
-    with _progress(f"generating {request.name}"):
-        return elaborate(request.template, request.config, request.name)
-
-
 @systolith_command.command("verify")
-@_spec_options
+@spec_options
 @click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
               help="Only this one; by default Verilator, and Icarus or CXXRTL.")
 @click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True)
@@ -318,16 +260,16 @@ def _elaborated(spec: str, settings: tuple[str, ...], name: str | None):
 @click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
 @click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where waveforms, and logs of failures, go; by default build/<name>.")
-@_json_option
+@json_option
 def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
                    level: str, seed: int, frames: int | None, waves: bool,
                    output: Path | None) -> Result:
     """Prove the Verilog equal to the golden model."""
     from systolith import generating, simulation
 
-    core = _elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name)
     directory = generating.default_directory(core.name) if output is None else output
-    with _progress(f"verifying {core.name}, seed {seed}") as progress:
+    with show_progress(f"verifying {core.name}, seed {seed}") as progress:
         report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames, waves=waves,
                                    directory=directory, progress=progress)
     return Result({"name": core.name, "level": level, **report.as_dict()},
@@ -336,7 +278,7 @@ def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simul
 
 
 def _show_report(console: "Console", name: str, report: "Report") -> None:
-    table = _table("test", "simulator", "cycles", "beats", "frames", "seconds", "result")
+    table = new_table("test", "simulator", "cycles", "beats", "frames", "seconds", "result")
     for column in table.columns[2:6]:
         column.justify = "right"
     for check in report.checks:
@@ -354,7 +296,7 @@ def _show_report(console: "Console", name: str, report: "Report") -> None:
 
 @systolith_command.command("schema")
 @click.argument("template")
-@_json_option
+@json_option
 def schema_command(template: str) -> Result:
     """Print the JSON Schema of a template's spec files, for editors."""
     from systolith.generators import registry
@@ -368,21 +310,21 @@ def schema_command(template: str) -> Result:
 @click.option("--quick", is_flag=True, help="Leave out the large arrays, which take minutes.")
 @click.option("--record", "root", type=click.Path(path_type=Path, file_okay=False, exists=True),
               metavar="DIR", help="Write the figures into the documents of a checkout.")
-@_json_option
+@json_option
 def bench_command(quick: bool, root: Path | None) -> Result:
     """Measure utilization, generation, builds and simulated clock rates."""
     from dataclasses import asdict
 
     from systolith import bench
 
-    with _progress("measuring") as progress:
+    with show_progress("measuring") as progress:
         tables = list(bench.run(progress, quick=quick))
     written = bench.record(tables, root) if root else []
     missed = any(figure.reached is False for table in tables for figure in table.figures)
 
     def show(console: "Console") -> None:
         for group in tables:
-            table = _table("measured", "figure", "unit", "target", "", title=group.title)
+            table = new_table("measured", "figure", "unit", "target", "", title=group.title)
             table.columns[1].justify = "right"
             for figure in group.figures:
                 verdict = {True: "reached", False: "MISSED", None: ""}[figure.reached]
@@ -398,7 +340,7 @@ def bench_command(quick: bool, root: Path | None) -> Result:
 
 @systolith_command.command("formats")
 @click.argument("name", required=False)
-@_json_option
+@json_option
 def formats_command(name: str | None) -> Result:
     """List the number formats, or show the range, the specials and the values of one."""
     from systolith.hdl.formats import FORMS, parse_format
@@ -414,7 +356,7 @@ def formats_command(name: str | None) -> Result:
 def _show_format(console: "Console", data: dict[str, Any]) -> None:
     low, high = data["range"]
     click.echo(f"{data['name']}: {data['encoding']}\n")
-    facts = _table("property", "value")
+    facts = new_table("property", "value")
     for key, value in (("bits", data["bits"]), ("range", f"{low} … {high}"),
                        ("step", data["step"]), ("fixed point", data["fixed"]["name"]),
                        *data["parameters"].items(),
@@ -429,14 +371,14 @@ def _show_format(console: "Console", data: dict[str, Any]) -> None:
     if data["values"]:
         click.echo()
         columns = list(data["values"][0])
-        values = _table(*columns)
+        values = new_table(*columns)
         for row in data["values"]:
             values.add_row(*(str(row.get(column, "")) for column in columns))
         console.print(values)
 
 
 @systolith_command.command("doctor")
-@_json_option
+@json_option
 def doctor_command() -> Result:
     """Tell what is installed, what is missing, and how to get it."""
     from systolith.doctor import examine
@@ -445,7 +387,7 @@ def doctor_command() -> Result:
     missing = [finding for finding in findings if finding.needed and not finding.found]
 
     def show(console: "Console") -> None:
-        table = _table("tool", "state", "version", "what for", "how to get it")
+        table = new_table("tool", "state", "version", "what for", "how to get it")
         for finding in findings:
             state = ("found" if finding.found else "MISSING" if finding.needed
                      else "absent, optional")
@@ -460,7 +402,7 @@ def doctor_command() -> Result:
 
 
 @systolith_command.command("clean")
-@_json_option
+@json_option
 def clean_command() -> Result:
     """Remove the cache of compiled models."""
     from systolith.sim.simulators import cache
@@ -468,3 +410,7 @@ def clean_command() -> Result:
     place, freed = cache.root(), cache.clean()
     return Result({"cache": str(place), "freed_bytes": freed},
                   lambda console: click.echo(f"{place}: {freed / 1e6:.1f} MB freed"))
+
+
+for command in COMMANDS:
+    systolith_command.add_command(command)

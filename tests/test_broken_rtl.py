@@ -1,4 +1,4 @@
-"""Break the systolic core on purpose: its stimulus must show each defect."""
+"""Break cores on purpose: the stimulus of their template must show each defect."""
 
 import pytest
 
@@ -13,27 +13,29 @@ from systolith.sim.simulators.harness import Pauses
 WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
 REQUANT = {**WS, "output": "requant"}
+NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x_fraction": 8,
+        "affine": "none"}
 ONE_ROW = {"rows": 1, "cols": 2, "acc_depth": 4}         # where K tiles can follow too closely
 FP8 = {"rows": 2, "cols": 2, "a_format": "fp8e4m3", "w_format": "fp8e5m2"}
 FP8_OS = {**FP8, "dataflow": "os"}
 BF16 = {"rows": 2, "cols": 2, "acc_depth": 3, "a_format": "bf16", "w_format": "int8"}
 BF16_OS = {"rows": 2, "cols": 2, "dataflow": "os", "a_format": "bf16", "w_format": "fp8e4m3"}
-PATTERNS = (
-    {},
-    {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2)},
-    {"c": Pauses(0.05, 0.01)},                           # long enough to fill the output buffer
-)
+TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2, "act_group": 8,
+          "max_k": 24}
+BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
+            "max_w_bits": 2, "max_k": 40}
+SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
-    "sign of a weight": (WS, "$signed(a) * $signed(b)", "a * b"),
-    "weights never swapped": (WS, "if (swap_in) begin", "if (swap_in & load_in) begin"),
+    "sign of a weight": (WS, "$signed(a_held) * $signed(held_b)", "a_held * held_b"),
+    "weights never swapped": (WS, ".b_enable(swap_in)", ".b_enable(swap_in & load_in)"),
     "chain refilled too early": (WS, "load <= step ? reached : 3'd0", "load <= {3{step}}"),
-    "new sums not started": (WS, "augend = first_out ? ", "augend = (first_out & emit_out) ? "),
-    "accumulator hazard": (ONE_ROW, "hold == 2'd0", "hold != 2'd3"),
-    "output buffer overrun": (WS, "(room | (~emit))", "(room | 1'b1)"),
-    "overflow unnoticed": (WS | {"acc_width": 17}, "overflow_out <= overflow_in | wrapped",
-                           "overflow_out <= overflow_in & wrapped"),
+    "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & ~write_in) ? "),
+    "accumulator hazard": (ONE_ROW, "(~hold[0])", "(~hold[1])"),
+    "output buffer overrun": (WS, ".room(places_enough)", ".room(1'b1)"),
+    "overflow unnoticed": (WS | {"acc_width": 17}, "overflow_in | (valid_in & ",
+                           "overflow_in & (valid_in & "),
     "sum of the tile before": (OS, "augend = first[1] ? 28'd0", "augend = first[0] ? 28'd0"),
     "drain too fast": (OS, "& (draining == 2'd0)", ""),
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
@@ -46,13 +48,41 @@ BREAKS = {
     "weights loaded before the slower wavefront": (BF16, "& (waiting == 2'd0)", ""),
     "fp32 sums of the tile before": (BF16, "add_a = first_out ? 32'd0", "add_a = 1'b0 ? 32'd0"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
+    "tie of a table entry": (TABLES, "{7'd0, quotient_7[0]}", "8'd1"),
+    "sums of two blocks in the drain chain": (TABLES | {"act_group": 4}, "(draining == 1'b0) & ",
+                                              ""),
+    "product not aligned to the sum": (SERIAL, "align_b_amount = exponent - b_exponent",
+                                       "align_b_amount = exponent - exponent"),
+    "running sum a bit too narrow": (
+        SERIAL, "assign wide = {{9{align_a_result[14]}}, align_a_result} + {align_b_result[22], "
+                "align_b_result};",
+        "wire [22:0] narrow = {{8{align_a_result[14]}}, align_a_result} + align_b_result;\n"
+        "  assign wide = {narrow[22], narrow};"),
+    "sign of a scale": (SERIAL, "negative ? (~held) : held", "held"),
+    "all planes alike": (TABLES, "double_s1 ? (total << 1'b1) : total", "total"),
+    "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
+    "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
+    "norm: buffers overrun": (NORM, "enough = free >= ", "enough = 1'b1 | free >= "),
+    "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
+    "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
+    "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
 }
 
 
-def problems(config: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
+def patterns(config):
+    """No pauses, pauses everywhere, and of outputs such that fill the output buffer."""
+    yield {}
+    yield {stream.name: Pauses(0.2, 0.4) if stream.name == "w" else Pauses(0.3, 0.3)
+           for stream in config.streams}
+    yield {stream.name: Pauses(0.05, 0.01) for stream in config.streams
+           if stream.direction == "out"}
+
+
+def problems(values: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
     """What the corner cases and some random ones show, without and with stalls."""
-    template = registry.get("systolic")
-    core = elaborate(template, template.config.parse(config), "core")
+    values = dict(values)
+    template = registry.get(values.pop("template", "systolic"))
+    core = elaborate(template, template.config.parse(values), "core")
     write(core, folder)
     verilog = folder / "core.v"
     if old is not None:
@@ -63,14 +93,15 @@ def problems(config: dict, folder, old: str | None = None, new: str | None = Non
     files = Core.read(verilog, folder / "core.json", core.model)
     with verilator.simulator(files) as simulator:
         for case in draw(model, core.config, 1, None):
-            for pauses in PATTERNS:
+            for pauses in patterns(core.config):
                 try:
                     result = simulator.run(case.job, pauses=pauses, patience=3000)
                 except SimulationError as error:
                     found.append(str(error))
                     continue
-                message = mismatch(model, core.config, case, "c", result.beats["c"],
-                                   result.beat_cycles["c"])
+                message = next(filter(None, (
+                    mismatch(model, core.config, case, stream, result.beats[stream],
+                             result.beat_cycles[stream]) for stream in case.expected)), None)
                 if message or result.flags != case.flags:
                     found.append(message or "error flags differ")
                 elif not pauses and result.cycles != case.cycles:
@@ -80,13 +111,13 @@ def problems(config: dict, folder, old: str | None = None, new: str | None = Non
     return found
 
 
-@pytest.mark.parametrize("config", [WS, OS, REQUANT, WS | {"acc_width": 17}, FP8, BF16],
-                         ids=repr)
-def test_the_core_as_it_is(config, tmp_path):
-    assert problems(config, tmp_path) == []
+@pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
+                                    SERIAL, FP8, BF16], ids=repr)
+def test_the_core_as_it_is(values, tmp_path):
+    assert problems(values, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_core_is_caught(name, tmp_path):
-    config, old, new = BREAKS[name]
-    assert problems(config, tmp_path, old, new)
+    values, old, new = BREAKS[name]
+    assert problems(values, tmp_path, old, new)

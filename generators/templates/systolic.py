@@ -46,5 +46,9 @@ TEMPLATE = Template(
         "bf16": {"rows": 3, "cols": 2, "a_format": "bf16", "w_format": "bf16", "acc_depth": 8},
         "ovp_os": {"rows": 2, "cols": 4, "dataflow": "os", "a_format": "ovp8", "w_format": "bf16",
                    "add_stages": 3},
+        "ecp5": {"rows": 3, "cols": 2, "a_format": "uint8", "w_format": "int4",
+                 "acc_width": 40, "output": "requant", "technology": "ecp5"},
+        "ecp5_os": {"rows": 2, "cols": 3, "dataflow": "os", "w_format": "uint9",
+                    "mac_stages": 4, "technology": "ecp5"},
     },
 )

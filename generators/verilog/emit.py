@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Fragment, Instance, Signal, Value
+from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
 from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch, SwitchValue
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
@@ -38,10 +38,20 @@ class EmittedModule:
 
 @dataclass(frozen=True)
 class Emitted:
-    """Verilog of a design, and the modules it consists of, top first."""
+    """Verilog of a design.
+
+    Attributes
+    ----------
+    text : str
+    modules : tuple of EmittedModule
+        What it consists of, top first.
+    cells : tuple of str
+        Modules that it instantiates and does not contain, in alphabetical order.
+    """
 
     text: str
     modules: tuple[EmittedModule, ...]
+    cells: tuple[str, ...]
 
 
 def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted:
@@ -70,8 +80,9 @@ def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted
     text = "\n".join([comment + "`default_nettype none\n",
                       *(module.text for module in modules),
                       "`default_nettype wire\n"])
+    cells = {cell for module in modules for cell in module.cells}
     return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc)
-                               for module in modules))
+                               for module in modules), tuple(sorted(cells)))
 
 
 class _Target:
@@ -88,6 +99,7 @@ class _Module:
     ports: "list[_Port]"
     children: "list[tuple[_Module, int]]"
     needs: frozenset[str]                    # of clk, rst
+    cells: frozenset[str]                    # instantiated, from elsewhere
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,7 @@ class _Library:
         comment = "".join(f"// {line}\n" for line in printer.doc_lines)
         module = _Module(unique, printer.doc_lines[0] if printer.doc_lines else "",
                          f"{comment}module {unique} {printer.body}endmodule\n",
-                         printer.ports, printer.children, printer.needs)
+                         printer.ports, printer.children, printer.needs, printer.cells)
         self.modules[unique] = module
         self._by_body[key] = module
         return module
@@ -207,6 +219,7 @@ class _RepetitionPrinter:
         cell = library.add(array.prototype)
         self.children = [(cell, array.count)]
         self.needs = cell.needs
+        self.cells = frozenset()
         self.ports = [port for port, _ in _port_signals(array)]
         arrangement = f"{array.count} of {cell.name} in a line"
         if array.chain:
@@ -293,6 +306,7 @@ class _ModulePrinter:
         self._memory_registers: set[int] = set()
         self._instances, self._memories, self._foreign = self._sort_children(fragment)
         self.children = [(module, 1) for _, module, _ in self._instances]
+        self.cells = frozenset(instance.type for instance, _ in self._foreign)
         self._eliminate_dead()
         self._direct = self._direct_connections()
         self._name_after_outputs()
@@ -350,7 +364,7 @@ class _ModulePrinter:
                 memories.append((child, self._unique(name or f"memory_{index}")))
                 continue
             if isinstance(child, Instance):
-                foreign.append((child, self._unique(name or f"{child.type}_{index}")))
+                foreign.append((_Foreign.of(child), self._unique(name or f"{child.type}_{index}")))
                 continue
             component = next((origin for origin in child.origins or ()
                               if isinstance(origin, wiring.Component)), None)
@@ -701,19 +715,21 @@ class _ModulePrinter:
         for instance, label in self._foreign:
             self._print_foreign(instance, label)
 
-    def _print_foreign(self, instance: Instance, label: str):
+    def _print_foreign(self, instance: "_Foreign", label: str):
         parameters = [f"    .{name}({_parameter(value)})"
                       for name, value in instance.parameters.items()]
         self._expressions.base = label
-        connections = []
+        connections = [f".{name}(clk)" for name in instance.clocks]
+        if instance.clocks:
+            self._uses.add("clk")
         for name, (value, kind) in instance.ports.items():
             text = (self._target(value) if kind == "o"
                     else self._expressions.whole(value, len(value)))
-            connections.append(f"    .{name}({text})")
+            connections.append(f".{name}({text})")
         head = f"  {instance.type} "
         if parameters:
             head += "#(\n" + ",\n".join(parameters) + "\n  ) "
-        self._body.append(head + f"u_{label} (\n" + ",\n".join(connections) + "\n  );\n")
+        self._append(head + f"u_{label} (\n" + _rows(connections) + "\n  );\n")
 
     def _is_driven(self, value: Signal) -> bool:
         return any(id(value) == id(s) for statement in self._comb + self._sync
@@ -790,6 +806,35 @@ class _ModulePrinter:
                    for s in value._lhs_signals()) or any(
             id(s) == id(signal) for memory, _ in self._memories for port in memory._read_ports
             for s in port._data._lhs_signals())
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """An instance of a module from elsewhere; ``clocks`` are its inputs that take the clock."""
+
+    type: str
+    parameters: dict[str, object]
+    clocks: tuple[str, ...]
+    ports: dict[str, tuple[Value, str]]
+
+    @classmethod
+    def of(cls, instance: Instance) -> "_Foreign":
+        clocks = tuple(name for name, (value, _) in instance.ports.items()
+                       if isinstance(value, ClockSignal))
+        ports = {name: port for name, port in instance.ports.items() if name not in clocks}
+        return cls(instance.type, instance.parameters, clocks, ports)
+
+
+def _rows(connections: list[str], width: int = 96) -> str:
+    """Port connections, as many to a line as fit: primitives have a port for every bit."""
+    rows = [""]
+    for connection in connections:
+        joined = f"{rows[-1]}, {connection}" if rows[-1] else f"    {connection}"
+        if len(joined) < width:
+            rows[-1] = joined
+        else:
+            rows.append(f"    {connection}")
+    return ",\n".join(rows)
 
 
 def _spaced(pieces: list[str]) -> str:

@@ -1,6 +1,8 @@
 """AXI4-Lite: the signature, and the register bank that every core has."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -49,8 +51,9 @@ class RegisterBank(wiring.Component):
 
     Timing
     ------
-    A read is answered two cycles after its address, a write two cycles after the later of address
-    and data. An address without a register answers SLVERR, reads zero and ignores writes.
+    A read is answered three cycles after its address; a write three cycles after its address, or
+    two after its data if these come later. An address is decoded in a cycle of its own. One without
+    a register answers SLVERR, reads zero and ignores writes.
     """
 
     def __init__(self, registers: Sequence[Register]):
@@ -66,36 +69,31 @@ class RegisterBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        write, address, data, mask = self._write_channel(m)
+        write, write_address, data, mask = self._write_channel(m)
         read, read_address = self._read_channel(m)
-
-        value = Signal(32)
-        known = Signal()
-        writable = Signal()
-        words: dict[str, Cat] = {}
-        for register in self.registers:
-            here = Signal(name=f"write_{register.name}")
+        count = len(self.registers)
+        reads = Signal(count, reset_less=True)           # which register an address means
+        writes = Signal(count, reset_less=True)
+        writing = Signal()      # a cycle late; address and data stay until then
+        words = []
+        for index, register in enumerate(self.registers):
             word = register.offset >> 2
-            if register.access != "ro":
-                m.d.comb += here.eq(write & (address == word))
-            words[register.name] = _word(register, [
-                self._field(m, register, field, here, data, mask) for field in register.fields])
+            m.d.sync += [reads[index].eq(read_address == word),
+                         writes[index].eq(write_address == word)]
+            here = Signal(name=f"write_{register.name}")
             if register.access == "ro":
-                m.d.comb += getattr(self, f"{register.name}_read").eq(
-                    read & (read_address == word))
-        with m.Switch(read_address):
-            for register in self.registers:
-                with m.Case(register.offset >> 2):
-                    m.d.comb += [value.eq(words[register.name]), known.eq(1)]
-        with m.Switch(address):
-            for register in self.registers:
-                with m.Case(register.offset >> 2):
-                    m.d.comb += writable.eq(1)
-
+                m.d.comb += getattr(self, f"{register.name}_read").eq(read & reads[index])
+            else:
+                m.d.comb += here.eq(writing & writes[index])
+            value = _word(register, [self._field(m, register, field, here, data, mask)
+                                     for field in register.fields])
+            words.append(Mux(reads[index], value, 0))
         with m.If(read):
-            m.d.sync += [self.bus.rdata.eq(value), self.bus.rresp.eq(Mux(known, OKAY, SLVERR))]
+            m.d.sync += [self.bus.rdata.eq(reduce(or_, words)),
+                         self.bus.rresp.eq(Mux(reads.any(), OKAY, SLVERR))]
         with m.If(write):
-            m.d.sync += self.bus.bresp.eq(Mux(writable, OKAY, SLVERR))
+            m.d.sync += self.bus.bresp.eq(Mux(writes.any(), OKAY, SLVERR))
+        m.d.sync += writing.eq(write)
         return m
 
     def _write_channel(self, m: Module):
@@ -107,7 +105,9 @@ class RegisterBank(wiring.Component):
         has_address = Signal()
         has_data = Signal()
         write = Signal()
-        m.d.comb += write.eq(has_address & has_data & (~bus.bvalid | bus.bready))
+        decoded = Signal(name="write_decoded")
+        m.d.comb += write.eq(decoded & has_data & (~bus.bvalid | bus.bready))
+        m.d.sync += decoded.eq(has_address & ~write)
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address.eq(bus.awaddr[2:]), has_address.eq(1), bus.awready.eq(0)]
         with m.Elif(write | ~has_address):
@@ -130,7 +130,9 @@ class RegisterBank(wiring.Component):
         address = Signal(ADDRESS_BITS - 2, name="read_address", reset_less=True)
         has_address = Signal(name="has_read")
         read = Signal()
-        m.d.comb += read.eq(has_address & (~bus.rvalid | bus.rready))
+        decoded = Signal(name="read_decoded")
+        m.d.comb += read.eq(decoded & (~bus.rvalid | bus.rready))
+        m.d.sync += decoded.eq(has_address & ~read)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [address.eq(bus.araddr[2:]), has_address.eq(1), bus.arready.eq(0)]
         with m.Elif(read | ~has_address):

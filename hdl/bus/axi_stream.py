@@ -52,13 +52,22 @@ class Signature(wiring.Signature):
         return f"axi_stream.Signature({self.data_bits}, {self.user_bits})"
 
 
+def side(port):
+    """``last`` and ``user`` of ``port`` as one value, assignable."""
+    return Cat(port.last, *([port.user] if hasattr(port, "user") else []))
+
+
 def beat(port):
     """All bits of a beat of ``port`` as one value, assignable."""
-    return Cat(port.data, port.last, *([port.user] if hasattr(port, "user") else []))
+    return Cat(port.data, side(port))
 
 
 class RegisterSlice(wiring.Component):
-    """Two registers that cut every combinational path between two stream ports.
+    """Two places that cut every combinational path between two stream ports.
+
+    ``o.last`` and ``o.user``, which steer what follows, come straight from registers. ``o.data``
+    comes from one of two that ``o.ready`` only chooses between, so that it need not reach every bit
+    of a wide beat.
 
     Members
     -------
@@ -67,8 +76,8 @@ class RegisterSlice(wiring.Component):
 
     Timing
     ------
-    Latency 1 cycle, one beat per cycle, also right after a stall. ``i.ready``, ``o.valid`` and the
-    beat at ``o`` are registers.
+    Latency 1 cycle, one beat per cycle, also right after a stall. ``i.ready`` and ``o.valid`` are
+    registers.
     """
 
     def __init__(self, signature: Signature):
@@ -78,31 +87,41 @@ class RegisterSlice(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A beat goes to `held` only while the output is stalled, and `ready` is low while it is
-        # there; `ready` also is low in reset, so that no beat is lost in it.
-        head = Signal(self.signature_.beat_bits, reset_less=True)
-        held = Signal(self.signature_.beat_bits, reset_less=True)
-        head_valid = Signal()
-        held_valid = Signal()
-        ready = Signal()
+        i, o = self.i, self.o
+        valid = Signal()
+        ready = Signal()                # also low in reset, so that no beat is lost in it
+        push = Signal()
+        pop = Signal()
         m.d.comb += [
-            beat(self.o).eq(head),
-            self.o.valid.eq(head_valid),
-            self.i.ready.eq(ready),
+            push.eq(i.valid & ready),
+            pop.eq(valid & o.ready),
+            o.valid.eq(valid),
+            i.ready.eq(ready),
         ]
-        accept = Signal()
-        m.d.comb += accept.eq(self.i.valid & ready)
-        with m.If(~held_valid):
-            m.d.sync += held.eq(beat(self.i))
-        with m.If(self.o.ready | ~head_valid):
-            m.d.sync += [
-                head.eq(Mux(held_valid, held, beat(self.i))),
-                head_valid.eq(held_valid | accept),
-                held_valid.eq(0),
-                ready.eq(1),
-            ]
-        with m.Elif(accept):
-            m.d.sync += [held_valid.eq(1), ready.eq(0)]
+        m.d.sync += [
+            valid.eq(push | (valid & ~(pop & ready))),
+            ready.eq(pop | ~valid | (ready & ~push)),
+        ]
+
+        # A place that is not taken may hold anything.
+        even = Signal.like(i.data, name="even", reset_less=True)
+        odd = Signal.like(i.data, name="odd", reset_less=True)
+        write_odd = Signal()
+        read_odd = Signal()
+        m.d.comb += o.data.eq(Mux(read_odd, odd, even))
+        m.d.sync += [write_odd.eq(write_odd ^ push), read_odd.eq(read_odd ^ pop)]
+        with m.If(ready & ~write_odd):
+            m.d.sync += even.eq(i.data)
+        with m.If(ready & write_odd):
+            m.d.sync += odd.eq(i.data)
+
+        control = Signal(len(side(i)), reset_less=True)
+        held = Signal(len(side(i)), reset_less=True)
+        m.d.comb += side(o).eq(control)
+        with m.If(pop | ~valid):
+            m.d.sync += control.eq(Mux(ready, side(i), held))
+        with m.If(ready):
+            m.d.sync += held.eq(side(i))
         return m
 
 

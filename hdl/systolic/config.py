@@ -73,8 +73,9 @@ class SystolicConfig(CoreConfig):
     rounding: Literal["tflite", "rne", "half_up", "floor"] = param(
         "tflite", "How requantization rounds: tflite rounds twice as TensorFlow Lite and gemmlowp "
                   "do, the others once: to nearest even, half up, down.")
-    technology: Literal["generic"] = param(
-        "generic", "Which device's arithmetic primitives to instantiate.")
+    technology: Literal["generic", "ecp5"] = param(
+        "generic", "Whose multiplier and memory blocks to instantiate; generic leaves them to "
+                   "synthesis.")
 
     @field_validator("a_format", "w_format")
     @classmethod

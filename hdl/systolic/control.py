@@ -155,36 +155,45 @@ class WeightStationaryControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        idle = Signal(init=1)                            # of these three, one at a time
         in_frame = Signal()
         dropping = Signal()
         sum_open = Signal()
         held_first = Signal(reset_less=True)
         held_emit = Signal(reset_less=True)
-        row = Signal(range(self.config.acc_depth))
-        last_row = Signal(range(self.config.acc_depth), reset_less=True)
-
-        # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
-        # frames have to wait for that.
-        hold = Signal(range(self.interval))
-
+        start = Signal()
         first = Signal()
         emit = Signal()
-        start = Signal()
-        limit = Signal.like(last_row, name="limit")
+        may_start = Signal()
+        issue = Signal()
         at_limit = Signal()
         end = Signal()
-        ready_to_start = Signal()
-        issue = Signal()
+
+        # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
+        # frames that emit nothing make the next one wait for that. One bit for every cycle to wait,
+        # behind the row just issued (`due`) and from now on (`hold`).
+        due = Signal(self.interval - 1, reset_less=True)
+        hold = Signal(self.interval - 1)
+        behind = Signal(self.interval - 1)
+
+        # Rows are counted such that a sign tells the limit: `row` is one below its number, `left`
+        # one below the number of rows that may follow.
+        numbers = range(-2, max(self.config.acc_depth, 2))
+        row = Signal(numbers, init=-1)
+        last_row = Signal(numbers, reset_less=True)
+        left = Signal(numbers, reset_less=True)
+        left_at_start = Signal(numbers)
         m.d.comb += [
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            ready_to_start.eq(self.full & ((hold == 0) | first) & (self.may_emit | ~emit)),
-            issue.eq(self.a_valid & ~dropping & (in_frame | ready_to_start)
-                     & (self.room | ~emit)),
-            limit.eq(Mux(first, self.config.acc_depth - 1, last_row)),
-            at_limit.eq(row == limit),
+            may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
+                         & ((self.room & self.may_emit) | ~self.a_user[1])),
+            issue.eq(self.a_valid & (may_start | (in_frame & (self.room | ~held_emit)))),
+            left_at_start.eq(Mux(first, self.config.acc_depth - 2, last_row)),
+            at_limit.eq(Mux(in_frame, left[-1], left_at_start[-1])),
             end.eq(self.a_last | at_limit),
+            behind.eq(Mux(emit, 0, Mux(start, ~0, due >> 1))),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -203,17 +212,19 @@ class WeightStationaryControl(wiring.Component):
                 held_first.eq(first),
                 held_emit.eq(emit),
                 in_frame.eq(~end),
-                row.eq(Mux(end, 0, row + 1)),
-                hold.eq(Mux(row < self.interval - 1, self.interval - 1 - row, 0)),
+                row.eq(Mux(end, -1, row + 1)),
+                left.eq(Mux(in_frame, left, left_at_start) - 1),
+                due.eq(behind),
+                hold.eq(behind),
             ]
             with m.If(end):
                 m.d.sync += [last_row.eq(row), sum_open.eq(~emit)]
-        with m.Elif(hold != 0):
-            m.d.sync += hold.eq(hold - 1)
-        with m.If(self.a_long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.a_valid & self.a_last):
-            m.d.sync += dropping.eq(0)
+        with m.Else():
+            m.d.sync += hold.eq(hold >> 1)
+        with m.If(issue):
+            m.d.sync += [idle.eq(end & ~self.a_long), dropping.eq(self.a_long)]
+        with m.Elif(dropping & self.a_valid & self.a_last):
+            m.d.sync += [idle.eq(1), dropping.eq(0)]
         return m
 
 
@@ -336,37 +347,4 @@ class DrainControl(wiring.Component):
             m.d.sync += [valid.eq(1), moving.eq((1 << (self.rows - 1)) - 1)]
         with m.Else():
             m.d.sync += [valid.eq(valid & moving[0]), moving.eq(Cat(moving[1:], 0))]
-        return m
-
-
-class Credits(wiring.Component):
-    """Counts free places of a buffer that is filled long after the decision to fill it.
-
-    Members
-    -------
-    reserve : In(1)
-        ``amount`` places are promised.
-    freed : In(1)
-        One place is free again.
-    enough : Out(1)
-        ``amount`` places are free.
-    any_used : Out(1)
-        Some place is promised or filled.
-    """
-
-    def __init__(self, places: int, amount: int):
-        self.places, self.amount = places, amount
-        self.module_name = f"credits_{places}_by_{amount}"
-        super().__init__({"reserve": In(1), "freed": In(1), "enough": Out(1), "any_used": Out(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        free = Signal(range(self.places + 1), init=self.places)
-        taken = Signal(range(self.amount + 1))
-        m.d.comb += [
-            taken.eq(Mux(self.reserve, self.amount, 0)),
-            self.enough.eq(free >= self.amount),
-            self.any_used.eq(free != self.places),
-        ]
-        m.d.sync += free.eq(free - taken + self.freed)
         return m

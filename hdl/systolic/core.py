@@ -6,6 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Stream
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
@@ -14,7 +15,6 @@ from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import (
     ChainLoader,
-    Credits,
     DrainControl,
     OutputStationaryControl,
     WeightStationaryControl,
@@ -38,6 +38,11 @@ def lane_latency(config: SystolicConfig) -> int:
     if config.rounded and config.dataflow == "ws":
         return RoundedAccumulatorLane.latency(config)
     return lane_kind(config).latency
+
+
+def lane_interval(config: SystolicConfig) -> int:
+    """Cycles from the sum of a row to its next one in an accumulator lane, at least."""
+    return AccumulatorLane.lead + lane_latency(config) + 1
 
 
 class Timing:
@@ -108,6 +113,25 @@ def _per_cycle(config: SystolicConfig) -> int | str:
     return offered if config.pair_interval == 1 else f"{offered} / {config.pair_interval}"
 
 
+class _Emission:
+    """What the control and the requantizers tell each other about results.
+
+    Attributes
+    ----------
+    start : a frame that emits starts; only while ``may_start``.
+    valid : a finished sum reaches the lane of the last column.
+    swap : one cycle before the first sum of a frame reaches the requantizer of the last column.
+    busy : parameters are held or half received.
+    """
+
+    def __init__(self):
+        self.start = Signal(name="emission_start")
+        self.may_start = Signal(name="emission_may_start", init=1)
+        self.valid = Signal(name="emission_valid")
+        self.swap = Signal(name="emission_swap")
+        self.busy = Signal(name="parameters_busy")
+
+
 class SystolicCore(wiring.Component):
     """Systolic matrix multiplier: skews operands into the mesh and gathers the sums behind it.
 
@@ -137,12 +161,9 @@ class SystolicCore(wiring.Component):
         m.submodules.lanes = lanes = LinearArray(
             lambda: lane(config), config.cols, name="lane", chain=lane.chain, from_last=True)
         results, flags = lanes.total, {config.flags[0][0]: lanes.overflow_out}
-        swap = Signal()                                  # one cycle before the requantizers see it
-        parameters_busy = Signal()
-        may_start = Signal(init=1)
-        start = Signal()
+        emission = _Emission()
         if config.output == "requant":
-            results = self._requantize(m, lanes, flags, swap, parameters_busy, may_start, start)
+            results = self._requantize(m, lanes, flags, emission)
         m.submodules.deskew = deskew = Skew(config.cols, config.out.bits)
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(streams["c"].data_bits), timing.depth)
@@ -156,18 +177,16 @@ class SystolicCore(wiring.Component):
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         if config.dataflow == "ws":
-            busy = self._weight_stationary(m, array, lanes, buffer, places, flags,
-                                           swap, may_start, start)
+            busy = self._weight_stationary(m, array, lanes, buffer, places, flags, emission)
         else:
-            busy = self._output_stationary(m, array, lanes, buffer, places, flags,
-                                           swap, may_start, start)
-        m.d.comb += self.busy.eq(busy | places.any_used | parameters_busy)
+            busy = self._output_stationary(m, array, lanes, buffer, places, flags, emission)
+        m.d.comb += self.busy.eq(busy | places.any_used | emission.busy)
         m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
         return m
 
-    def _weight_stationary(self, m, array, lanes, buffer, places, flags, swap, may_start, start):
+    def _weight_stationary(self, m, array, lanes, buffer, places, flags, emission):
         config, timing = self.config, self.timing
-        m.submodules.control = control = WeightStationaryControl(config, lane_latency(config) + 1)
+        m.submodules.control = control = WeightStationaryControl(config, lane_interval(config))
         m.submodules.loader = loader = ChainLoader(
             config.cols * config.w_operand.bits, config.rows, config.pitch)
         a_operands, w_operands = self._decode(
@@ -184,8 +203,8 @@ class SystolicCore(wiring.Component):
             control.a_user.eq(self.a.user),
             self.a.ready.eq(control.a_ready),
             control.room.eq(places.enough),
-            control.may_emit.eq(may_start),
-            start.eq(control.swap & control.emit),
+            control.may_emit.eq(emission.may_start),
+            emission.start.eq(control.swap & control.emit),
             places.reserve.eq(control.issue & control.emit),
             self.waiting.eq(control.waiting | (self.a.valid & loader.wants & ~self.w.valid
                                                & ~loader.full & ~control.busy)),
@@ -214,33 +233,44 @@ class SystolicCore(wiring.Component):
         ]
 
         # Control bits travel beside the mesh.
-        m.submodules.to_lanes = to_lanes = Delay(4, timing.lanes, reset=True)
-        address = Signal(range(config.acc_depth))
-        row = Signal(range(config.acc_depth))
+        lead, latency = AccumulatorLane.lead, lane_latency(config)
+        m.submodules.to_read = to_read = Delay(4, timing.lanes - lead, reset=True)
+        m.submodules.to_lanes = to_lanes = Delay(4, lead, reset=True)
+        m.submodules.to_total = to_total = Delay(2, latency, reset=True)
+        address = Signal(range(max(config.acc_depth, 2)))
+        row = Signal(range(max(config.acc_depth, 2)))
+        m.submodules.write_address = write_address = Delay(len(row), lead + latency)
+        issued = Cat(control.issue, control.first, control.emit, control.start)
+        read_valid, _, _, read_begins = to_read.o
         valid, first, emit, begins = to_lanes.o
         m.d.comb += [
-            to_lanes.i.eq(Cat(control.issue, control.first, control.emit, control.start)),
-            row.eq(Mux(begins, 0, address)),
-            lanes.valid_in.eq(valid),
+            to_read.i.eq(issued),
+            to_lanes.i.eq(to_read.o),
+            to_total.i.eq(Cat(valid, valid & ~emit)),
+            row.eq(Mux(read_begins, 0, address)),
+            write_address.i.eq(row),
+            lanes.read_address_in.eq(row),
             lanes.first_in.eq(first),
-            lanes.emit_in.eq(emit),
-            lanes.address_in.eq(row),
+            Cat(lanes.valid_in, lanes.write_in).eq(to_total.o),
+            lanes.write_address_in.eq(write_address.o),
+            emission.valid.eq(valid & emit),
         ]
-        with m.If(valid):
+        with m.If(read_valid):
             m.d.sync += address.eq(row + 1)
         m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
         m.submodules.ends = ends = Delay(1, timing.lanes, reset=True)
         m.d.comb += [
             ends.i.eq(control.ends),
-            to_buffer.i.eq(Cat(valid & emit, ends.o)),
+            to_buffer.i.eq(Cat(emission.valid, ends.o)),
             Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
             m.submodules.to_swap = to_swap = Delay(1, timing.swap - timing.lanes - 1, reset=True)
-            m.d.comb += [to_swap.i.eq(valid & begins & emit), swap.eq(to_swap.o)]
+            m.d.comb += [to_swap.i.eq(emission.valid & begins),
+                         emission.swap.eq(to_swap.o)]
         return control.busy | loader.busy
 
-    def _output_stationary(self, m, array, lanes, buffer, places, flags, swap, may_start, start):
+    def _output_stationary(self, m, array, lanes, buffer, places, flags, emission):
         config, timing = self.config, self.timing
         m.submodules.control = control = OutputStationaryControl(config)
         m.submodules.drain = drain = DrainControl(config.rows)
@@ -252,8 +282,8 @@ class SystolicCore(wiring.Component):
             control.w_last.eq(self.w.last),
             self.w.ready.eq(control.w_ready),
             control.room.eq(places.enough),
-            control.may_emit.eq(may_start),
-            start.eq(control.issue & control.ends),
+            control.may_emit.eq(emission.may_start),
+            emission.start.eq(control.issue & control.ends),
             places.reserve.eq(control.issue & control.ends),
             self.waiting.eq(control.waiting),
         ]
@@ -299,7 +329,7 @@ class SystolicCore(wiring.Component):
             Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
-            m.d.comb += swap.eq(drain.first)
+            m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.first)]
         return control.busy
 
     def _decode(self, m, flags, a_taken, w_taken):
@@ -321,7 +351,7 @@ class SystolicCore(wiring.Component):
                 flags[f"{name}_invalid"] = invalid
         return operands
 
-    def _requantize(self, m, lanes, flags, swap, parameters_busy, may_start, start):
+    def _requantize(self, m, lanes, flags, emission):
         config, timing = self.config, self.timing
         m.submodules.requantizers = lane_array = LinearArray(
             lambda: RequantizerLane(config), config.cols, name="requantizer",
@@ -329,18 +359,18 @@ class SystolicCore(wiring.Component):
         m.submodules.parameters = parameters = ParameterLoader(config.cols, timing.swap)
         swap_now = Signal()
         valid_now = Signal()
-        m.d.sync += swap_now.eq(swap)
+        m.d.sync += swap_now.eq(emission.swap)
         m.submodules.valid = valid = Delay(1, timing.swap - timing.lanes, reset=True)
         m.d.comb += [
             parameters.q.data.eq(self.q.data),
             parameters.q.last.eq(self.q.last),
             parameters.q.valid.eq(self.q.valid),
             self.q.ready.eq(parameters.q.ready),
-            parameters.start.eq(start),
-            parameters.swap.eq(swap),
-            may_start.eq(parameters.may_start),
-            parameters_busy.eq(parameters.busy),
-            valid.i.eq(lanes.valid_in & (lanes.emit_in if config.dataflow == "ws" else 1)),
+            parameters.start.eq(emission.start),
+            parameters.swap.eq(emission.swap),
+            emission.may_start.eq(parameters.may_start),
+            emission.busy.eq(parameters.busy),
+            valid.i.eq(emission.valid),
             valid_now.eq(valid.o),
             lane_array.x.eq(lanes.total),
             lane_array.valid_in.eq(valid_now),

@@ -2,16 +2,15 @@
 
 from typing import ClassVar
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.floating import FloatAdder
 from systolith.hdl.formats import FP32
-from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.systolic.config import SystolicConfig
-from systolith.hdl.systolic.lanes import AccumulatorLane
+from systolith.hdl.systolic.lanes import AccumulatorLane, pass_on
 
 
 class RoundedAccumulatorLane(wiring.Component):
@@ -25,17 +24,18 @@ class RoundedAccumulatorLane(wiring.Component):
     Timing
     ------
     ``total`` is :meth:`latency` cycles after ``psum``. Two rows with the same address must be at
-    least one cycle more apart.
+    least ``lead`` and one cycle more apart.
     """
 
     chain: ClassVar = AccumulatorLane.chain
+    lead = AccumulatorLane.lead
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        address = range(config.acc_depth)
+        address = range(max(config.acc_depth, 2))
         ports = {"psum": In(FP32.bits), "total": Out(FP32.bits)}
-        for name, port in (("valid", 1), ("first", 1), ("emit", 1), ("address", address),
-                           ("overflow", 1)):
+        for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
+                           ("write_address", address), ("overflow", 1)):
             ports |= {f"{name}_in": In(port), f"{name}_out": Out(port)}
         super().__init__(ports)
 
@@ -47,47 +47,26 @@ class RoundedAccumulatorLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        valid = Signal()
-        emit = Signal()
-        first = Signal(reset_less=True)
-        address = Signal(range(config.acc_depth), reset_less=True)
-        psum = Signal(FP32.bits, reset_less=True)
-        m.d.sync += [
-            valid.eq(self.valid_in),
-            emit.eq(self.emit_in),
-            first.eq(self.first_in),
-            address.eq(self.address_in),
-            psum.eq(self.psum),
-        ]
-        m.d.comb += [
-            self.valid_out.eq(valid),
-            self.first_out.eq(first),
-            self.emit_out.eq(emit),
-            self.address_out.eq(address),
-        ]
-
-        # A row is never read and written in the same cycle, so the memory needs no logic for that.
-        m.submodules.sums = sums = Memory(shape=FP32.bits, depth=max(config.acc_depth, 2), init=[],
-                                          attrs={"no_rw_check": True})
-        read = sums.read_port()
-        write = sums.write_port()
+        pass_on(m, self)
+        m.submodules.sums = sums = BlockMemory(FP32.bits, max(config.acc_depth, 2),
+                                               config.technology)
         m.submodules.add = add = FloatAdder(FP32, config.add_stages)
-        m.submodules.beside = beside = Delay(2, config.add_stages, reset=True)
-        m.submodules.place = place = Delay(len(address), config.add_stages)
-        keep, done = beside.o
+        augend = Signal(FP32.bits, reset_less=True)
+        psum = Signal(FP32.bits, reset_less=True)
         overflow = Signal()
-        m.d.sync += overflow.eq(self.overflow_in
-                                | (done & add.result[FP32.fraction_bits:-1].all()))
+        m.d.sync += [
+            augend.eq(Mux(self.first_in, 0, sums.read_data)),
+            psum.eq(self.psum),
+            overflow.eq(self.overflow_in | (self.valid_in & ~self.write_in
+                                            & add.result[FP32.fraction_bits:-1].all())),
+        ]
         m.d.comb += [
-            read.addr.eq(self.address_in),
-            read.en.eq(1),
-            add.a.eq(Mux(first, 0, read.data)),
+            sums.read_address.eq(self.read_address_in),
+            sums.write_address.eq(self.write_address_in),
+            sums.write_data.eq(add.result),
+            sums.write_enable.eq(self.write_in),
+            add.a.eq(augend),
             add.b.eq(psum),
-            beside.i.eq(Cat(valid & ~emit, valid & emit)),
-            place.i.eq(address),
-            write.addr.eq(place.o),
-            write.data.eq(add.result),
-            write.en.eq(keep),
             self.total.eq(add.result),
             self.overflow_out.eq(overflow),
         ]

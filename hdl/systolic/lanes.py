@@ -8,11 +8,23 @@ from typing import ClassVar
 
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.pe import fits, shape
+
+
+def pass_on(m: Module, lane: wiring.Component):
+    """Hand the control of an accumulator lane to the next lane, one cycle later."""
+    for name in ("valid", "write"):
+        following = Signal(name=name)
+        m.d.sync += following.eq(getattr(lane, f"{name}_in"))
+        m.d.comb += getattr(lane, f"{name}_out").eq(following)
+    for name in ("read_address", "first", "write_address"):
+        following = Signal.like(getattr(lane, f"{name}_in"), name=name, reset_less=True)
+        m.d.sync += following.eq(getattr(lane, f"{name}_in"))
+        m.d.comb += getattr(lane, f"{name}_out").eq(following)
 
 
 class AccumulatorLane(wiring.Component):
@@ -20,13 +32,15 @@ class AccumulatorLane(wiring.Component):
 
     Members
     -------
-    psum : sum of one K tile, from the mesh.
-    valid_in, valid_out : there is a row.
-    first_in, first_out : its K tile is the first: start from zero.
-    emit_in, emit_out : its K tile is the last: the sum is not needed again.
-    address_in, address_out : its place in the memory.
-    overflow_in, overflow_out : an accumulator on the way wrapped around.
+    psum : sum of one K tile of a row, from the mesh.
+    read_address_in, read_address_out : the row's place in the memory, :attr:`lead` cycles before
+        ``psum``.
+    first_in, first_out : with ``psum``: the K tile is the first, start from zero.
     total : the wrapped sum.
+    valid_in, valid_out : with ``total``: there is one.
+    write_in, write_out : with ``total``: keep it for the next K tile.
+    write_address_in, write_address_out : with ``total``: its place in the memory.
+    overflow_in, overflow_out : an accumulator on the way wrapped around.
 
     Timing
     ------
@@ -34,76 +48,46 @@ class AccumulatorLane(wiring.Component):
     least :attr:`interval` cycles apart.
     """
 
-    chain: ClassVar = {name: name.replace("_in", "_out")
-             for name in ("valid_in", "first_in", "emit_in", "address_in", "overflow_in")}
+    chain: ClassVar = {f"{name}_in": f"{name}_out"
+             for name in ("read_address", "first", "valid", "write", "write_address", "overflow")}
+    lead = BlockMemory.latency
     latency = 2
-    interval = latency + 1
+    interval = lead + latency + 1
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        address = range(config.acc_depth)
+        address = range(max(config.acc_depth, 2))
         ports = {"psum": In(shape(config.psum)), "total": Out(shape(config.acc))}
-        for name, port in (("valid", 1), ("first", 1), ("emit", 1), ("address", address),
-                           ("overflow", 1)):
+        for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
+                           ("write_address", address), ("overflow", 1)):
             ports |= {f"{name}_in": In(port), f"{name}_out": Out(port)}
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        valid = Signal()
-        emit = Signal()
-        first = Signal(reset_less=True)
-        address = Signal(range(config.acc_depth), reset_less=True)
+        pass_on(m, self)
+
+        # A row is never read and written in the same cycle (see `interval`).
+        m.submodules.sums = sums = BlockMemory(config.acc_width, max(config.acc_depth, 2),
+                                               config.technology)
+        augend = Signal(shape(config.acc), reset_less=True)
         psum = Signal(shape(config.psum), reset_less=True)
-        m.d.sync += [
-            valid.eq(self.valid_in),
-            emit.eq(self.emit_in),
-            first.eq(self.first_in),
-            address.eq(self.address_in),
-            psum.eq(self.psum),
-        ]
-        m.d.comb += [
-            self.valid_out.eq(valid),
-            self.first_out.eq(first),
-            self.emit_out.eq(emit),
-            self.address_out.eq(address),
-        ]
-
-        # A row is never read and written in the same cycle (see `interval`), so the memory needs no
-        # logic for that case.
-        m.submodules.sums = sums = Memory(
-            shape=config.acc_width, depth=max(config.acc_depth, 2), init=[],
-            attrs={"no_rw_check": True})
-        read = sums.read_port()
-        write = sums.write_port()
-        augend = Signal(shape(config.acc))
-        total = Signal(Shape(max(config.acc_width, config.psum.bits) + 1, config.acc.signed))
-        stored = read.data.as_signed() if config.acc.signed else read.data
-        m.d.comb += [
-            read.addr.eq(self.address_in),
-            read.en.eq(1),
-            augend.eq(Mux(first, 0, stored)),
-            total.eq(augend + psum),
-        ]
-
-        acc = Signal(shape(config.acc), reset_less=True)
-        wrapped = Signal()
+        total = Signal(Shape(max(config.acc_width, config.psum.bits) + 1, config.acc.signed),
+                       reset_less=True)
         overflow = Signal()
-        keep = Signal()
-        acc_address = Signal(range(config.acc_depth), reset_less=True)
         m.d.sync += [
-            acc.eq(total),
-            wrapped.eq(valid & ~fits(total, config.acc)),
-            keep.eq(valid & ~emit),
-            acc_address.eq(address),
-            overflow.eq(self.overflow_in | wrapped),
+            augend.eq(Mux(self.first_in, 0, sums.read_data)),
+            psum.eq(self.psum),
+            total.eq(augend + psum),
+            overflow.eq(self.overflow_in | (self.valid_in & ~fits(total, config.acc))),
         ]
         m.d.comb += [
-            write.addr.eq(acc_address),
-            write.data.eq(acc),
-            write.en.eq(keep),
-            self.total.eq(acc),
+            sums.read_address.eq(self.read_address_in),
+            sums.write_address.eq(self.write_address_in),
+            sums.write_data.eq(total),
+            sums.write_enable.eq(self.write_in),
+            self.total.eq(total),
             self.overflow_out.eq(overflow),
         ]
         return m

@@ -58,29 +58,25 @@ class WeightStationaryPE(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        a = Signal(shape(self.config.a), reset_less=True)
         loaded = Signal(shape(self.config.w), reset_less=True)
-        weight = Signal(shape(self.config.w), reset_less=True)
         psum = Signal(shape(self.config.psum), reset_less=True)
         swap = Signal()
         load = Signal()
         m.submodules.multiplier = multiplier = Multiplier(
             shape(self.config.a), shape(self.config.w), self.config.mac_stages - 1,
-            self.config.technology)
+            self.config.technology, operand_registers=True, held="a")
         m.d.sync += [
-            a.eq(self.a_in),
             swap.eq(self.swap_in),
             load.eq(self.load_in),
             psum.eq(self.psum_in + multiplier.p),
         ]
         with m.If(self.load_in):
             m.d.sync += loaded.eq(self.w_in)
-        with m.If(self.swap_in):
-            m.d.sync += weight.eq(loaded)
         m.d.comb += [
-            multiplier.a.eq(a),
-            multiplier.b.eq(weight),
-            self.a_out.eq(a),
+            multiplier.a.eq(self.a_in),
+            multiplier.b.eq(loaded),
+            multiplier.b_enable.eq(self.swap_in),
+            self.a_out.eq(multiplier.a_held),
             self.swap_out.eq(swap),
             self.load_out.eq(load),
             self.w_out.eq(loaded),
@@ -129,17 +125,17 @@ class OutputStationaryPE(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        a = Signal(shape(config.a), reset_less=True)
-        w = Signal(shape(config.w), reset_less=True)
         shift = Signal()
         m.submodules.multiplier = multiplier = Multiplier(
-            shape(config.a), shape(config.w), config.mac_stages - 1, config.technology)
-        m.d.sync += [a.eq(self.a_in), w.eq(self.w_in), shift.eq(self.shift_in)]
+            shape(config.a), shape(config.w), config.mac_stages - 1, config.technology,
+            operand_registers=True, held="ab")
+        m.d.sync += shift.eq(self.shift_in)
         m.d.comb += [
-            multiplier.a.eq(a),
-            multiplier.b.eq(w),
-            self.a_out.eq(a),
-            self.w_out.eq(w),
+            multiplier.a.eq(self.a_in),
+            multiplier.b.eq(self.w_in),
+            multiplier.b_enable.eq(1),
+            self.a_out.eq(multiplier.a_held),
+            self.w_out.eq(multiplier.b_held),
             self.shift_out.eq(shift),
         ]
 

@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.systolic.config import SystolicConfig
-from systolith.hdl.systolic.control import ChainLoader, Credits
+from systolith.hdl.systolic.control import ChainLoader
 from systolith.hdl.systolic.pe import shape
 
 BIAS, MULTIPLIER, SHIFT = slice(0, 32), slice(32, 64), slice(64, 70)

@@ -25,7 +25,8 @@ class Core:
     ----------
     name : str
         Of the top module.
-    verilog : Path
+    sources : tuple of Path
+        Its Verilog, and the models of the FPGA blocks in it, if there are any.
     manifest : Path
     model_path : str
         ``"module:name"`` of the software model.
@@ -33,7 +34,7 @@ class Core:
     """
 
     name: str
-    verilog: Path
+    sources: tuple[Path, ...]
     manifest: Path
     model_path: str
     config: CoreConfig
@@ -49,14 +50,21 @@ class Core:
         """
         try:
             values = json.loads(manifest.read_text())
-            name, config = values["name"], values["config"]
+            name, config, cells = values["name"], values["config"], values["cells"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Error(f"cannot read the manifest {manifest}: {error!r}") from None
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise Error(f"the manifest {manifest} names the module {name!r}, which is not a "
                         "Verilog identifier")
-        return cls(name, verilog.absolute(), manifest.absolute(), model,
+        sources = [verilog.absolute()]
+        if cells:
+            sources.append(sources[0].with_name(f"{sources[0].stem}_cells.v"))
+        return cls(name, tuple(sources), manifest.absolute(), model,
                    load_model(model).config.parse(config))
+
+    def texts(self) -> list[bytes]:
+        """What is in :attr:`sources`."""
+        return [source.read_bytes() for source in self.sources]
 
     @property
     def model(self) -> Model:

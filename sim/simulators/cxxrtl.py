@@ -61,7 +61,7 @@ def build(core: Core) -> Path:
         shutil.copy(SOURCE, folder)
         (folder / "adapter.h").write_text(source)
         # Yosys ends the whole process on some errors.
-        tools.run("pyosys", [sys.executable, script, core.verilog, core.name, "model.cc"],
+        tools.run("pyosys", [sys.executable, script, core.name, "model.cc", *core.sources],
                   cwd=folder)
         objects = tools.compile_units([(folder / SOURCE.name, [OPTIMIZE])],
                                       ["-I", str(folder), "-I", str(headers)], folder)
@@ -71,7 +71,7 @@ def build(core: Core) -> Path:
                 path.unlink()
 
     key = cache.key(importlib.metadata.version("pyosys"), tools.compiler_version(), OPTIMIZE,
-                    core.name, core.verilog.read_bytes(), source, script.read_bytes(),
+                    core.name, *core.texts(), source, script.read_bytes(),
                     SOURCE.read_bytes())
     return cache.entry("cxxrtl", key, make) / "core.so"
 

@@ -323,7 +323,7 @@ def _build_icarus(core: Core, waves: bool) -> Path:
 
     def make(folder: Path) -> None:
         tops = ["-s", core.name]
-        sources = [core.verilog]
+        sources = [*core.sources]
         if waves:
             (folder / "dump.v").write_text(dump)
             tops += ["-s", "systolith_dump"]
@@ -331,5 +331,5 @@ def _build_icarus(core: Core, waves: bool) -> Path:
         tools.run("iverilog", [program, "-g2005", "-o", folder / "sim.vvp", *tops, *sources])
 
     version = tools.run("iverilog", [program, "-V"]).splitlines()[0]
-    key = cache.key(version, core.name, core.verilog.read_bytes(), dump if waves else "")
+    key = cache.key(version, core.name, *core.texts(), dump if waves else "")
     return cache.entry("icarus", key, make)

@@ -125,13 +125,14 @@ def runtime(*, trace: bool) -> Path:
 def _identity(core: Core) -> list[str | bytes]:
     """What every build of a core reads."""
     return [version(), tools.compiler_version(), repr((FLAGS, OPTIMIZE_FAST, OPTIMIZE_SLOW)),
-            core.name, core.verilog.read_bytes()]
+            core.name, *core.texts()]
 
 
 def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
              trace: bool) -> list[Path]:
     """Verilate a core and compile it with ``extra`` C++ files."""
-    _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", core.name, str(core.verilog)])
+    _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", core.name,
+          *map(str, core.sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]

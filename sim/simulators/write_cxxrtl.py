@@ -1,4 +1,4 @@
-"""Verilog to CXXRTL's C++, as a program of its own: ``write_cxxrtl.py VERILOG TOP OUTPUT``.
+"""Verilog to CXXRTL's C++, as a program of its own: ``write_cxxrtl.py TOP OUTPUT VERILOG…``.
 
 One flat module simulates fastest, but its compile time grows faster than its size: a flat 16 x 16
 mesh took 172 s. So where a design has more than ``FLAT`` cells, the smallest modules of at least
@@ -14,9 +14,10 @@ FLAT = 2_000
 CLUSTER = 100
 
 
-def main(verilog: str, top: str, output: str) -> None:
+def main(top: str, output: str, *sources: str) -> None:
     design = ys.Design()
-    for command in (f'read_verilog "{verilog}"', f"hierarchy -check -top {top}", "proc"):
+    reads = [f'read_verilog "{source}"' for source in sources]
+    for command in (*reads, f"hierarchy -check -top {top}", "proc"):
         design.run_pass(command)
     modules = {name.str(): module for name, module in design.modules_.items()}
     children = {name: [cell.type.str() for _, cell in module.cells_.items()]

@@ -17,7 +17,7 @@ BUFFER = 2                     # output and parameter buffers, when empty
 ACCUMULATOR = 1                # lane behind a weight-stationary column, before its addition
 DRAIN = 1                      # lane behind an output-stationary column
 REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
-MEMORY = 1                     # from the sum of a row until it can be read again
+MEMORY = 3                     # from the sum of a row until its place has been read again
 
 
 def cycles(config: SystolicConfig, workload: Workload) -> int:

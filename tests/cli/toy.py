@@ -98,7 +98,7 @@ class Emitted:
 def emit(component, *, name, header):
     comment = "".join(f"// {line}".rstrip() + "\n" for line in header.splitlines())
     text = f"{comment}\nmodule {name} (input clk);\nendmodule\n"
-    return Emitted(text, (EmittedModule(name, 1, "The toy."),))
+    return Emitted(text, (EmittedModule(name, 1, "The toy."),), ())
 
 
 class ToyModel(Model):

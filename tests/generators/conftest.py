@@ -57,6 +57,8 @@ def rtlil_of(component: wiring.Component) -> str:
 class Prover:
     """Proves components printed by both back ends equal, many in one run of Yosys."""
 
+    rtlil_of = staticmethod(rtlil_of)
+
     def __init__(self, folder: Path):
         self.folder = folder
 

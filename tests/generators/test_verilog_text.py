@@ -31,17 +31,19 @@ def core_of(template: str, values: dict, name: str = "core"):
 
 @pytest.mark.parametrize("key", CONFIGS)
 def test_two_linters_find_nothing(key, tmp_path):
-    source = tmp_path / "core.v"
-    source.write_text(core_of(*CONFIGS[key]).verilog)
+    sources = [tmp_path / name for name in core_of(*CONFIGS[key]).files if name.endswith(".v")]
+    for source in sources:
+        source.write_text(core_of(*CONFIGS[key]).files[source.name])
     root, program = verilator.installation()
-    done = subprocess.run([program, "--lint-only", "-Wall", "--top-module", "core", source],
+    done = subprocess.run([program, "--lint-only", "-Wall", "--top-module", "core", *sources],
                           env={**os.environ, "VERILATOR_ROOT": str(root)},
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
     driver = Driver()
     driver.addStandardArgs()
-    assert driver.parseCommandLine(f'slang -Weverything --top core "{source}"')
+    listed = " ".join(f'"{source}"' for source in sources)
+    assert driver.parseCommandLine(f"slang -Weverything --top core {listed}")
     assert driver.processOptions() and driver.parseAllSources()
     compilation = driver.createCompilation()
     found = [*compilation.getAllDiagnostics(), *driver.runAnalysis(compilation).getDiagnostics()]

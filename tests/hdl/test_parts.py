@@ -3,11 +3,12 @@
 import random
 
 import pytest
-from amaranth.hdl import Module, Shape, Signal
+from amaranth.hdl import Module, Shape, Signal, signed
 from amaranth.sim import Simulator
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay, Skew
 
 
@@ -109,3 +110,41 @@ def test_multiplier_on_all_codes(signs, stages):
             await ctx.tick()
 
     simulate(part, testbench)
+
+
+@pytest.mark.parametrize("stages", [0, 1])
+def test_multiplier_keeps_an_operand(stages):
+    part = Multiplier(signed(4), signed(4), stages, operand_registers=True, held="ab")
+    assert part.latency == stages + 1
+    seen, held = [], []
+
+    async def testbench(ctx):
+        for cycle in range(8):
+            ctx.set(part.a, cycle - 4)
+            ctx.set(part.b, cycle)
+            ctx.set(part.b_enable, cycle == 3)
+            await ctx.delay(1e-9)
+            seen.append(ctx.get(part.p))
+            held.append((ctx.get(part.a_held), ctx.get(part.b_held)))
+            await ctx.tick()
+
+    simulate(part, testbench)
+    assert held[4:] == [(cycle - 5, 3) for cycle in range(4, 8)]
+    assert seen[3 + part.latency:] == [3 * (cycle - 4) for cycle in range(3, 8 - part.latency)]
+
+
+def test_block_memory():
+    part = BlockMemory(8, 5)
+    seen = []
+
+    async def testbench(ctx):
+        for cycle in range(12):
+            ctx.set(part.write_address, cycle % 5)
+            ctx.set(part.write_data, 10 + cycle)
+            ctx.set(part.write_enable, cycle < 5)
+            ctx.set(part.read_address, (cycle - 1) % 5)
+            seen.append(ctx.get(part.read_data))
+            await ctx.tick()
+
+    simulate(part, testbench)
+    assert seen[1 + part.latency:8] == [10, 11, 12, 13, 14]

@@ -10,13 +10,13 @@ from amaranth.sim import Simulator
 from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.axi_lite import RegisterBank
+from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Field, Register
 from systolith.hdl.shell import EventCounter
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import (
     ChainLoader,
-    Credits,
     DrainControl,
     OutputStationaryControl,
     WeightStationaryControl,
@@ -114,24 +114,39 @@ def test_mesh_multiplies():
         assert got == want & ((1 << bits) - 1)
 
 
+def lane_inputs(rows, cycles):
+    """Inputs of an accumulator lane, cycle by cycle, for rows (cycle of psum, address, psum,
+    first K tile, last K tile)."""
+    idle = {"first_in": 0, "valid_in": 0, "write_in": 0}
+    steps = [dict(idle) for _ in range(cycles)]
+    for cycle, address, psum, first, last in rows:
+        steps[cycle - AccumulatorLane.lead] |= {"read_address_in": address}
+        steps[cycle] |= {"psum": psum, "first_in": first}
+        steps[cycle + AccumulatorLane.latency] |= {"valid_in": 1, "write_in": not last,
+                                                   "write_address_in": address}
+    return steps
+
+
 def test_accumulator_lane_sums_rows_over_tiles():
     rng = random.Random(3)
+    interval = AccumulatorLane.interval
     tiles = [[rng.randint(-40000, 40000) for _ in range(4)] for _ in range(3)]
-    steps = [{"psum": value, "valid_in": 1, "first_in": index == 0, "emit_in": index == 2,
-              "address_in": row} for index, tile in enumerate(tiles)
-             for row, value in enumerate(tile)]
-    seen = drive(AccumulatorLane(WS), [*steps, {"valid_in": 0}, {}, {}], ["total", "valid_out"])
+    rows = [(4 + index * interval + row, row, value, index == 0, index == 2)
+            for index, tile in enumerate(tiles) for row, value in enumerate(tile)]
+    steps = lane_inputs(rows, 4 + 3 * interval + 4)
+    seen = drive(AccumulatorLane(WS), steps, ["total", "valid_out"])
     for row in range(4):
-        assert seen[8 + row + AccumulatorLane.latency][0] == sum(tile[row] for tile in tiles)
+        done = 4 + 2 * interval + row + AccumulatorLane.latency
+        assert seen[done][0] == sum(tile[row] for tile in tiles)
+        assert seen[done + 1][1] == 1
 
 
 def test_accumulator_lane_tells_an_overflow():
     config = SystolicConfig.parse({"rows": 2, "acc_width": 17, "acc_depth": 4})
-    steps = [{"psum": 40000, "valid_in": 1, "first_in": 1}, {"valid_in": 0}, {},
-             {"psum": 40000, "valid_in": 1, "first_in": 0}, {"valid_in": 0}, {}, {}, {}]
-    seen = drive(AccumulatorLane(config), steps, ["total", "overflow_out"])
-    assert seen[5][0] == 80000 - (1 << 17)
-    assert [overflow for _, overflow in seen] == [0, 0, 0, 0, 0, 0, 1, 0]
+    rows = [(2, 0, 40000, True, False), (7, 0, 40000, False, True)]
+    seen = drive(AccumulatorLane(config), lane_inputs(rows, 12), ["total", "overflow_out"])
+    assert seen[9][0] == 80000 - (1 << 17)
+    assert [cycle for cycle, (_, overflow) in enumerate(seen) if overflow] == [10]
 
 
 def test_drain_lane():
@@ -206,17 +221,17 @@ def test_drain_control(rows):
 
 def test_weight_stationary_control_refuses_disorder():
     part = WeightStationaryControl(WS, AccumulatorLane.interval)
-    beat = {"a_valid": 1, "full": 1, "room": 1, "may_emit": 1}
+    beat, wait = {"a_valid": 1, "full": 1, "room": 1, "may_emit": 1}, AccumulatorLane.interval - 1
     steps = [
         {**beat, "a_user": 1, "a_last": 0}, {"a_last": 1},               # first K tile, two rows
-        {"a_valid": 0}, {}, {"a_valid": 1, "a_user": 2, "a_last": 1},    # last K tile, one row
-        {"a_valid": 0}, {}, {"a_valid": 1, "a_user": 2, "a_last": 1},    # no sum is open
+        *[{"a_valid": 0}] * wait, {"a_valid": 1, "a_user": 2, "a_last": 1},     # last one, one row
+        *[{"a_valid": 0}] * wait, {"a_valid": 1, "a_user": 2, "a_last": 1},     # no sum is open
     ]
     seen = drive(part, steps, ["issue", "first", "emit", "ends", "a_short", "a_order"])
     assert seen[0] == (1, 1, 0, 0, 0, 0)
     assert seen[1] == (1, 1, 0, 1, 0, 0)
-    assert seen[4] == (1, 0, 1, 1, 1, 0)
-    assert seen[7] == (1, 1, 1, 1, 0, 1)
+    assert seen[2 + wait] == (1, 0, 1, 1, 1, 0)
+    assert seen[3 + 2 * wait] == (1, 1, 1, 1, 0, 1)
 
 
 def test_output_stationary_control_waits_for_the_drain():

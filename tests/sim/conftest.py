@@ -33,6 +33,6 @@ def make_adder(tmp_path):
         changed = change(text)
         (tmp_path / "adder.v").write_text(changed)
         (tmp_path / "adder.json").write_text(
-            json.dumps({"name": "adder", "config": config.model_dump()}))
+            json.dumps({"name": "adder", "config": config.model_dump(), "cells": []}))
         return Core.read(tmp_path / "adder.v", tmp_path / "adder.json", "adder_model:MODEL")
     return make

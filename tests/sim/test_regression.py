@@ -26,7 +26,7 @@ def test_right_core_passes_twice(make_adder, tmp_path):
     assert {check.name for check in report.checks} >= {
         "without_stalls", "random_stalls", "back_to_back", "reset_in_frames", "bad_traffic",
         "registers", "counters"}
-    assert steps[0] == "verilator: building adder"
+    assert {"verilator: building adder", "verilator: testing adder, seed 1"} <= set(steps)
 
     again = verify(core, tmp_path / "out")
     strip = [(check.name, check.cycles, check.beats) for check in report.checks]
@@ -60,7 +60,8 @@ MUTATIONS = {
                   "with pauses"),
     "slow": ("wire accept = ", "reg skip; always @(posedge clk) skip <= ~rst & ~skip & accept;\n"
              "  wire accept = ~skip & ", "without_stalls", "cycles, the cycle model says"),
-    "reset": ("      framing <= 1'b0;", "", "registers", "status is 0x1 after reset, not 0x0"),
+    "reset": ("      framing <= 1'b0;", "",     # depends on what the simulator starts with
+              "reset_in_frames|registers", "busy after reset|status is 0x1 after reset"),
     "counter": ("frames <= frames + 1;", "frames <= frames + 2;", "without_stalls",
                 "counter frames is 2, not 1"),
     "flag": ("(s_axis_a_tlast ^ s_axis_b_tlast)", "s_axis_a_tlast", "without_stalls",
@@ -87,8 +88,8 @@ def test_broken_core_is_caught(make_adder, tmp_path, name):
     report = verify(make_adder(change=mutate), out, simulator=simulator)
     assert not report.passed
     caught = {check.name: check.message for check in report.failures}
-    assert test in caught, caught
-    assert re.search(message, caught[test]), caught[test]
+    assert any(re.fullmatch(test, name) and re.search(message, text)
+               for name, text in caught.items()), caught
     assert [path.suffix for path in sorted(out.iterdir())] == [
         *([".fst"] if simulator == "icarus" else []), ".log",
         *([".vcd"] if simulator == "verilator" else [])]

@@ -129,7 +129,7 @@ def test_missing_compiler(make_adder, monkeypatch):
 
 def test_manifest_that_names_no_module(make_adder, tmp_path):
     core = make_adder()
-    core.manifest.write_text('{"name": "x; rm", "config": {}}')
+    core.manifest.write_text('{"name": "x; rm", "config": {}, "cells": []}')
     message = r"names the module 'x; rm', which is not a Verilog identifier$"
     with pytest.raises(Error, match=message):
         Core.read(core.verilog, core.manifest, core.model_path)

@@ -1,0 +1,100 @@
+"""Reciprocals and reciprocal square roots of integers, in floating point."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.config import InverseParameters
+from systolith.hdl.arithmetic.piecewise import Piecewise, piecewise_latency
+from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
+from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.structure.delay import Delay
+
+
+class Inverse(wiring.Component):
+    """1/x or 1/√x of a positive integer, as mantissa · 2^−exponent.
+
+    :class:`InverseParameters` says what it gives, to the bit, and bounds its error.
+
+    Parameters
+    ----------
+    parameters : InverseParameters
+    technology : str
+        As in :class:`~systolith.hdl.arithmetic.multiplier.Multiplier`.
+
+    Members
+    -------
+    x : In(parameters.width)
+    mantissa : Out
+        Bits of ``parameters.mantissa``.
+    exponent : Out
+        0 to ``parameters.exponent_high``.
+    zero : Out(1)
+        x was 0; mantissa and exponent are without meaning.
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles, one result per cycle.
+    """
+
+    def __init__(self, parameters: InverseParameters, technology: str = "generic"):
+        self.parameters, self.technology = parameters, technology
+        self.latency = inverse_latency(parameters)
+        super().__init__({
+            "x": In(parameters.width), "mantissa": Out(shape(parameters.mantissa)),
+            "exponent": Out(counter(parameters.exponent_high)), "zero": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        parameters = self.parameters
+        width, bits = parameters.width, parameters.fraction_bits
+
+        m.submodules.zeros = zeros = LeadingZeros(width)
+        m.d.comb += zeros.word.eq(self.x)
+        x = Signal(width, reset_less=True)
+        count = Signal(len(zeros.count), reset_less=True)
+        zero = Signal(reset_less=True)
+        m.d.sync += [x.eq(self.x), count.eq(zeros.count), zero.eq(zeros.zero)]
+
+        m.submodules.normalize = normalize = Shifter(width, width - 1, left=True)
+        m.d.comb += [normalize.word.eq(x), normalize.amount.eq(count)]
+        below = normalize.result[width - 1 - bits:width - 1]
+        leading = Signal(range(width))                   # where the leading one is
+        m.d.comb += leading.eq(width - 1 - count)
+        point = Signal(parameters.segments.source.bits, reset_less=True)
+        exponent = Signal.like(self.exponent, name="power", reset_less=True)
+        nothing = Signal(reset_less=True)
+        m.d.sync += [
+            point.eq(Cat(below, leading[0]) if parameters.root else below),
+            exponent.eq(leading[1:] if parameters.root else leading),
+            nothing.eq(zero),
+        ]
+
+        m.submodules.curve = curve = Piecewise(
+            _function(parameters), parameters.segments, self.technology)
+        m.submodules.beside = beside = Delay(len(exponent) + 1, curve.latency)
+        m.d.comb += [
+            curve.x.eq(point),
+            beside.i.eq(Cat(exponent, nothing)),
+            self.mantissa.eq(curve.y),
+            Cat(self.exponent, self.zero).eq(beside.o),
+        ]
+        return m
+
+
+def inverse_latency(parameters: InverseParameters) -> int:
+    """Cycles that an :class:`Inverse` takes."""
+    return 2 + piecewise_latency(parameters.segments)
+
+
+def _function(parameters: InverseParameters):
+    offset = parameters.offset
+
+    def reciprocal(v: float) -> float:
+        return 1 / (1 + v + offset)
+
+    def root(v: float) -> float:
+        return (1 + v + offset if v < 1 else 2 * (v + offset)) ** -0.5
+
+    return root if parameters.root else reciprocal

@@ -1,0 +1,1 @@
+"""Bit-serial matrix multiply with a data type per group of weights."""

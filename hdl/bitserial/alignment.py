@@ -1,0 +1,164 @@
+"""Signed numbers with exponents: shifts that round, and sums."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.rounding import round_up
+from systolith.hdl.arithmetic.shifting import LeadingZeros
+from systolith.hdl.arithmetic.steps import counter, signal_of
+
+
+class RoundingShifter(wiring.Component):
+    """Divides an integer by a power of two.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the integer.
+    most : int
+        The largest amount; more is taken as that.
+    rounding : "trunc" or "rne"
+        Down, or to nearest even.
+    result_bits : int, optional
+        Of the result, where every amount leaves no more; ``width`` by default.
+
+    Members
+    -------
+    word : In(signed(width))
+    amount : In
+    result : Out(signed(result_bits))
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, width: int, most: int, rounding: str, result_bits: int | None = None):
+        self.width, self.most, self.rounding = width, most, rounding
+        self.result_bits = result_bits or width
+        super().__init__({"word": In(signed(width)), "amount": In(counter(most)),
+                          "result": Out(signed(self.result_bits))})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Beyond `width` nothing but the sign is left, and no half.
+        bits = self.width.bit_length()
+        amount = self.amount
+        if len(amount) > bits:
+            far = signal_of(m, amount[bits:].any(), "far")
+            amount = signal_of(m, Mux(far, (1 << bits) - 1, amount[:bits]), "near_amount")
+        word, half, sticky = self.word, None, None
+        for bit in range(len(amount)):
+            distance, chosen = 1 << bit, amount[bit]
+            reach = min(distance, len(word))
+            sign = word[-1]
+            # What the shifts that follow cannot bring into the result is not kept.
+            kept = min(self.width, self.result_bits + (1 << len(amount)) - 2 * distance)
+            moved = Cat(word[reach:], sign.replicate(reach))[:kept]
+            if self.rounding == "rne":
+                below = word[:reach - 1].any() if reach > 1 else None
+                if reach < distance:                     # the first bits dropped are signs
+                    top, below = sign, word[:reach].any()
+                else:
+                    top = word[reach - 1]
+                for part in (half, sticky):
+                    if part is not None:
+                        below = part if below is None else below | part
+                old_half = 0 if half is None else half
+                old_sticky = 0 if sticky is None else sticky
+                half, sticky = (
+                    signal_of(m, Mux(chosen, top, old_half), f"half_{distance}"),
+                    signal_of(m, Mux(chosen, 0 if below is None else below, old_sticky),
+                              f"sticky_{distance}"))
+            word = signal_of(m, Mux(chosen, moved, word[:kept]).as_signed(), f"word_{distance}")
+        if self.rounding == "rne":
+            word = word + round_up(word[0], half, sticky, "rne")
+        m.d.comb += self.result.eq(word)
+        return m
+
+
+class AlignedAdder(wiring.Component):
+    """Adds two mantissas with exponents: the one of the smaller exponent is shifted.
+
+    The sum is shifted right until its magnitude has no more than ``magnitude_bits``; it is never
+    shifted left.
+
+    Parameters
+    ----------
+    a_bits, b_bits : int
+        Of the mantissas.
+    exponent_bits : int
+    magnitude_bits : int
+    sum_bits : int
+        Of the mantissa of the result.
+    largest : int
+        Largest magnitude of the sum of two mantissas.
+    rounding : "trunc" or "rne"
+        What becomes of bits that are shifted out: rounded down, or to nearest even. Rounded up, a
+        magnitude can reach 2^magnitude_bits.
+
+    Members
+    -------
+    a, b : In
+        Mantissas.
+    a_exponent, b_exponent : In(exponent_bits)
+    total : Out
+        Mantissa.
+    total_exponent : Out(exponent_bits)
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, a_bits: int, b_bits: int, exponent_bits: int, magnitude_bits: int,
+                 sum_bits: int, largest: int, rounding: str):
+        self.widths = a_bits, b_bits
+        self.magnitude_bits, self.largest, self.rounding = magnitude_bits, largest, rounding
+        super().__init__({
+            "a": In(signed(a_bits)), "b": In(signed(b_bits)),
+            "a_exponent": In(exponent_bits), "b_exponent": In(exponent_bits),
+            "total": Out(signed(sum_bits)), "total_exponent": Out(exponent_bits),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        exponent_high = (1 << len(self.a_exponent)) - 1
+        a_below = signal_of(m, self.a_exponent < self.b_exponent, "a_below")
+        exponent = signal_of(m, Mux(a_below, self.b_exponent, self.a_exponent), "exponent")
+        aligned = []
+        for name, width in zip("ab", self.widths, strict=True):
+            m.submodules[f"align_{name}"] = shift = RoundingShifter(width, exponent_high,
+                                                                    self.rounding)
+            m.d.comb += [
+                shift.word.eq(getattr(self, name)),
+                shift.amount.eq(exponent - getattr(self, f"{name}_exponent")),
+            ]
+            aligned.append(shift.result)
+
+        width = self.largest.bit_length()
+        wide = Signal(signed(width + 1))
+        m.d.comb += wide.eq(aligned[0] + aligned[1])
+        magnitude = Signal(width)
+        m.d.comb += magnitude.eq(Mux(wide[-1], -wide, wide))
+        m.submodules.zeros = zeros = LeadingZeros(width)
+        most = width - self.magnitude_bits
+        excess = Signal(counter(most))
+        m.d.comb += [
+            zeros.word.eq(magnitude),
+            excess.eq(Mux(zeros.count < most, most - zeros.count, 0)),
+        ]
+        m.submodules.normalize = normalize = RoundingShifter(width + 1, most, self.rounding,
+                                                             len(self.total))
+        m.d.comb += [
+            normalize.word.eq(wide),
+            normalize.amount.eq(excess),
+            self.total.eq(normalize.result),
+            self.total_exponent.eq(exponent + excess),
+        ]
+        return m

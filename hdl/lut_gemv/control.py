@@ -1,0 +1,188 @@
+"""Frames to vectors in table banks, and to lookups."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.steps import counter
+from systolith.hdl.lut_gemv.config import LutGemvConfig
+
+
+class VectorControl(wiring.Component):
+    """Takes frames of activations: whole blocks, no longer than the tables, when a bank is free.
+
+    Members
+    -------
+    i_valid, i_ready, i_last
+        Handshake of the activation stream.
+    bank_free : In(1)
+    step, fill, first, last : Out(1)
+        A beat goes to the builder; it is made of zeros; it is the first, the last of a vector.
+    busy, waiting : Out(1)
+    long, short : Out(1)
+        Pulses of the error flags; ``short`` only with quantized tables.
+    """
+
+    def __init__(self, config: LutGemvConfig):
+        self.config = config
+        super().__init__({
+            "i_valid": In(1), "i_ready": Out(1), "i_last": In(1), "bank_free": In(1),
+            "step": Out(1), "fill": Out(1), "first": Out(1), "last": Out(1),
+            "busy": Out(1), "waiting": Out(1), "long": Out(1), "short": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        in_vector = Signal()
+        filling = Signal()
+        dropping = Signal()
+        count = Signal(counter(config.max_tables - 1))
+        at_limit = Signal()
+        whole = Signal()                                 # blocks, with this beat
+        open_ = Signal()
+        m.d.comb += [
+            open_.eq((in_vector | self.bank_free) & ~dropping & ~filling),
+            self.step.eq((open_ & self.i_valid) | filling),
+            self.i_ready.eq(open_ | dropping),
+            self.fill.eq(filling),
+            self.first.eq(~in_vector),
+            at_limit.eq(count == config.max_tables - 1),
+            self.last.eq(at_limit | ((self.i_last | filling) & whole)),
+            self.long.eq(open_ & self.i_valid & at_limit & ~self.i_last),
+            self.short.eq(open_ & self.i_valid & self.i_last & ~whole),
+            self.busy.eq(in_vector | dropping),
+            self.waiting.eq(in_vector & ~filling & ~self.i_valid),
+        ]
+        with m.If(self.step):
+            m.d.sync += [count.eq(Mux(self.last, 0, count + 1)), in_vector.eq(~self.last)]
+        if config.quantized:
+            place = Signal(counter(config.block_tables - 1))
+            m.d.comb += whole.eq(place == config.block_tables - 1)
+            with m.If(self.step):
+                m.d.sync += place.eq(Mux(whole, 0, place + 1))
+        else:
+            m.d.comb += whole.eq(1)
+        with m.If(self.short):
+            m.d.sync += filling.eq(1)
+        with m.Elif(self.last):
+            m.d.sync += filling.eq(0)
+        with m.If(self.long):
+            m.d.sync += dropping.eq(1)
+        with m.Elif(self.i_valid & self.i_last):
+            m.d.sync += dropping.eq(0)
+        return m
+
+
+class LookupControl(wiring.Component):
+    """Issues indices: block after block, in each plane after plane, in each table after table.
+
+    Parameters
+    ----------
+    config : LutGemvConfig
+    interval : int
+        Cycles from the end of a block to that of the next, at least.
+
+    Members
+    -------
+    i_valid, i_ready, i_last, i_user
+        Handshake of the weight stream.
+    ready : In(1)
+        There are tables of a vector.
+    last_table, last_block : In
+        Of a block and of the vector.
+    room : In(1)
+        The output buffer has room for a frame.
+    issue, fill : Out(1)
+        Indices enter the lanes; they are zero, for what a frame lacks.
+    address : Out
+        Of their table.
+    first, double : Out(1)
+        They start a block, a plane.
+    ends, ends_frame : Out(1)
+        They finish a block, a frame.
+    block : Out
+    bipolar, done : Out(1)
+        The weights are bipolar; the vector is done with.
+    busy, waiting : Out(1)
+    short, long : Out(1)
+        Pulses of the error flags.
+    """
+
+    def __init__(self, config: LutGemvConfig, interval: int):
+        self.config, self.interval = config, interval
+        table, block = counter(config.max_tables - 1), counter(config.max_blocks - 1)
+        super().__init__({
+            "i_valid": In(1), "i_ready": Out(1), "i_last": In(1), "i_user": In(4),
+            "ready": In(1), "last_table": In(table), "last_block": In(block), "room": In(1),
+            "issue": Out(1), "fill": Out(1), "address": Out(table),
+            "first": Out(1), "double": Out(1), "ends": Out(1), "ends_frame": Out(1),
+            "block": Out(block), "bipolar": Out(1), "done": Out(1),
+            "busy": Out(1), "waiting": Out(1), "short": Out(1), "long": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        in_frame = Signal()
+        filling = Signal()
+        dropping = Signal()
+        held_user = Signal(4, reset_less=True)
+        user = Signal(4)
+        planes = user[:2]
+        plane = Signal(2)
+        plane_now = Signal(2)
+        table = Signal.like(self.last_table)             # within the block
+        address = Signal.like(self.address, name="address_now")
+        base = Signal.like(self.address)                 # of the block
+        block = Signal.like(self.block, name="block_now")
+        # The lanes' sums leave one by one before the next ones are finished.
+        draining = Signal(range(self.interval))
+
+        have = Signal()
+        plane_ends = Signal()
+        following = Signal.like(self.address)
+        m.d.comb += [
+            user.eq(Mux(in_frame, held_user, self.i_user)),
+            plane_now.eq(Mux(in_frame, plane, planes)),
+            plane_ends.eq(table == self.last_table),
+            self.ends.eq(plane_ends & (plane_now == 0)),
+            self.ends_frame.eq(self.ends & (block == self.last_block)),
+            have.eq((self.i_valid & ~dropping) | filling),
+            self.issue.eq(have & self.ready
+                          & (~self.ends | ((draining == 0) & (self.room | ~self.ends_frame)))),
+            self.i_ready.eq((self.issue & ~filling) | dropping),
+            self.fill.eq(filling),
+            self.address.eq(address),
+            self.double.eq(table == 0),
+            self.first.eq((table == 0) & (plane_now == planes)),
+            self.block.eq(block),
+            self.bipolar.eq(user[2]),
+            self.done.eq(self.issue & self.ends_frame & user[3]),
+            self.short.eq(self.issue & ~filling & self.i_last & ~self.ends_frame),
+            self.long.eq(self.issue & ~filling & self.ends_frame & ~self.i_last),
+            self.busy.eq(in_frame | dropping),
+            self.waiting.eq(self.ready & ~filling & ~self.i_valid),
+            following.eq(Mux(self.ends_frame, 0, address + 1)),
+        ]
+        with m.If(self.issue):
+            m.d.sync += [
+                held_user.eq(user),
+                in_frame.eq(~self.ends_frame),
+                table.eq(Mux(plane_ends, 0, table + 1)),
+                plane.eq(Mux(self.ends, planes, plane_now - plane_ends)),
+                address.eq(Mux(plane_ends & ~self.ends, base, following)),
+            ]
+        with m.If(self.issue & self.ends):
+            m.d.sync += [block.eq(Mux(self.ends_frame, 0, block + 1)), base.eq(following),
+                         draining.eq(self.interval - 1)]
+        with m.Elif(draining != 0):
+            m.d.sync += draining.eq(draining - 1)
+        with m.If(self.short):
+            m.d.sync += filling.eq(1)
+        with m.Elif(self.issue & self.ends_frame):
+            m.d.sync += filling.eq(0)
+        with m.If(self.long):
+            m.d.sync += dropping.eq(1)
+        with m.Elif(self.i_valid & self.i_last):
+            m.d.sync += dropping.eq(0)
+        return m

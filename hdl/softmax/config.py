@@ -1,0 +1,233 @@
+"""Parameters of the softmax core, and what follows from them."""
+
+import math
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from systolith.hdl.config import CoreConfig, param
+from systolith.hdl.errors import ConfigError
+from systolith.hdl.formats import IntegerFormat, parse_format
+from systolith.hdl.interface import TEMPLATE_REGISTERS, Field, Register, Stream, UserField
+
+LOGIT_BITS = range(2, 17)
+PROBABILITY_BITS = range(2, 17)
+
+#: The algorithms with real exponents.
+REAL = ("three_pass", "two_pass", "online", "single_pass")
+#: Width of the register ``scale``, all but one of them fraction bits.
+SCALE_BITS = 18
+
+#: Which algorithms a parameter is for.
+USED_BY = {
+    "step_shift": ("integer",),
+    "dividers": ("integer",),
+    "in_fraction": (*REAL, "base2"),
+    "precision": (*REAL, "base2"),
+    "sum_integer": ("base2",),
+    "sum_fraction": ("base2",),
+}
+
+
+class SoftmaxConfig(CoreConfig):
+    """Softmax of rows of logits: y[i] = exp(x[i]) / Σ exp(x[j]), over the elements of a row that
+    are not masked.
+
+    Rows follow each other without a gap, a beat of ``lanes`` elements per cycle; the passes over a
+    row overlap with those over its neighbours.
+    """
+
+    algorithm: Literal["three_pass", "two_pass", "online", "single_pass", "base2",
+                       "integer"] = param(
+        "online", "How the sum of a row is found: maximum first (three_pass), a pair of mantissa "
+                  "and exponent per lane (two_pass), a running maximum (online), the same for a "
+                  "consumer that normalizes (single_pass); or by the integer rules of Softermax "
+                  "(base2) and ITA (integer).")
+    lanes: int = param(4, "Elements per beat.", low=1, high=64, unit="elements", paper=16)
+    max_length: int = param(256, "Longest row; the rest of a longer one is dropped.",
+                            low=1, high=1 << 14, unit="elements", paper=2047)
+    in_format: str = param("int8", "Format of the logits: int2…int16 or uint2…uint16.")
+    out_format: str = param("uint8", "Format of the probabilities: uint2…uint16, in units of "
+                                     "2^-bits; with base2 of 2^(1-bits).")
+    store: Literal["chip", "replay"] = param(
+        "chip", "Where a row waits for its second pass: in the core (chip), or at its source, "
+                "which sends every row again on a stream of its own (replay).")
+    additive_mask: bool = param(
+        False, "Whether a stream brings a mask that is added to the logits; its lowest value "
+               "excludes an element.")
+    step_shift: int = param(5, "integer: a logit that is 2^step_shift lower has half the weight.",
+                            low=0, high=15, paper=5)
+    dividers: int = param(0, "integer: serial dividers that take turns; 0 stands for one pipelined "
+                             "divider, which takes a row every cycle.", low=0, high=16, paper=10)
+    in_fraction: int | None = param(
+        None, "Fraction bits of a logit; automatic: half of the bits of in_format, 2 with base2. "
+              "integer has none.", low=0, high=15, unit="bits")
+    precision: int | None = param(
+        None, "Fraction bits of an exponential; automatic: 20, 15 with base2. integer has none.",
+        low=4, high=24, unit="bits")
+    sum_integer: int = param(10, "base2: integer bits of the sum, which saturates.", low=1,
+                             high=20, unit="bits", paper=10)
+    sum_fraction: int = param(6, "base2: fraction bits of the sum.", low=2, high=24, unit="bits",
+                              paper=6)
+
+    @field_validator("in_format")
+    @classmethod
+    def _logits(cls, name: str) -> str:
+        found = parse_format(name)
+        if not isinstance(found, IntegerFormat) or found.bits not in LOGIT_BITS:
+            raise ConfigError(f"must be int2…int16 or uint2…uint16, not {name!r}")
+        return name
+
+    @field_validator("out_format")
+    @classmethod
+    def _probabilities(cls, name: str) -> str:
+        found = parse_format(name)
+        if (not isinstance(found, IntegerFormat) or found.signed
+                or found.bits not in PROBABILITY_BITS):
+            raise ConfigError(f"must be uint2…uint16, not {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        for name, algorithms in USED_BY.items():
+            default = type(self).model_fields[name].default
+            if self.algorithm not in algorithms and getattr(self, name) != default:
+                raise ConfigError(
+                    f"{name} has an effect only if algorithm is {' or '.join(algorithms)}; leave "
+                    f"it at {default!r} instead of {getattr(self, name)!r}")
+        if self.algorithm != "integer":
+            base2 = self.algorithm == "base2"
+            for name, automatic in (("in_fraction", 2 if base2 else self.x.bits // 2),
+                                    ("precision", 15 if base2 else 20)):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, automatic)      # frozen to everyone else
+        if self.algorithm == "base2":
+            self._check_base2()
+        elif self.algorithm in REAL:
+            self._check_real()
+        elif self.step_shift >= self.x.bits:
+            raise ConfigError(f"step_shift must be less than the {self.x.bits} bits of in_format, "
+                              f"not {self.step_shift}")
+        if self.additive_mask and self.store == "replay":
+            raise ConfigError("additive_mask needs store='chip': a replayed row comes without its "
+                              "mask")
+        return self
+
+    def _check_real(self) -> None:
+        if self.in_fraction > self.x.bits:
+            raise ConfigError(f"in_fraction must be at most the {self.x.bits} bits of in_format, "
+                              f"not {self.in_fraction}")
+        lowest = max(8, -(-(self.y.bits + 1) // 2))
+        if self.precision < lowest:
+            raise ConfigError(f"precision must be at least {lowest} for {self.out_format} outputs, "
+                              f"not {self.precision}")
+        if self.algorithm == "single_pass" and self.store == "chip":
+            raise ConfigError("algorithm='single_pass' keeps no rows: it needs store='replay'")
+        if self.algorithm == "three_pass" and self.store == "replay":
+            raise ConfigError("algorithm='three_pass' needs store='chip'")
+
+    def _check_base2(self) -> None:
+        if self.in_fraction > 6:
+            raise ConfigError("in_fraction must be at most 6 with algorithm='base2', whose table "
+                              f"has 2^in_fraction entries, not {self.in_fraction}")
+        if self.in_fraction >= self.x.bits:
+            raise ConfigError(f"in_fraction must be less than the {self.x.bits} bits of in_format, "
+                              f"not {self.in_fraction}")
+        if self.sum_fraction > self.precision:
+            raise ConfigError(f"sum_fraction must be at most precision = {self.precision}, "
+                              f"not {self.sum_fraction}")
+        if self.y.bits < 3:
+            raise ConfigError("out_format must have at least 3 bits with algorithm='base2', not "
+                              f"{self.y.bits}")
+
+    @cached_property
+    def x(self) -> IntegerFormat:
+        """Format of a logit."""
+        return parse_format(self.in_format)
+
+    @cached_property
+    def y(self) -> IntegerFormat:
+        """Format of a probability: below 1, or with base2 below 2."""
+        integer = parse_format(self.out_format)
+        return IntegerFormat(integer.bits, False, (self.algorithm == "base2") - integer.bits)
+
+    @property
+    def max_beats(self) -> int:
+        """Beats of the longest row."""
+        return -(-self.max_length // self.lanes)
+
+    @property
+    def capacity(self) -> int:
+        """Elements that so many beats can hold."""
+        return self.max_beats * self.lanes
+
+    @property
+    def z(self) -> IntegerFormat:
+        """Format of a logit times the scale: the exponent of a power of two."""
+        lsb_exponent = 1 - SCALE_BITS - self.in_fraction
+        return IntegerFormat(self.x.bits + SCALE_BITS, self.x.signed, lsb_exponent)
+
+    @property
+    def guard(self) -> int:
+        """Bits of a weight in the sum beyond ``precision``: what is cut off all weights of a row
+        together stays below 2^−precision."""
+        return (self.capacity - 1).bit_length() + 2
+
+    @property
+    def weight_bits(self) -> int:
+        """Width of a weight in the sum; it is below 2."""
+        return 1 + self.precision + self.guard
+
+    @property
+    def total_bits(self) -> int:
+        """Width of the sum."""
+        return self.weight_bits + (self.capacity - 1).bit_length()
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        if self.algorithm not in REAL:
+            return ()
+        doc = "What logits are multiplied by: log2(e) / temperature, with 17 fraction bits."
+        reset = round(math.log2(math.e) * (1 << SCALE_BITS - 1))
+        return (Register("scale", TEMPLATE_REGISTERS, "rw",
+                         (Field("value", 0, SCALE_BITS, doc, reset=reset),), doc),)
+
+    @property
+    def length_bits(self) -> int:
+        """Width of the length that comes with a row."""
+        return self.max_length.bit_length()
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        row = "One row of 1 to max_beats = ceil(max_length / lanes) beats: beat b = {}[b·lanes : " \
+              "(b+1)·lanes]."
+        length = (UserField("length", 0, self.length_bits,
+                            "Elements of the row that count; those behind them are masked."),)
+        streams = [Stream("x", "in", self.lanes, self.x, row.format("x"), length)]
+        if self.additive_mask:
+            streams.append(Stream("mask", "in", self.lanes, self.x,
+                                  "One frame for every x frame, of as many beats: what is added."))
+        if self.store == "replay":
+            streams.append(Stream("replay", "in", self.lanes, self.x,
+                                  "Every x frame again, in the same order.", length))
+        streams.append(Stream("y", "out", self.lanes, self.y, row.format("y")
+                              + " As many beats as x; zero where x is masked."))
+        return tuple(streams)
+
+    @property
+    def flags(self) -> tuple[tuple[str, str], ...]:
+        flags = [
+            ("row_long", "A row had more beats than max_beats; the rest was dropped."),
+            ("row_short", "A row ended before its length; what is missing is masked."),
+            ("row_empty", "All elements of a row were masked; its probabilities are zero."),
+        ]
+        if self.additive_mask:
+            flags.append(("mask_differs", "A mask frame did not have as many beats as its row; "
+                                          "missing beats exclude, the rest was dropped."))
+        if self.store == "replay":
+            flags.append(("replay_differs", "A replayed row did not have as many beats as before; "
+                                            "it was normalized as it came."))
+        if self.algorithm == "base2":
+            flags.append(("saturated", "A sum reached the end of its range and stayed there."))
+        return tuple(flags)

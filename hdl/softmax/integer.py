@@ -1,0 +1,276 @@
+"""The datapaths of ``integer``: the streaming integer softmax of ITA.
+
+Weights are powers of two: an element that lies d below the maximum weighs
+2^-round(d / 2^step_shift).
+"""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.divider_bank import DividerBank
+from systolith.hdl.arithmetic.division import Divider
+from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.bus import axi_stream
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.passes import (
+    Latency,
+    control,
+    delayed,
+    logit_beat_bits,
+    pass_members,
+    split,
+)
+from systolith.hdl.softmax.running_sum import RunningSum
+from systolith.hdl.structure.linear_array import LinearArray
+
+
+def halvings(m: Module, distance, step_shift: int, most: int, name: str):
+    """How often a distance halves a weight: distance / 2^step_shift to nearest, halves up, limited
+    to ``most``."""
+    exact = Signal(len(distance) - step_shift + 1, name=f"{name}_exact")
+    half = distance[step_shift - 1] if step_shift else Const(0, 1)
+    result = Signal(counter(most), name=name)
+    m.d.comb += exact.eq(distance[step_shift:] + half)
+    if most < (1 << len(exact)) - 1:
+        m.d.comb += result.eq(Mux(exact > most, most, exact))
+    else:
+        m.d.comb += result.eq(exact)
+    return result
+
+
+class HalvingsLane(wiring.Component):
+    """How often the weight of one element is halved.
+
+    Members
+    -------
+    x, top : In
+        The logit, and the maximum so far; ``x`` ≤ ``top``.
+    amount : Out
+        0 to bits + 1 of a probability, by which any weight is gone.
+
+    Timing
+    ------
+    Latency 1 cycle.
+    """
+
+    latency = 1
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        x = shape(config.x)
+        self.most = config.y.bits + 1
+        super().__init__({"x": In(x), "top": In(x), "amount": Out(counter(self.most))})
+
+    def elaborate(self, platform):
+        m = Module()
+        distance = Signal(self.config.x.bits)
+        amount = Signal.like(self.amount, name="amount", reset_less=True)
+        m.d.comb += [distance.eq(self.top - self.x), self.amount.eq(amount)]
+        m.d.sync += amount.eq(halvings(m, distance, self.config.step_shift, self.most, "rounded"))
+        return m
+
+
+class WeightLane(wiring.Component):
+    """The weight of one element in the sum: 2^bits, halved.
+
+    Members
+    -------
+    key, top : In
+        The logit, and the maximum so far.
+    keep : In(1)
+        The element counts.
+    weight : Out(bits + 1)
+
+    Timing
+    ------
+    Latency 2 cycles.
+    """
+
+    latency = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        x = shape(config.x)
+        super().__init__({"key": In(x), "top": In(x), "keep": In(1),
+                          "weight": Out(config.y.bits + 1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        unit = 1 << self.config.y.bits
+        m.submodules.halvings = lane = HalvingsLane(self.config)
+        keep = Signal(reset_less=True)
+        weight = Signal.like(self.weight, name="weight", reset_less=True)
+        m.d.comb += [lane.x.eq(self.key), lane.top.eq(self.top), self.weight.eq(weight)]
+        m.d.sync += [keep.eq(self.keep), weight.eq(Mux(keep, Const(unit) >> lane.amount, 0))]
+        return m
+
+
+class ProbabilityLane(wiring.Component):
+    """The inverse of the sum, halved as often as the weight of one element.
+
+    Members
+    -------
+    x, top : In
+    keep : In(1)
+    inverse : In(bits)
+    y : Out(bits)
+
+    Timing
+    ------
+    Latency 2 cycles.
+    """
+
+    latency = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        x, y = shape(config.x), shape(config.y)
+        super().__init__({"x": In(x), "top": In(x), "keep": In(1), "inverse": In(y), "y": Out(y)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.halvings = lane = HalvingsLane(self.config)
+        keep = Signal(reset_less=True)
+        inverse = Signal.like(self.inverse, name="inverse_held", reset_less=True)
+        y = Signal.like(self.y, name="y", reset_less=True)
+        m.d.comb += [lane.x.eq(self.x), lane.top.eq(self.top), self.y.eq(y)]
+        m.d.sync += [
+            keep.eq(self.keep),
+            inverse.eq(self.inverse),
+            y.eq(Mux(keep, inverse >> lane.amount, 0)),
+        ]
+        return m
+
+
+class IntegerRunningSum(RunningSum):
+    """Maximum of a row and the sum of its halved weights, while it streams by."""
+
+    lane_latency = WeightLane.latency
+
+    def __init__(self, config: SoftmaxConfig):
+        total_bits = config.y.bits + 1 + (config.capacity - 1).bit_length()
+        super().__init__(config, shape(config.x), 0, config.y.bits + 1, total_bits)
+
+    def lane(self) -> wiring.Component:
+        return WeightLane(self.config)
+
+    def scaling(self, m: Module, rise):
+        return halvings(m, rise, self.config.step_shift, self.total_bits, "halve")
+
+    def add(self, m: Module, total, scaling, weights):
+        return (total >> scaling) + weights
+
+
+class IntegerSum(wiring.Component):
+    """First pass: maximum and sum of a row, then the inverse of the sum.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`; beats pass through, the
+    record is the inverse of the sum, then the maximum.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle. A serial divider takes a row for as many cycles as a
+    probability has bits, and one.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        beat_bits = logit_beat_bits(config)
+        super().__init__(pass_members(beat_bits, 0, beat_bits, config.y.bits + config.x.bits))
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        # A serial divider takes a cycle more, behind a queue.
+        waiting = axi_stream.Fifo.latency + 1 if config.dividers else 0
+        return Latency(0, IntegerRunningSum.cycles(config.lanes) + waiting + config.y.bits)
+
+    @staticmethod
+    def rows_waiting(config: SoftmaxConfig) -> int:
+        """Rows that can wait for a divider."""
+        return IntegerSum.timing(config).record + axi_stream.Fifo.latency + 3
+
+    def elaborate(self, platform):
+        m = Module()
+        data, keep = split(self.config, self.beat)
+        m.submodules.running = running = IntegerRunningSum(self.config)
+        m.d.comb += [
+            self.o_valid.eq(self.valid),
+            self.o_last.eq(self.last),
+            self.o_beat.eq(self.beat),
+            running.valid.eq(self.valid),
+            running.last.eq(self.last),
+            running.keys.eq(data),
+            running.keep.eq(keep),
+        ]
+        self._invert(m, running.done, running.total, running.top)
+        return m
+
+    def _invert(self, m: Module, done, total, top):
+        """(2^bits − 1) · 2^bits divided by the sum."""
+        bits = self.config.y.bits
+        dividend = ((1 << bits) - 1) << bits
+        if not self.config.dividers:
+            m.submodules.divider = divider = Divider(2 * bits, len(total), quotient_bits=bits)
+            m.d.comb += [
+                divider.dividend.eq(dividend),
+                divider.divisor.eq(total),
+                self.record_valid.eq(delayed(m, "done", divider.latency, done, reset=True)),
+                self.record.eq(Cat(divider.quotient,
+                                   delayed(m, "row_top", divider.latency, top))),
+            ]
+            return
+        m.submodules.sums = sums = axi_stream.Fifo(
+            axi_stream.Signature(len(total) + len(top)), self.rows_waiting(self.config))
+        m.submodules.dividers = dividers = DividerBank(
+            self.config.dividers, 2 * bits, len(total), bits, len(top))
+        m.d.comb += [
+            sums.i.data.eq(Cat(total, top)),
+            sums.i.valid.eq(done),
+            sums.o.ready.eq(dividers.ready),
+            dividers.valid.eq(sums.o.valid),
+            dividers.dividend.eq(dividend),
+            dividers.divisor.eq(sums.o.data[:len(total)]),
+            dividers.tag.eq(sums.o.data[len(total):]),
+            self.record_valid.eq(dividers.done),
+            self.record.eq(Cat(dividers.quotient, dividers.tag_out)),
+        ]
+
+
+class IntegerNormalizer(wiring.Component):
+    """Second pass: the probabilities of a row whose maximum and inverse sum are known.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__(pass_members(logit_beat_bits(config), config.y.bits + config.x.bits,
+                                      config.lanes * config.y.bits, 0))
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        return Latency(ProbabilityLane.latency)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.lanes = lanes = LinearArray(
+            lambda: ProbabilityLane(config), config.lanes, name="lane",
+            broadcast=("top", "inverse"))
+        data, keep = split(config, self.beat)
+        valid, last = control(m, "control", ProbabilityLane.latency, self.valid, self.last)
+        m.d.comb += [
+            lanes.x.eq(data),
+            lanes.keep.eq(keep),
+            lanes.inverse.eq(self.row[:config.y.bits]),
+            lanes.top.eq(self.row[config.y.bits:]),
+            self.o_valid.eq(valid),
+            self.o_last.eq(last),
+            self.o_beat.eq(lanes.y),
+        ]
+        return m

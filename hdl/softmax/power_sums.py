@@ -1,0 +1,346 @@
+"""The passes in front of the last one for ``online``, ``single_pass``, ``three_pass`` and
+``two_pass``: how they find the sum of the weights of a row."""
+
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.steps import counter, shape, signal_of
+from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
+from systolith.hdl.softmax.passes import (
+    Latency,
+    control,
+    delayed,
+    logit_beat_bits,
+    pass_members,
+    split,
+)
+from systolith.hdl.softmax.powers import (
+    MULTIPLIER_STAGES,
+    AlignLane,
+    PowerLane,
+    RowInverse,
+    exponential_parameters,
+    limited,
+    power_latency,
+    record_bits,
+)
+from systolith.hdl.softmax.running_sum import BeatMaximum, RunningSum
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.structure.reduction import Reduction
+
+
+class PowerRunningSum(RunningSum):
+    """Exponent of the largest power of a row and the sum of its powers, while it streams by."""
+
+    lane_latency = AlignLane.latency
+
+    def __init__(self, config: SoftmaxConfig, lanes: int):
+        parameters = exponential_parameters(config)
+        super().__init__(config, shape(parameters.exponent), parameters.mantissa.bits,
+                         config.weight_bits, config.total_bits, lanes=lanes)
+
+    def lane(self) -> wiring.Component:
+        return AlignLane(self.config)
+
+    def scaling(self, m: Module, rise):
+        amount = Signal(counter(self.total_bits), name="limited_rise")
+        m.d.comb += amount.eq(limited(m, rise, self.total_bits, "rise_now"))
+        return amount
+
+    def add(self, m: Module, total, scaling, weights):
+        return (total >> scaling) + weights
+
+
+class _PowerPass(wiring.Component):
+    """A pass that lets beats of logits pass through."""
+
+    def __init__(self, config: SoftmaxConfig, row_bits: int, own_record_bits: int):
+        self.config = config
+        beat_bits = logit_beat_bits(config)
+        super().__init__(pass_members(beat_bits, row_bits, beat_bits, own_record_bits)
+                         | {"scale": In(SCALE_BITS)})
+
+    def _pass_through(self, m: Module):
+        m.d.comb += [
+            self.o_valid.eq(self.valid),
+            self.o_last.eq(self.last),
+            self.o_beat.eq(self.beat),
+        ]
+
+    def _powers(self, m: Module):
+        """The pairs of a beat, and its control bits beside them."""
+        config = self.config
+        data, keep = split(config, self.beat)
+        m.submodules.powers = powers = LinearArray(
+            lambda: PowerLane(config), config.lanes, name="power", broadcast=("scale",))
+        m.d.comb += [powers.x.eq(data), powers.scale.eq(self.scale)]
+        latency = power_latency(config)
+        valid, last = control(m, "powers", latency, self.valid, self.last)
+        return powers, valid, last, delayed(m, "keep", latency, keep)
+
+    def _invert(self, m: Module, done, top, total):
+        m.submodules.inverse = inverse = RowInverse(self.config)
+        m.d.comb += [
+            inverse.done.eq(done),
+            inverse.top.eq(top),
+            inverse.total.eq(total),
+            self.record_valid.eq(inverse.record_valid),
+            self.record.eq(inverse.record),
+        ]
+
+
+class OnlineSum(_PowerPass):
+    """First pass of ``online``: one running maximum and one rescaled sum for the row.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        super().__init__(config, 0, record_bits(config))
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        return Latency(0, power_latency(config) + PowerRunningSum.cycles(config.lanes)
+                       + RowInverse.cycles(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        self._pass_through(m)
+        powers, valid, last, keep = self._powers(m)
+        m.submodules.running = running = PowerRunningSum(self.config, self.config.lanes)
+        m.d.comb += [
+            running.valid.eq(valid),
+            running.last.eq(last),
+            running.keep.eq(keep),
+            running.keys.eq(powers.exponent),
+            running.payloads.eq(powers.mantissa),
+        ]
+        self._invert(m, running.done, running.top, running.total)
+        return m
+
+
+class TwoPassSum(_PowerPass):
+    """First pass of ``two_pass``: a pair of mantissa and exponent per lane, merged behind the row.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        super().__init__(config, 0, record_bits(config))
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        return Latency(0, power_latency(config) + PowerRunningSum.cycles(1)
+                       + PairMerge.cycles(config) + RowInverse.cycles(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        self._pass_through(m)
+        powers, valid, last, keep = self._powers(m)
+        m.submodules.pairs = pairs = LinearArray(
+            lambda: PowerRunningSum(config, 1), config.lanes, name="pair",
+            broadcast=("valid", "last"))
+        m.submodules.merge = merge = PairMerge(config)
+        m.d.comb += [
+            pairs.valid.eq(valid),
+            pairs.last.eq(last),
+            pairs.keep.eq(keep),
+            pairs.keys.eq(powers.exponent),
+            pairs.payloads.eq(powers.mantissa),
+            merge.valid.eq(pairs.done[0]),
+            merge.tops.eq(pairs.top),
+            merge.totals.eq(pairs.total),
+        ]
+        self._invert(m, merge.done, merge.top, merge.total)
+        return m
+
+
+class PairMerge(wiring.Component):
+    """One pair of sum and exponent from those of all lanes.
+
+    Members
+    -------
+    valid : In(1)
+    tops, totals : In
+        Of all lanes.
+    done, top, total : Out
+
+    Timing
+    ------
+    Latency :meth:`cycles`, one row per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        exponent = shape(exponential_parameters(config).exponent)
+        super().__init__({
+            "valid": In(1), "tops": In(config.lanes * exponent.width),
+            "totals": In(config.lanes * config.total_bits),
+            "done": Out(1), "top": Out(exponent), "total": Out(config.total_bits)})
+
+    @staticmethod
+    def cycles(config: SoftmaxConfig) -> int:
+        return 2 * Reduction.cycles(config.lanes) + ScaleLane.latency
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        tree = Reduction.cycles(config.lanes)
+        exponent = shape(exponential_parameters(config).exponent)
+        m.submodules.maximum = maximum = Reduction(config.lanes, exponent, "max")
+        m.submodules.lanes = lanes = LinearArray(
+            lambda: ScaleLane(config), config.lanes, name="lane", broadcast=("top",))
+        m.submodules.sum = total = Reduction(config.lanes, Shape(config.total_bits), "sum")
+        m.d.comb += [
+            maximum.i.eq(self.tops),
+            lanes.top.eq(maximum.o),
+            lanes.key.eq(delayed(m, "tops", tree, self.tops)),
+            lanes.sum.eq(delayed(m, "totals", tree, self.totals)),
+            total.i.eq(lanes.scaled),
+            self.top.eq(delayed(m, "top", ScaleLane.latency + tree, maximum.o)),
+            self.total.eq(signal_of(m, total.o, "sum_of_lanes")[:config.total_bits]),
+            self.done.eq(delayed(m, "done", self.cycles(config), self.valid, reset=True)),
+        ]
+        return m
+
+
+class ScaleLane(wiring.Component):
+    """The sum of a lane relative to the exponent of all lanes, cut.
+
+    Members
+    -------
+    key, sum : In
+    top : In
+        Not below ``key``.
+    scaled : Out
+
+    Timing
+    ------
+    Latency 2 cycles.
+    """
+
+    latency = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        exponent = shape(exponential_parameters(config).exponent)
+        self.total_bits = config.total_bits
+        super().__init__({"key": In(exponent), "top": In(exponent), "sum": In(config.total_bits),
+                          "scaled": Out(config.total_bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        amount = Signal(counter(self.total_bits), reset_less=True)
+        held = Signal(self.total_bits, reset_less=True)
+        scaled = Signal(self.total_bits, name="shifted", reset_less=True)
+        m.d.sync += [
+            amount.eq(limited(m, self.top - self.key, self.total_bits, "distance")),
+            held.eq(self.sum),
+            scaled.eq(held >> amount),
+        ]
+        m.d.comb += self.scaled.eq(scaled)
+        return m
+
+
+class RowMaximum(_PowerPass):
+    """First pass of ``three_pass``: the exponent of the largest power of a row.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        super().__init__(config, 0, exponential_parameters(config).exponent.bits)
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        return Latency(0, BeatMaximum.cycles(config.lanes) + 1 + MULTIPLIER_STAGES)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        self._pass_through(m)
+        data, keep = split(config, self.beat)
+        m.submodules.maximum = maximum = BeatMaximum(config.lanes, shape(config.x))
+        m.submodules.multiply = multiply = Multiplier(
+            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES)
+        valid, last = control(m, "beat", BeatMaximum.cycles(config.lanes), self.valid, self.last)
+        in_row = Signal()
+        top = Signal(shape(config.x), reset_less=True)
+        with m.If(valid):
+            m.d.sync += [
+                in_row.eq(~last),
+                top.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum)),
+            ]
+        m.d.comb += [
+            maximum.x.eq(data),
+            maximum.keep.eq(keep),
+            multiply.a.eq(top),
+            multiply.b.eq(self.scale),
+            self.record_valid.eq(
+                delayed(m, "done", 1 + MULTIPLIER_STAGES, valid & last, reset=True)),
+            self.record.eq(multiply.p[-config.z.lsb_exponent:]),
+        ]
+        return m
+
+
+class ThreePassSum(_PowerPass):
+    """Second pass of ``three_pass``: the sum of the weights relative to the known maximum.
+
+    Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
+
+    Timing
+    ------
+    :meth:`timing`; one beat per cycle.
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        super().__init__(config, exponential_parameters(config).exponent.bits, record_bits(config))
+
+    @staticmethod
+    def timing(config: SoftmaxConfig) -> Latency:
+        return Latency(0, power_latency(config) + AlignLane.latency
+                       + Reduction.cycles(config.lanes) + 1 + RowInverse.cycles(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        self._pass_through(m)
+        powers, valid, last, keep = self._powers(m)
+        m.submodules.lanes = lanes = LinearArray(
+            lambda: AlignLane(config), config.lanes, name="lane", broadcast=("top",))
+        m.submodules.sum = lane_sum = Reduction(config.lanes, Shape(config.weight_bits), "sum")
+        top = delayed(m, "row", power_latency(config), self.row)
+        behind = AlignLane.latency + lane_sum.latency
+        valid, last = control(m, "weights", behind, valid, last)
+        in_row = Signal()
+        done = Signal()
+        total = Signal(config.total_bits, reset_less=True)
+        m.d.sync += done.eq(valid & last)
+        with m.If(valid):
+            m.d.sync += [
+                in_row.eq(~last),
+                total.eq(Mux(in_row, total, 0) + lane_sum.o),
+            ]
+        m.d.comb += [
+            lanes.key.eq(powers.exponent),
+            lanes.payload.eq(powers.mantissa),
+            lanes.keep.eq(keep),
+            lanes.top.eq(top),
+            lane_sum.i.eq(lanes.weight),
+        ]
+        self._invert(m, done, delayed(m, "row_top", behind + 1, top), total)
+        return m

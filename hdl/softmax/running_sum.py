@@ -1,0 +1,196 @@
+"""Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
+
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.passes import control, delayed
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.structure.reduction import Reduction
+
+
+class Candidate(wiring.Component):
+    """A number, or the lowest one in place of a masked one.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    def __init__(self, shape: Shape):
+        self.low = -(1 << (shape.width - 1)) if shape.signed else 0
+        super().__init__({"x": In(shape), "keep": In(1), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.o.eq(Mux(self.keep, self.x, self.low))
+        return m
+
+
+class BeatMaximum(wiring.Component):
+    """The maximum of the elements of a beat that count; the lowest number where none does.
+
+    Parameters
+    ----------
+    lanes : int
+    shape : Shape
+
+    Members
+    -------
+    x, keep : In
+    maximum : Out
+
+    Timing
+    ------
+    Latency :meth:`cycles` of ``lanes``, one beat per cycle.
+    """
+
+    def __init__(self, lanes: int, shape: Shape):
+        self.count, self.shape = lanes, shape
+        super().__init__({"x": In(lanes * shape.width), "keep": In(lanes), "maximum": Out(shape)})
+
+    cycles = Reduction.cycles
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.candidates = candidates = LinearArray(
+            lambda: Candidate(self.shape), self.count, name="candidate")
+        m.submodules.tree = tree = Reduction(self.count, self.shape, "max")
+        m.d.comb += [
+            candidates.x.eq(self.x),
+            candidates.keep.eq(self.keep),
+            tree.i.eq(candidates.o),
+            self.maximum.eq(tree.o),
+        ]
+        return m
+
+
+class RunningSum(wiring.Component):
+    """Maximum of a row and the sum of its weights relative to it; the state is these two numbers.
+
+    When a beat raises the maximum, the sum so far is scaled down before the weights of the beat are
+    added.
+
+    Parameters
+    ----------
+    config : SoftmaxConfig
+    key : Shape
+        Of what the maximum is taken of.
+    payload_bits : int
+        Of what else an element brings along.
+    weight_bits, total_bits : int
+    lanes : int, optional
+        Of this sum; by default those of the config.
+    **more
+        Further members.
+
+    Members
+    -------
+    valid, last : In(1)
+    keep : In(lanes)
+    keys, payloads : In
+        Of the elements; ``payloads`` is absent where it has no bits.
+    done : Out(1)
+        A row is through.
+    top, total : Out
+        Its maximum and its sum, with ``done``.
+
+    Timing
+    ------
+    Latency :meth:`cycles` from the last beat of a row to ``done``; one beat per cycle.
+    """
+
+    #: Cycles that a lane takes.
+    lane_latency = 2
+
+    def __init__(self, config: SoftmaxConfig, key: Shape, payload_bits: int, weight_bits: int,
+                 total_bits: int, *, lanes: int | None = None, **more):
+        self.config, self.key, self.payload_bits = config, key, payload_bits
+        self.weight_bits, self.total_bits = weight_bits, total_bits
+        self.count = lanes = lanes or config.lanes
+        members = {"valid": In(1), "last": In(1), "keep": In(lanes), "keys": In(lanes * key.width),
+                   "done": Out(1), "top": Out(key), "total": Out(total_bits), **more}
+        if payload_bits:
+            members["payloads"] = In(lanes * payload_bits)
+        super().__init__(members)
+
+    @classmethod
+    def cycles(cls, lanes: int) -> int:
+        """Latency of the sum of so many lanes."""
+        tree = Reduction.cycles(lanes)
+        return tree + 1 + cls.lane_latency + tree + 1
+
+    def lane(self) -> wiring.Component:
+        """Builds the weight of one element: ``key``, ``top``, ``keep`` and ``payload`` in,
+        ``weight`` out, :attr:`lane_latency` cycles later."""
+        raise NotImplementedError
+
+    def scaling(self, m: Module, rise):
+        """By what the sum is scaled down, as :meth:`add` takes it, when the maximum rises so far;
+        registered once outside."""
+        raise NotImplementedError
+
+    def add(self, m: Module, total, scaling, weights):
+        """The sum so far, 0 in a new row, scaled down, and the weights of a beat; registered
+        outside. ``self.adding`` says when."""
+        raise NotImplementedError
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.maximum = maximum = BeatMaximum(self.count, self.key)
+        m.submodules.sum = lane_sum = Reduction(self.count, Shape(self.weight_bits), "sum")
+        m.d.comb += [maximum.x.eq(self.keys), maximum.keep.eq(self.keep)]
+        tree = Reduction.cycles(self.count)
+        valid, last = control(m, "beat", tree, self.valid, self.last)
+
+        # The maximum so far, and by how much this beat raises it.
+        in_row = Signal()
+        top = Signal(self.key, reset_less=True)
+        raised = Signal(self.key)
+        rise = Signal(self.key.width, reset_less=True)
+        m.d.comb += raised.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum))
+        with m.If(valid):
+            m.d.sync += [
+                in_row.eq(~last),
+                top.eq(raised),
+                rise.eq(Mux(in_row, raised - top, 0)),
+            ]
+
+        m.submodules.lanes = lanes = LinearArray(
+            self.lane, self.count, name="lane", broadcast=("top",))
+        m.d.comb += [
+            lanes.key.eq(delayed(m, "keys", tree + 1, self.keys)),
+            lanes.keep.eq(delayed(m, "keep", tree + 1, self.keep)),
+            lanes.top.eq(top),
+            lane_sum.i.eq(lanes.weight),
+        ]
+        if self.payload_bits:
+            m.d.comb += lanes.payload.eq(delayed(m, "payloads", tree + 1, self.payloads))
+
+        behind = self.lane_latency + lane_sum.latency
+        valid, last = control(m, "weight", 1 + behind, valid, last)
+        amount = self.scaling(m, rise)
+        scaling = Signal(amount.shape(), name="scaling", reset_less=True)
+        m.d.sync += scaling.eq(amount)
+        scaling = delayed(m, "scaling", behind - 1, scaling)
+        top = delayed(m, "top", behind, top)
+
+        summing = Signal()
+        total = Signal(self.total_bits, reset_less=True)
+        so_far = Signal(self.total_bits)
+        row_top = Signal(self.key, reset_less=True)
+        m.d.comb += [
+            so_far.eq(Mux(summing, total, 0)),
+            self.total.eq(total),
+            self.top.eq(row_top),
+        ]
+        m.d.sync += self.done.eq(valid & last)
+        self.adding = valid
+        with m.If(valid):
+            m.d.sync += [
+                summing.eq(~last),
+                total.eq(self.add(m, so_far, scaling, lane_sum.o)),
+                row_top.eq(top),
+            ]
+        return m

@@ -1,0 +1,96 @@
+"""Workloads that try the bit-serial core: corner cases first, then random ones without end."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from systolith.hdl.bitserial.config import TYPES, BitserialConfig
+from systolith.sim.model import Workload
+
+LARGEST = 65504.0
+
+
+def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Workload]:
+    """Yield corner cases, then random workloads for ever."""
+    rows, cols, group = config.rows, config.cols, config.group
+
+    def workload(label: str, shape: tuple[int, int, int], types: object, *,
+                 a: object = None, w: object = None, corner: bool = True,
+                 **given: object) -> Workload:
+        tokens, channels, inner = shape
+        groups = -(-inner // group)
+        numbers = np.broadcast_to(types, groups)
+        if a is None:
+            a = _activations(rng, (tokens, inner))
+        if w is None:
+            w = _codes(config, rng, numbers, (channels, inner))
+        arrays = {"a": np.broadcast_to(a, (tokens, inner)).copy(),
+                  "w": np.broadcast_to(w, (channels, inner)).copy(), "types": numbers.copy(),
+                  "scales": rng.integers(1, 128, (channels, groups)) * rng.choice([1, 1, -1]),
+                  "select": rng.integers(0, 4, (channels, groups))}
+        return Workload(label, arrays | given, corner=corner)
+
+    for number, kind in enumerate(TYPES):
+        yield workload(f"{kind.name}, one group", (rows, cols, group), number)
+        yield workload(f"{kind.name}, sizes that do not divide",
+                       (rows + 1, cols + 1, group + 3), number)
+    yield workload("1x1x1", (1, 1, 1), 3)
+    yield workload("a type for each group", (1, cols, 5 * group), np.arange(5))
+    yield workload("zeros", (rows, cols, group), 0, a=0.0)
+    yield workload("weights of zero", (rows, cols, 2 * group), [3, 1], w=0)
+    # Every bit of the running sum, and of the sum over groups.
+    for label, sign in (("largest", 1.0), ("largest negative", -1.0)):
+        yield workload(label, (1, cols, 2 * group), 0, a=sign * LARGEST, w=-128,
+                       scales=np.full((cols, 2), -128))
+        # A full running sum, then all lanes at full scale in the highest digit.
+        yield workload(f"widest sum of a cycle, {label}", (1, cols, group), 0, a=sign * LARGEST,
+                       w=np.r_[-1, 0, 0, 0, [-64] * 4, np.zeros(group - 8, np.int64)])
+    alternating = np.resize([LARGEST, -LARGEST], group)
+    yield workload("cancellation", (rows, cols, group), 3, a=alternating, w=7)
+    # What the running sum holds has the larger exponent, then the smaller one.
+    falling = 2.0 ** (15 - np.arange(group) % 30)
+    yield workload("falling exponents", (rows, cols, group), 0, a=falling)
+    yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
+    yield workload("ties", (rows, cols, group), 4,
+                   a=np.resize([2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0], group))
+    yield workload("subnormals", (rows, cols, group), 3,
+                   a=rng.integers(-1023, 1024, (rows, group)) * 2.0**-24)
+    yield workload("Inf and NaN", (rows, cols, group), 1,
+                   a=np.resize([np.inf, 1.5, np.nan, -np.inf, -2.0], group))
+    yield workload("scales of zero", (rows, cols, 2 * group), 3,
+                   scales=np.resize([0, 3], (cols, 2)))
+    yield workload("codes beyond their type", (rows, cols, group), 2,
+                   w=rng.integers(0, 256, (cols, group)))
+    yield workload("codes beyond four bits", (rows, cols, group), 3,
+                   w=rng.integers(0, 256, (cols, group)))
+    yield workload("types that are none", (rows, cols, 3 * group), [5, 6, 7],
+                   w=rng.integers(0, 256, (cols, 3 * group)))
+    for start in range(-32, 32, 4):
+        values = np.arange(start, start + 4) / 2
+        yield workload(f"special values {values[0]} to {values[-1]}",
+                       (1, cols, 2 * group), [3, 4], bitmod4_special=values,
+                       bitmod3_special=values[::-1])
+    while True:
+        shape = (int(rng.integers(1, 2 * rows + 1)), int(rng.integers(1, 2 * cols + 1)),
+                 int(rng.integers(1, 3 * group + 1)))
+        groups = -(-shape[2] // group)
+        yield workload(f"random {shape[0]}x{shape[1]}x{shape[2]}", shape,
+                       rng.integers(0, len(TYPES), groups), corner=False)
+
+
+def _activations(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Any exponents, or those of a layer."""
+    spread = int(rng.choice([1, 14]))
+    return rng.normal(size=shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
+
+
+def _codes(config: BitserialConfig, rng: np.random.Generator, numbers: np.ndarray,
+           shape: tuple[int, int]) -> np.ndarray:
+    codes = np.zeros((shape[0], len(numbers) * config.group), np.int64)
+    for group, number in enumerate(numbers):
+        part = codes[:, group * config.group:(group + 1) * config.group]
+        form = TYPES[number].format
+        part[:] = rng.integers(0, 1 << form.bits, part.shape)
+        if not TYPES[number].mixture:
+            part -= part[:] >> form.bits - 1 << form.bits
+    return codes[:, :shape[1]]

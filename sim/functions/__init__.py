@@ -1,0 +1,16 @@
+"""Functions in fixed point and exact integer arithmetic in numpy, independent of the RTL."""
+
+from systolith.sim.functions.exponential import exponential, fixed_exponential
+from systolith.sim.functions.integers import divide, square_root
+from systolith.sim.functions.inverse import inverse
+from systolith.sim.functions.piecewise import coefficients, evaluate
+
+__all__ = [
+    "coefficients",
+    "divide",
+    "evaluate",
+    "exponential",
+    "fixed_exponential",
+    "inverse",
+    "square_root",
+]

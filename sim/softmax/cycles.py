@@ -1,0 +1,125 @@
+"""How long the softmax core takes, to the cycle.
+
+Cycle 0 is the one in which the first input beat is accepted. Every stream passes a register slice,
+so the first pass sees beats from cycle 1 on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from systolith.hdl.arithmetic.config import ExponentialParameters, InverseParameters, Segments
+from systolith.hdl.softmax.config import SoftmaxConfig
+
+SLICE = 1                      # register slice at a port
+ISSUE = 1                      # register behind a reader or a store
+BUFFER = 2                     # stores and buffers, when empty
+LEVELS = 2                     # of a tree over the lanes, between two registers
+MULTIPLIER = 2
+
+
+def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
+    """Cycles from the first accepted input beat to the last accepted output beat of rows with so
+    many beats, both included, with nothing stalling."""
+    records, last = PASSES[config.algorithm](config)
+    passes = [_Pass() for _ in range(len(records) + 1)]
+    waits = [ISSUE + record + BUFFER for record in records]
+    if config.dividers:
+        waits[0] += BUFFER + 1                           # a queue, and a cycle more in the divider
+    divided: list[int] = []                              # when the division of a row began
+    for row, count in enumerate(beats):
+        start = len(passes[0].issued)
+        for number, now in enumerate(passes):
+            for index in range(start, start + count):
+                earliest = now.issued[-1] + 1 if now.issued else SLICE
+                if number and index == start:
+                    ready = passes[number - 1].issued[-1] + waits[number - 1]
+                    if config.dividers:
+                        ready = _after_division(config, divided, ready)
+                    earliest = max(earliest, ready)
+                if number < len(waits):
+                    behind, wait = passes[number + 1], waits[number]
+                    if config.store == "chip" and (other := index - config.max_beats - wait - 1) \
+                            >= 0:
+                        earliest = max(earliest, behind.issued[other] + 1)
+                    if index == start and (other := row - wait - 2) >= 0:
+                        earliest = max(earliest, behind.finished[other] + 1)
+                now.issued.append(earliest)
+            now.finished.append(now.issued[-1])
+    return passes[-1].issued[-1] + ISSUE + last + BUFFER + SLICE + 1
+
+
+@dataclass
+class _Pass:
+    """When each beat was issued, and when each row was through."""
+
+    issued: list[int] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
+
+
+def _after_division(config: SoftmaxConfig, divided: list[int], ready: int) -> int:
+    """``ready``, or later because no divider was free."""
+    steps = config.y.bits + 1
+    begun = ready - steps - BUFFER
+    if divided:
+        begun = max(begun, divided[-1] + 1)
+    if len(divided) >= config.dividers:
+        begun = max(begun, divided[-config.dividers] + steps)
+    divided.append(begun)
+    return begun + steps + BUFFER
+
+
+def _tree(config: SoftmaxConfig) -> int:
+    return -(-(config.lanes - 1).bit_length() // LEVELS)
+
+
+def _piecewise(segments: Segments) -> int:
+    return 3 + (segments.degree * (MULTIPLIER + 1) + 1 if segments.degree else 0)
+
+
+def _running_sum(config: SoftmaxConfig, lane: int) -> int:
+    """Maximum of a beat and of the row, weights, their sum, the total."""
+    return _tree(config) + 1 + lane + _tree(config) + 1
+
+
+def _integer(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return [_running_sum(config, 2) + config.y.bits], 2
+
+
+def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
+    inverse = InverseParameters(config.sum_integer + config.sum_fraction, config.y.bits - 1)
+    total = 1 + _running_sum(config, 2)
+    return [total + 2 + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
+
+
+def _power(config: SoftmaxConfig) -> int:
+    """Logit times scale, then 2 to that power."""
+    return MULTIPLIER + _piecewise(ExponentialParameters(config.z, config.precision, "2").segments)
+
+
+def _inverse(config: SoftmaxConfig) -> int:
+    """Leading one, shift, lines or parabolas, the margin."""
+    return 2 + _piecewise(InverseParameters(config.total_bits, config.precision).segments) + 1
+
+
+def _real(config: SoftmaxConfig, *totals: int) -> tuple[list[int], int]:
+    """What each pass takes until its totals are known; the last of them is inverted."""
+    *first, total = totals
+    return [*first, total + _inverse(config)], _power(config) + MULTIPLIER + 1
+
+
+def _online(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _power(config) + _running_sum(config, 2))
+
+
+def _two_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _power(config) + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
+
+
+def _three_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
+    return _real(config, _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
+
+
+#: Of every algorithm: cycles from the last beat of a row at the input of each pass to the record of
+#: the row, and from a beat to its probabilities in the last pass.
+PASSES = {"base2": _base2, "integer": _integer, "online": _online, "single_pass": _online,
+          "three_pass": _three_pass, "two_pass": _two_pass}

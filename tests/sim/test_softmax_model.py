@@ -1,0 +1,300 @@
+"""The softmax model: card vectors, plain Python, the driver, messages."""
+
+import re
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from systolith.hdl.errors import ConfigError, Error
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.sim.model import Workload
+from systolith.sim.softmax import MODEL
+
+REAL = ["three_pass", "two_pass", "online", "single_pass"]
+ALGORITHMS = [*REAL, "base2", "integer"]
+
+
+def parse(algorithm, **config):
+    if algorithm == "single_pass":
+        config["store"] = "replay"
+    return SoftmaxConfig.parse({"algorithm": algorithm, **config})
+
+
+def softmax(x, **config):
+    parsed = parse(**config)
+    workload = MODEL.check(parsed, Workload("", {"x": np.atleast_2d(x)}))
+    return MODEL.golden(parsed, workload)["y"]
+
+
+# ---- integer ---------------------------------------------------------------------------------
+
+ITA_ROW = [10, 9, 8, 0, -128, 10, *[-128] * 10]
+
+
+@pytest.mark.parametrize("x, step_shift, y", [
+    (ITA_ROW, 0, [92, 46, 23, 0, 0, 92, *[0] * 10]),
+    (ITA_ROW, 5, [44, 44, 44, 44, 2, 44, *[2] * 10]),
+    ([127, 120, 100, -128] * 16, 5, [6, 6, 3, 0] * 16),
+])
+def test_integer_gives_the_published_rule_s_vectors(x, step_shift, y):
+    got = softmax(x, algorithm="integer", lanes=16, step_shift=step_shift)
+    np.testing.assert_array_equal(got[0], y)
+
+
+def test_a_single_dominant_logit_gets_the_highest_probability():
+    assert softmax([-100, 100, -100], algorithm="integer", step_shift=0).tolist() == [[0, 255, 0]]
+
+
+@given(st.data())
+def test_integer_is_the_sum_of_halved_weights(data):
+    """Element by element in Python's integers, over rows with masks."""
+    lanes, step = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 7))
+    config = SoftmaxConfig.parse({"algorithm": "integer", "lanes": lanes, "step_shift": step,
+                                  "additive_mask": True})
+    row = data.draw(st.lists(st.integers(-128, 127), min_size=1, max_size=24))
+    mask = data.draw(st.lists(st.integers(-128, 127), min_size=len(row), max_size=len(row)))
+    length = data.draw(st.integers(0, len(row)))
+    workload = MODEL.check(config, Workload("", {"x": [row], "mask": [mask], "lengths": [length]}))
+
+    def halve(weight, distance):
+        return weight >> (distance + (1 << step >> 1) >> step)
+
+    kept = [None if m == -128 or i >= length else max(-128, min(127, x + m))
+            for i, (x, m) in enumerate(zip(row, mask, strict=True))]
+    top, total = -128, 0
+    for start in range(0, len(row), lanes):
+        beat = [x for x in kept[start:start + lanes] if x is not None]
+        raised = max([top, *beat])
+        total = halve(total, raised - top) + sum(halve(256, raised - x) for x in beat)
+        top = raised
+    inverse = 65280 // total if total else 0
+    want = [0 if x is None else halve(inverse, top - x) for x in kept]
+    result = MODEL.golden(config, workload)
+    assert result["y"].tolist() == [want]
+    assert result["flags"] == (0 if any(x is not None for x in kept) else 4)
+
+
+def test_integer_sums_of_rows_that_rise_by_half_steps_exceed_one():
+    """Every rise is rounded up on its own: the sum is halved more often than the weights are."""
+    row = np.concatenate([np.full(512, -128), -128 + 16 * np.arange(1, 9)])
+    y = softmax(row, algorithm="integer", lanes=1, max_length=1024, step_shift=5)
+    assert y.sum() > 5 * 256
+    assert softmax(np.sort(row)[::-1], algorithm="integer", lanes=1, max_length=1024,
+                   step_shift=5).sum() <= 255
+
+
+# ---- real exponents --------------------------------------------------------------------------
+
+def rows_of_all_kinds(rng, columns, config):
+    """Rows near each other, spread, one-hot, constant, and at the ends of the range."""
+    low, high, unit = config.x.low, config.x.high, 1 << config.in_fraction
+    near, spread = (rng.normal((low + high) / 2, scale * unit, (40, columns)) for scale in (1, 4))
+    one_hot = np.full((2, columns), low)
+    one_hot[:, columns // 2] = high
+    return np.concatenate([near, spread, one_hot, np.full((3, columns), high),
+                           np.full((3, columns), low), rng.choice([low, high], (10, columns)),
+                           rng.integers(low, high, (20, columns), endpoint=True)]
+                          ).astype(int).clip(low, high)
+
+
+@pytest.mark.parametrize("algorithm", REAL)
+@pytest.mark.parametrize("values", [{}, {"precision": 12, "lanes": 1}, {"precision": 24},
+                                    {"in_format": "int16", "lanes": 16, "out_format": "uint16"},
+                                    {"in_format": "uint5", "precision": 9, "lanes": 3},
+                                    {"in_format": "int12", "in_fraction": 3}], ids=str)
+def test_never_above_the_true_quotient_and_near_it(algorithm, values):
+    """Against float64: at most 12.2 · 2^−precision of itself and one unit below."""
+    config, rng = parse(algorithm, **values), np.random.default_rng(5)
+    bits = config.y.bits
+    for columns in (1, 2, 5, 64, 250):
+        x = rows_of_all_kinds(rng, columns, config)
+        for scale in (189_097, 262_143, 50_000):
+            workload = MODEL.check(config, Workload("", {"x": x}, {"scale": scale}))
+            y = MODEL.golden(config, workload)["y"]
+            z = (x - x.max(axis=1, keepdims=True)) * np.ldexp(scale, -17 - config.in_fraction)
+            powers = np.exp2(z)
+            exact = np.ldexp(powers / powers.sum(axis=1, keepdims=True), bits)
+            assert (y <= exact * (1 + 1e-12)).all()
+            below = (exact * (1 - 12.2 * 2.0**-config.precision) - y).max()
+            assert below <= 1 + 1e-9
+            assert y.sum(axis=1).max() <= 1 << bits
+
+
+def test_scale_of_one_unit_is_log2_e():
+    config = parse("online")
+    scale, = (register.fields[0].reset for register in config.registers)
+    assert scale == round(np.log2(np.e) * 2**17)
+    x = np.random.default_rng(0).normal(0, 20, (50, 100)).astype(int)
+    e = np.exp(x / 16)
+    exact = 256 * e / e.sum(axis=1, keepdims=True)
+    assert abs(softmax(x, algorithm="online") - exact).max() <= 1.0
+
+
+@pytest.mark.parametrize("algorithm", ["two_pass", "online"])
+def test_order_of_a_row_hardly_matters(algorithm):
+    """Only what is cut from a sum differs, which is below the margin: 16 bits show it at most by
+    one."""
+    x = np.random.default_rng(1).normal(0, 30, (30, 200)).astype(int).clip(-128, 127)
+    order = np.random.default_rng(2).permutation(200)
+    plain = softmax(x, algorithm=algorithm, out_format="uint16")
+    shuffled = softmax(x[:, order], algorithm=algorithm, out_format="uint16")
+    assert abs(plain[:, order] - shuffled).max() <= 1
+
+
+# ---- base2 -----------------------------------------------------------------------------------
+
+def test_base2_gives_the_published_rule_s_vector():
+    """x = 1.25, −0.5, 2, 0.75; weights 19484, 5792, 32768, 13777 of 2^15, their sum 71821."""
+    x = [5, -2, 8, 3]
+    exact = np.array([19484, 5792, 32768, 13777]) / 71821
+    got = softmax(x, algorithm="base2")[0]
+    assert got.tolist() == np.floor(exact * 128).astype(int).tolist() == [34, 10, 58, 24]
+    wide = softmax(x, algorithm="base2", sum_fraction=15, out_format="uint16")[0]
+    np.testing.assert_allclose(wide / 2**15, exact, atol=2**-14)
+    np.testing.assert_allclose(exact, 2.0 ** (np.array(x) / 4) / (2.0 ** (np.array(x) / 4)).sum(),
+                               atol=1e-5)
+
+
+@pytest.mark.parametrize("columns, scale", [(1, 1), (4, 2), (33, 6), (200, 10)])
+def test_base2_is_near_a_softmax_to_the_base_2(columns, scale):
+    rng = np.random.default_rng(columns)
+    x = rng.normal(0, 4 * scale, (100, columns)).astype(int).clip(-128, 127)
+    powers = 2.0 ** (x / 4)
+    want = powers / powers.sum(axis=1, keepdims=True)
+    got = softmax(x, algorithm="base2", lanes=16, sum_fraction=14, out_format="uint14")
+    assert abs(got / 2**13 - want).max() < 2**-10
+
+
+def test_base2_sums_saturate():
+    config = SoftmaxConfig.parse({"algorithm": "base2", "sum_integer": 3, "lanes": 8})
+    workload = MODEL.check(config, Workload("", {"x": np.zeros((2, 20), int),
+                                                 "lengths": [20, 7]}))
+    result = MODEL.golden(config, workload)
+    assert result["y"][0].tolist() == [16] * 20          # 1/8 instead of 1/20
+    assert result["flags"] == 1 << [name for name, _ in config.flags].index("saturated")
+
+
+# ---- every algorithm -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_masked_elements_and_empty_rows_are_zero(algorithm):
+    config = parse(algorithm, lanes=3)
+    x = np.random.default_rng(0).integers(-20, 20, (4, 8))
+    workload = MODEL.check(config, Workload("", {"x": x, "lengths": [8, 5, 1, 0]}))
+    result = MODEL.golden(config, workload)
+    for row, length in enumerate([8, 5, 1, 0]):
+        assert not result["y"][row, length:].any()
+    assert result["y"][0].any() and result["flags"] == 1 << 2
+    alone = MODEL.check(config, Workload("", {"x": x[1:2, :5]}))
+    np.testing.assert_array_equal(MODEL.golden(config, alone)["y"][0], result["y"][1, :5])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_causal_is_a_length_per_row(algorithm):
+    config = parse(algorithm)
+    x = np.random.default_rng(0).integers(-20, 20, (5, 4))
+    causal = MODEL.check(config, Workload("", {"x": x}, {"causal": 1}))
+    lengths = MODEL.check(config, Workload("", {"x": x, "lengths": [0, 1, 2, 3, 4]}))
+    np.testing.assert_array_equal(MODEL.golden(config, causal)["y"],
+                                  MODEL.golden(config, lengths)["y"])
+
+
+@pytest.mark.parametrize("values", [{}, {"lanes": 3, "additive_mask": True},
+                                    {"lanes": 1, "store": "replay"}], ids=str)
+def test_driver_gives_the_arrays_back(values):
+    config = SoftmaxConfig.parse({"max_length": 50, **values})
+    for workload in islice(MODEL.stimulus(config, np.random.default_rng(2)), 30):
+        result, job = MODEL.golden(config, workload), MODEL.pack(config, workload)
+        beats = MODEL.expect(config, workload, result)["y"]
+        assert job.outputs["y"] == len(beats) == len(job.inputs["x"])
+        np.testing.assert_array_equal(beats.last, job.inputs["x"].last)
+        unpacked = MODEL.unpack(config, workload, {"y": beats.data})["y"]
+        np.testing.assert_array_equal(unpacked, result["y"])
+        assert unpacked.dtype == result["y"].dtype
+
+
+def test_rows_of_any_length_follow_each_other_without_a_gap():
+    config = SoftmaxConfig.parse({"lanes": 4, "max_length": 64})
+
+    def cycles(lengths):
+        x = np.zeros((len(lengths), 64), int)
+        workload = MODEL.check(config, Workload("", {"x": x, "lengths": lengths}))
+        return MODEL.cycles(config, workload)
+
+    fixed = cycles([4]) - 1
+    assert cycles([64] * 20) - fixed == 20 * 16 + 15     # the last row waits for its own end
+    assert cycles([1] * 100) - fixed == 100
+    assert cycles([4, 8, 12] * 10) - fixed <= 60 + 3
+
+
+def test_serial_dividers_set_the_pace_of_short_rows():
+    def cycles(dividers, rows):
+        config = parse("integer", dividers=dividers)
+        workload = MODEL.check(config, Workload("", {"x": np.zeros((rows, 4), int)}))
+        return MODEL.cycles(config, workload)
+    for dividers in (1, 3):
+        assert cycles(dividers, 198) - cycles(dividers, 99) == 99 * 9 / dividers
+    assert cycles(9, 200) - cycles(9, 100) == cycles(0, 200) - cycles(0, 100) == 100
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({"x": [[1] * 257]}, "x has rows of 257 elements; max_length is 256"),
+    ({"x": [[128]]}, "x must hold int8 values, -128 to 127, not 128 at [0, 0]"),
+    ({"x": [[1, 2]], "lengths": [3]}, "lengths must hold values from 0 to 2, not 3 at [0]"),
+    ({"x": [[1, 2]], "lengths": [1, 1]},
+     "lengths has 2 values and x has 1 rows; give one for each"),
+    ({"x": [[1, 2]], "mask": [[0, 0]]},
+     "unknown argument 'mask'; arguments are x, lengths, causal, whole_rows, scale"),
+    ({"x": [[1, 2]], "scale": 1 << 18},
+     "scale must hold values from 0 to 262143, not 262144"),
+    ({"x": [[1, 2]], "causal": 2}, "causal must hold values from 0 to 1, not 2"),
+])
+def test_messages(arrays, message):
+    with pytest.raises(Error, match=f"^{re.escape(message)}$"):
+        MODEL.check(SoftmaxConfig.parse({}), Workload("", arrays))
+
+
+def test_mask_must_fit():
+    config = SoftmaxConfig.parse({"additive_mask": True})
+    message = "mask has shape (1, 1) and x has shape (1, 2); both are (M, N) and must be equal"
+    with pytest.raises(Error, match=f"^{re.escape(message)}$"):
+        MODEL.check(config, Workload("", {"x": [[1, 2]], "mask": [[0]]}))
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"lanes": 65}, "lanes must be at most 64, not 65"),
+    ({"in_format": "bf16"}, "in_format: must be int2…int16 or uint2…uint16, not 'bf16'"),
+    ({"out_format": "int8"}, "out_format: must be uint2…uint16, not 'int8'"),
+    ({"algorithm": "integer", "in_format": "int4"},
+     "step_shift must be less than the 4 bits of in_format, not 5"),
+    ({"additive_mask": True, "store": "replay"},
+     "additive_mask needs store='chip': a replayed row comes without its mask"),
+    ({"algorithm": "base2", "dividers": 2},
+     "dividers has an effect only if algorithm is integer; leave it at 0 instead of 2"),
+    ({"algorithm": "integer", "precision": 9},
+     "precision has an effect only if algorithm is three_pass or two_pass or online or single_pass "
+     "or base2; leave it at None instead of 9"),
+    ({"precision": 7}, "precision must be at least 8 for uint8 outputs, not 7"),
+    ({"out_format": "uint16", "precision": 8},
+     "precision must be at least 9 for uint16 outputs, not 8"),
+    ({"algorithm": "single_pass"},
+     "algorithm='single_pass' keeps no rows: it needs store='replay'"),
+    ({"algorithm": "three_pass", "store": "replay"}, "algorithm='three_pass' needs store='chip'"),
+    ({"in_format": "int6", "in_fraction": 7},
+     "in_fraction must be at most the 6 bits of in_format, not 7"),
+    ({"algorithm": "base2", "in_fraction": 7},
+     "in_fraction must be at most 6 with algorithm='base2', whose table has 2^in_fraction entries, "
+     "not 7"),
+    ({"algorithm": "base2", "in_format": "int6", "in_fraction": 6},
+     "in_fraction must be less than the 6 bits of in_format, not 6"),
+    ({"algorithm": "base2", "precision": 5},
+     "sum_fraction must be at most precision = 5, not 6"),
+    ({"algorithm": "base2", "out_format": "uint2"},
+     "out_format must have at least 3 bits with algorithm='base2', not 2"),
+])
+def test_config_messages(values, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        SoftmaxConfig.parse(values)
