@@ -70,7 +70,7 @@ def run(progress: Progress, *, quick: bool = False) -> Iterator[Table]:
     quick : bool
         Leave out what takes minutes: the large arrays.
     """
-    from systolith import bench_sparse                   # which builds its tables of this module's
+    from systolith import bench_sparse  # which builds its tables of this module's
 
     yield _utilization(progress)
     yield _emission(progress)
