@@ -1,10 +1,15 @@
 """Which templates exist."""
 
 from systolith.generators.template import Template
-from systolith.generators.templates import dot, sparse_chain, systolic
+from systolith.generators.templates import dot, sparse_chain, systolic, topn
 from systolith.hdl.errors import Error
 
-TEMPLATES: tuple[Template, ...] = (systolic.TEMPLATE, sparse_chain.TEMPLATE, dot.TEMPLATE)
+TEMPLATES: tuple[Template, ...] = (
+    systolic.TEMPLATE,
+    sparse_chain.TEMPLATE,
+    topn.TEMPLATE,
+    dot.TEMPLATE,
+)
 
 
 def get(name: str) -> Template:
