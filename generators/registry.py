@@ -10,12 +10,14 @@ from systolith.generators.templates import (
     softmax,
     sparse_chain,
     systolic,
+    topn,
 )
 from systolith.hdl.errors import Error
 
 TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
     sparse_chain.TEMPLATE,
+    topn.TEMPLATE,
     bitplane.TEMPLATE,
     bitserial.TEMPLATE,
     lut_gemv.TEMPLATE,

@@ -70,8 +70,11 @@ def run(progress: Progress, *, quick: bool = False) -> Iterator[Table]:
     quick : bool
         Leave out what takes minutes: the large arrays.
     """
+    from systolith import bench_sparse  # which builds its tables of this module's
+
     yield _utilization(progress)
     yield _emission(progress)
+    yield from bench_sparse.tables(progress)
     with _fresh_cache():
         sizes = (8, 16) if quick else (8, 16, 32, 64)
         builds, rates = _simulation(progress, sizes)

@@ -17,8 +17,6 @@ TEMPLATE = Template(
     reproduces=("two MACs per multiplier", "M/N columns per cycle of an N:M block"),
     presets={
         "small": {"chains": 2, "cells": 8, "max_m": 8, "max_speedup": 4, "buffer_depth": 32},
-        "fine": {"chains": 1, "cells": 8, "group": 1, "max_m": 8, "max_tokens": 8,
-                 "buffer_depth": 8},
         "plain": {"chains": 3, "cells": 4, "group": 1, "lanes": 1, "max_m": 4, "max_speedup": 4,
                   "max_tokens": 1, "buffer_depth": 4},
     },

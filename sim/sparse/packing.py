@@ -198,6 +198,43 @@ def pack(weights: Any, block: tuple[int, int] = (16, 16), *,
                         np.concatenate([empty.astype(np.uint8), *indices]))
 
 
+def from_groups(values: np.ndarray, indices: np.ndarray, shape: tuple[int, int],
+                pattern: Pattern | str, block: tuple[int, int] = (16, 16)) -> PackedMatrix:
+    """Compress what a pruning unit kept, as the template ``topn`` gives it.
+
+    Parameters
+    ----------
+    values, indices : integer arrays, shape (ceil(K / M) * N, N columns)
+        Kept weights of each group of M along K, and their places in it, ascending.
+    shape : (int, int)
+        K and N of the matrix.
+    pattern : Pattern or str
+    block : (int, int)
+        Rows and columns of a block.
+
+    Raises
+    ------
+    Error
+        If the arrays do not fit the shape, or as for :class:`PackedMatrix`.
+    """
+    pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
+    (rows, columns), groups = block, -(-shape[0] // pattern.m)
+    for name, array in (("values", values), ("indices", indices)):
+        if np.shape(array) != (groups * pattern.n, shape[1]):
+            raise Error(f"{name} must be of shape {(groups * pattern.n, shape[1])}, not "
+                        f"{np.shape(array)}")
+    grid = -(-shape[0] // rows), -(-shape[1] // columns)
+    per_block = rows // pattern.m
+    stored = []
+    for array, padding in ((values, 0), (indices, np.arange(pattern.n)[:, None])):
+        whole = np.zeros((grid[0] * per_block, pattern.n, grid[1] * columns), np.int64) + padding
+        whole[:groups, :, :shape[1]] = np.reshape(array, (groups, pattern.n, shape[1]))
+        parts = whole.reshape(grid[0], per_block, pattern.n, grid[1], columns)
+        stored.append(parts.transpose(3, 0, 4, 1, 2).ravel())
+    return PackedMatrix(shape, block, np.full(grid, pattern.code, np.uint8),
+                        stored[0].astype(np.int8), stored[1].astype(np.uint8))
+
+
 def _kept_per_block(codes: np.ndarray, block: tuple[int, int]) -> np.ndarray:
     patterns = [Pattern.from_code(int(code)) for code in codes]
     return np.array([block[0] * block[1] * pattern.n // pattern.m for pattern in patterns],

@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from systolith import bench_sparse
 from systolith.hdl.errors import ConfigError, Error
 from systolith.hdl.formats.patterns import Pattern
 from systolith.hdl.sparse_chain.config import SparseChainConfig
@@ -186,3 +187,9 @@ def test_accumulators_hold_the_largest_sum():
         config = SparseChainConfig.parse(values)
         assert config.acc.low <= -128 * 127 * config.max_k
         assert config.acc.high >= 128 * 128 * config.max_k > config.acc.high // 2
+
+
+def test_figures_reach_their_targets():
+    table = next(bench_sparse.tables(lambda step: None))
+    reached = [figure.reached for figure in table.figures if figure.reached is not None]
+    assert len(reached) == len(bench_sparse.PATTERNS) and all(reached)
