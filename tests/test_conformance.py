@@ -26,7 +26,7 @@ def core_of(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("template, preset", PRESETS, ids="-".join)
+@pytest.mark.parametrize("template, preset", PRESETS, ids=["-".join(pair) for pair in PRESETS])
 def test_preset(core_of, tmp_path, verified, template, preset):
     core, verilog, manifest = core_of(template, preset)
     report = regression.verify(verilog, manifest, core.model, directory=tmp_path / "out")

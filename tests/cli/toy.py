@@ -93,6 +93,7 @@ class EmittedModule:
 class Emitted:
     text: str
     modules: tuple
+    cells: tuple
 
 
 def emit(component, *, name, header):
