@@ -11,7 +11,7 @@ from systolith.sim.simulators.errors import ToolError
 
 
 def verify(core, folder, **options):
-    return regression.verify(core.verilog, core.manifest, core.model_path, directory=folder,
+    return regression.verify(core.sources[0], core.manifest, core.model_path, directory=folder,
                              **{"frames": 25, **options})
 
 

@@ -132,4 +132,4 @@ def test_manifest_that_names_no_module(make_adder, tmp_path):
     core.manifest.write_text('{"name": "x; rm", "config": {}, "cells": []}')
     message = r"names the module 'x; rm', which is not a Verilog identifier$"
     with pytest.raises(Error, match=message):
-        Core.read(core.verilog, core.manifest, core.model_path)
+        Core.read(core.sources[0], core.manifest, core.model_path)
