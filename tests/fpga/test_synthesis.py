@@ -18,7 +18,7 @@ from systolith.hdl.bus.axi_stream import RegisterSlice, Signature
 from systolith.hdl.errors import Error
 from systolith.sim.simulators.errors import ToolError
 
-SLICE_FLIP_FLOPS = 2 * (8 + 1) + 4           # two beats of data and last, valid, ready, two pointers
+SLICE_FLIP_FLOPS = 2 * (8 + 1) + 4   # two beats of data and last, valid, ready, two pointers
 
 
 class Arithmetic(wiring.Component):
