@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.rounding import round_up
 from systolith.hdl.arithmetic.shifting import LeadingZeros
-from systolith.hdl.arithmetic.steps import counter, signal_of
+from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, signal_of
 
 
 class RoundingShifter(wiring.Component):
@@ -99,6 +99,8 @@ class AlignedAdder(wiring.Component):
     rounding : "trunc" or "rne"
         What becomes of bits that are shifted out: rounded down, or to nearest even. Rounded up, a
         magnitude can reach 2^magnitude_bits.
+    stages : int
+        Registers, 0 to 5.
 
     Members
     -------
@@ -111,14 +113,15 @@ class AlignedAdder(wiring.Component):
 
     Timing
     ------
-    Combinational.
+    Latency ``stages`` cycles, one sum per cycle.
     """
 
-    latency = 0
+    STEPS = 5
 
     def __init__(self, a_bits: int, b_bits: int, exponent_bits: int, magnitude_bits: int,
-                 sum_bits: int, largest: int, rounding: str):
-        self.widths = a_bits, b_bits
+                 sum_bits: int, largest: int, rounding: str, stages: int = 0):
+        check_stages(stages, self.STEPS)
+        self.widths, self.latency = (a_bits, b_bits), stages
         self.magnitude_bits, self.largest, self.rounding = magnitude_bits, largest, rounding
         super().__init__({
             "a": In(signed(a_bits)), "b": In(signed(b_bits)),
@@ -128,22 +131,32 @@ class AlignedAdder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        steps = Steps(m, self.STEPS, self.latency)
         exponent_high = (1 << len(self.a_exponent)) - 1
         a_below = signal_of(m, self.a_exponent < self.b_exponent, "a_below")
         exponent = signal_of(m, Mux(a_below, self.b_exponent, self.a_exponent), "exponent")
+        mantissas, distances = [], []
+        for name in "ab":
+            distance = Signal.like(exponent, name=f"{name}_distance")
+            m.d.comb += distance.eq(exponent - getattr(self, f"{name}_exponent"))
+            mantissas.append(getattr(self, name))
+            distances.append(distance)
+        exponent, *operands = steps.after(exponent, *mantissas, *distances)
+
         aligned = []
-        for name, width in zip("ab", self.widths, strict=True):
+        for name, width, mantissa, distance in zip("ab", self.widths, operands[:2], operands[2:],
+                                                   strict=True):
             m.submodules[f"align_{name}"] = shift = RoundingShifter(width, exponent_high,
                                                                     self.rounding)
-            m.d.comb += [
-                shift.word.eq(getattr(self, name)),
-                shift.amount.eq(exponent - getattr(self, f"{name}_exponent")),
-            ]
-            aligned.append(shift.result)
+            m.d.comb += [shift.word.eq(mantissa), shift.amount.eq(distance)]
+            aligned.append(signal_of(m, shift.result, f"{name}_aligned"))
+        exponent, a, b = steps.after(exponent, *aligned)
 
         width = self.largest.bit_length()
         wide = Signal(signed(width + 1))
-        m.d.comb += wide.eq(aligned[0] + aligned[1])
+        m.d.comb += wide.eq(a + b)
+        exponent, wide = steps.after(exponent, wide)
+
         magnitude = Signal(width)
         m.d.comb += magnitude.eq(Mux(wide[-1], -wide, wide))
         m.submodules.zeros = zeros = LeadingZeros(width)
@@ -153,12 +166,18 @@ class AlignedAdder(wiring.Component):
             zeros.word.eq(magnitude),
             excess.eq(Mux(zeros.count < most, most - zeros.count, 0)),
         ]
+        exponent, wide, excess = steps.after(exponent, wide, excess)
+
         m.submodules.normalize = normalize = RoundingShifter(width + 1, most, self.rounding,
                                                              len(self.total))
+        total = Signal.like(self.total, name="normalized")
+        total_exponent = Signal.like(exponent, name="normalized_exponent")
         m.d.comb += [
             normalize.word.eq(wide),
             normalize.amount.eq(excess),
-            self.total.eq(normalize.result),
-            self.total_exponent.eq(exponent + excess),
+            total.eq(normalize.result),
+            total_exponent.eq(exponent + excess),
         ]
+        total, total_exponent = steps.after(total, total_exponent)
+        m.d.comb += [self.total.eq(total), self.total_exponent.eq(total_exponent)]
         return m
