@@ -18,7 +18,9 @@ class PlaneCounter(wiring.Component):
     Members
     -------
     top : In
-        Number of the most significant plane, unchanged since two cycles before a step.
+        Number of the most significant plane.
+    single : In(1)
+        It is 0.
     step : In(1)
     index : Out
         Number of the present plane.
@@ -29,20 +31,18 @@ class PlaneCounter(wiring.Component):
     def __init__(self, highest: int):
         self.module_name = f"plane_counter_{highest}"
         index = range(highest)
-        super().__init__({"top": In(index), "step": In(1), "index": Out(index), "first": Out(1),
-                          "last": Out(1)})
+        super().__init__({"top": In(index), "single": In(1), "step": In(1), "index": Out(index),
+                          "first": Out(1), "last": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         first = Signal(init=1)
         left = Signal.like(self.index, name="left", reset_less=True)
         none_left = Signal(reset_less=True)
-        single = Signal(reset_less=True)                 # `top` is settled before the first step
-        m.d.sync += single.eq(self.top == 0)
         m.d.comb += [
             self.first.eq(first),
             self.index.eq(Mux(first, self.top, left)),
-            self.last.eq(Mux(first, single, none_left)),
+            self.last.eq(Mux(first, self.single, none_left)),
         ]
         with m.If(self.step):
             m.d.sync += [first.eq(self.last), left.eq(self.index - 1),
@@ -118,6 +118,7 @@ class PlaneSteps(wiring.Component):
         top = Mux(wrong, highest - 1, planes - 1)[:len(counter.top)]
         m.d.comb += [
             counter.top.eq(_settled(m, top, f"{operand}_top")),
+            counter.single.eq(_settled(m, top == 0, f"{operand}_single")),
             counter.step.eq(step),
             first.eq(counter.first),
             last.eq(counter.last),
