@@ -202,7 +202,9 @@ class FloatGroupSum(GroupSum):
                 bits, (1 << PE_EXPONENT_BITS) - 1, config.rounding)
             m.d.comb += [shift.word.eq(product << config.guard), shift.amount.eq(largest - own)]
             value = Signal(signed(bits), name=f"aligned_{lane}", reset_less=True)
-            m.d.sync += value.eq(Mux(negative, -shift.result, shift.result))
+            # A negative is the complement and a carry.
+            m.d.sync += value.eq((shift.floor ^ negative.replicate(bits)).as_signed()
+                                 + (shift.up ^ negative))
             aligned.append(value)
         high = (1 << config.mantissa_bits) - 1
         m.submodules.add = add = AdderTree(IntegerFormat.holding(-high, high), LANES)
