@@ -1,6 +1,6 @@
 """Signed numbers with exponents: shifts that round, and sums."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -162,7 +162,8 @@ class AlignedAdder(wiring.Component):
 
         width = self.largest.bit_length()
         wide = Signal(signed(width + 1))
-        m.d.comb += wide.eq(a + b + (a_up | b_up))       # only one of them is shifted
+        up = a_up | b_up                                 # only one of them is shifted
+        m.d.comb += wide.eq((Cat(Const(1, 1), a).as_signed() + Cat(up, b).as_signed()) >> 1)
         exponent, wide = steps.after(exponent, wide)
 
         # The excess of a negative sum is that of its complement, and one more where only the
