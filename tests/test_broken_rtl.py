@@ -24,6 +24,8 @@ TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2
           "max_k": 24}
 BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
             "max_w_bits": 2, "max_k": 40}
+GELU = {"template": "activation", "lanes": 2}
+I_EXP = {"template": "activation", "lanes": 1, "function": "exp", "implementation": "integer"}
 SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
 SERIAL_INT8 = {**SERIAL, "a_format": "int8", "acc_width": 32}
 
@@ -64,6 +66,12 @@ BREAKS = {
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "enough = ~(", "enough = 1'b1 | ~("),
+    "activation: limit of another element": (GELU, "beside_o[6:0]", "x[6:0]"),
+    "activation: difference of the wrong sign": (GELU, "3'd0}} - {4'd0, difference}",
+                                                 "3'd0}} + {4'd0, difference}"),
+    "activation: buffer overrun": (GELU, "enough = ~(", "enough = 1'b1 | ~("),
+    "activation: exp of positive integers": (I_EXP, "$signed(8'd0)) ? (-taken) : 8'd0",
+                                             "$signed(8'd0)) ? (-taken) : taken"),
     "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
     "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
     "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
@@ -113,7 +121,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, SERIAL_INT8, FP8, BF16], ids=repr)
+                                    SERIAL, SERIAL_INT8, FP8, BF16, I_EXP], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
