@@ -25,6 +25,8 @@ TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2
 BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
             "max_w_bits": 2, "max_k": 40}
 SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
+TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 20,
+           "a_format": "int16", "output": "scaled"}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
