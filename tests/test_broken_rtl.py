@@ -28,6 +28,8 @@ GELU = {"template": "activation", "lanes": 2}
 I_EXP = {"template": "activation", "lanes": 1, "function": "exp", "implementation": "integer"}
 SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
 SERIAL_INT8 = {**SERIAL, "a_format": "int8", "acc_width": 32}
+TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 20,
+           "a_format": "int16", "output": "scaled"}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
