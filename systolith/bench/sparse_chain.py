@@ -1,5 +1,4 @@
-"""Figures of the sparse chain: ``systolith bench`` prints them among the others, and
-``python -m systolith.bench_sparse`` alone."""
+"""Figures of the sparse chain: cycles by pattern, digits with pruned weights."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import systolith
-from systolith.bench import SEED, Figure, Progress, Table, as_markdown, at_least
+from systolith.bench.results import SEED, Figure, Progress, Table, at_least, same
 from systolith.demo import digits
 from systolith.demo.quantize import Dense, quantize_network
 from systolith.hdl.formats.patterns import DENSE, Pattern
@@ -22,7 +21,7 @@ DIGITS = {"chains": 1, "cells": 16, "max_tokens": 16, "buffer_depth": 32}
 PATTERNS = ("dense", "2:4", "1:4", "4:8", "2:8", "2:16", "mixed")
 
 
-def tables(progress: Progress) -> Iterator[Table]:
+def tables(progress: Progress, *, quick: bool) -> Iterator[Table]:
     """Measure everything, a table at a time."""
     yield _utilization(progress)
     yield _rtl(progress)
@@ -61,8 +60,7 @@ def _rtl(progress: Progress) -> Table:
     for name in PATTERNS:
         work = _product(core.config, name, 32, 256, 64)
         result = core(**work.arrays)["c"]
-        if not np.array_equal(result, work.arrays["a"] @ work.arrays["w"]):
-            raise RuntimeError("a figure was measured on a wrong result")
+        same(result, work.arrays["a"] @ work.arrays["w"])
         expected = MODEL.cycles(core.config, work)
         measured = core.last.counters["cycles_busy"]
         figures.append(Figure(f"cycles, {name}: RTL counter", measured, "cycles",
@@ -86,8 +84,7 @@ def _digits(progress: Progress) -> Table:
             codes = layer.input.quantize(data.test) if codes is None else codes
             # The quantized weights keep the zeros, so the layer fits the pattern as it is.
             product = core(a=codes, w=layer.weights, patterns=name)["c"]
-            if not np.array_equal(product, codes.astype(np.int64) @ layer.weights):
-                raise RuntimeError("a figure was measured on a wrong result")
+            same(product, codes.astype(np.int64) @ layer.weights)
             cycles += core.last.cycles
             codes = requantizer(a=codes, **layer.arguments)["c"]
         dense_cycles = dense_cycles or cycles
@@ -113,11 +110,3 @@ def _product(config: SparseChainConfig, name: str, m: int, k: int, n: int) -> Wo
         w[block] = prune(w[block], Pattern.from_code(int(codes[row, column])))
     arguments: dict[str, Any] = {"a": a, "w": w, "patterns": codes}
     return MODEL.check(config, Workload(name, arguments))
-
-
-def main() -> None:
-    print(as_markdown(list(tables(lambda step: None))))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,45 @@
+"""The project's own figures, measured here and now: what `systolith bench` prints.
+
+A topic is a module of this package with ``tables(progress, *, quick)``, which yields
+:class:`~systolith.bench.results.Table`, :class:`~systolith.bench.results.Grid` and
+:class:`~systolith.bench.results.Plot` as they are measured.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+
+from systolith.bench.results import Part, Progress
+from systolith.hdl.config import did_you_mean
+from systolith.hdl.errors import Error
+
+#: What can be measured, and what each topic tells.
+TOPICS: Mapping[str, str] = MappingProxyType({
+    "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
+    "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
+})
+
+
+def run(topics: Sequence[str], progress: Progress, *, quick: bool = False
+        ) -> Iterator[tuple[str, list[Part]]]:
+    """Measure topics, all of them if none is named, one after the other.
+
+    Parameters
+    ----------
+    progress : callable
+        Gets a line on each step that begins.
+    quick : bool
+        Leave out what takes many minutes.
+
+    Raises
+    ------
+    Error
+        If there is no such topic.
+    """
+    for topic in topics:
+        if topic not in TOPICS:
+            raise Error(f"unknown topic {topic!r}{did_you_mean(topic, TOPICS)}; topics are "
+                        f"{', '.join(TOPICS)}")
+    for topic in dict.fromkeys(topics or TOPICS):
+        module = import_module(f"systolith.bench.{topic}")
+        yield topic, list(module.tables(progress, quick=quick))

@@ -1,0 +1,108 @@
+"""Figures: what a measurement yields becomes tables, pages and pictures."""
+
+from pathlib import Path
+
+import pytest
+
+import systolith
+from systolith import bench
+from systolith.bench import documents
+from systolith.bench.results import (
+    Figure,
+    Grid,
+    Plot,
+    Table,
+    as_dict,
+    at_least,
+    at_most,
+    missed,
+    number,
+)
+
+ROOT = Path(__file__).parent.parent
+
+
+def parts(value=3.0):
+    return [
+        Table("Rates", (at_least("rate", value, "MHz", 2), Figure("area", 1234, "LUT")), "A note."),
+        Grid("Areas", ("core", "LUT", "share"), (("small", 12, None), ("large", 3456, "all"))),
+        Plot("Rates", "rates", lambda axes: axes.plot([1, 2], [3, value])),
+    ]
+
+
+def checkout(folder: Path) -> Path:
+    (folder / "docs/figures").mkdir(parents=True)
+    (folder / "README.md").write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
+    return folder
+
+
+def test_every_topic_has_a_page_and_a_line_in_the_list():
+    pages = {path.stem for path in (ROOT / "docs/figures").glob("*.md")}
+    assert pages == set(bench.TOPICS)
+    listing = (ROOT / "docs/figures.md").read_text()
+    for topic, what in bench.TOPICS.items():
+        assert f"| [`{topic}`](figures/{topic}.md) | {what} |" in listing
+        assert f"`systolith bench {topic} --record .`" in (
+            ROOT / f"docs/figures/{topic}.md").read_text()
+
+
+def test_every_topic_is_a_module_that_measures():
+    for topic in bench.TOPICS:
+        module = __import__(f"systolith.bench.{topic}", fromlist=["tables"])
+        assert callable(module.tables)
+
+
+def test_an_unknown_topic_is_refused_before_anything_is_measured():
+    with pytest.raises(systolith.Error, match=r"^unknown topic 'systolik'"):
+        next(bench.run(["sparse_chain", "systolik"], lambda step: pytest.fail(step)))
+
+
+@pytest.mark.parametrize("value, verdict", [(3, False), (1, True)])
+def test_a_figure_below_its_target_is_missed(value, verdict):
+    assert missed(parts(value)) is verdict
+    assert missed([Table("t", (at_most("time", value, "s", 2),))]) is not verdict
+
+
+def test_a_page_holds_every_figure(tmp_path):
+    written = documents.record("sparse_chain", parts(1.0), checkout(tmp_path))
+    assert {path.name for path in written} == {"rates.svg", "sparse_chain.md"}
+    page = (tmp_path / "docs/figures/sparse_chain.md").read_text()
+    assert "| rate | 1 MHz | at least 2 **missed** |\n| area | 1,234 LUT |  |" in page
+    assert "A note." in page
+    assert ("| core | LUT | share |\n|---|---:|---:|\n"
+            "| small | 12 | – |\n| large | 3,456 | all |\n") in page
+    assert "![Rates](../images/rates.svg)" in page
+    assert "old" in (tmp_path / "README.md").read_text()
+
+
+def test_the_readme_quotes_figures_with_a_target(tmp_path):
+    documents.record(documents.HEADLINES, parts(), checkout(tmp_path))
+    text = (tmp_path / "README.md").read_text()
+    assert "| rate | 3 MHz | at least 2 ✓ |" in text and "area" not in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("<!-- /figures -->\nafter\n")
+
+
+def test_pictures_are_the_same_byte_for_byte(tmp_path):
+    texts = []
+    for folder in ("one", "two"):
+        documents.save(parts()[2], tmp_path / folder / "rates.svg")
+        texts.append((tmp_path / folder / "rates.svg").read_bytes())
+    assert texts[0] == texts[1] and texts[0].startswith(b"<?xml")
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(systolith.Error, match="is not a checkout of Systolith"):
+        documents.record("systolic", parts(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_as_json():
+    assert [set(as_dict(part)) for part in parts()] == [
+        {"title", "figures", "note"}, {"title", "columns", "rows", "note"},
+        {"title", "plot", "note"}]
+
+
+@pytest.mark.parametrize("value, text", [(3, "3"), (12345.6, "12,346"), (0.1234, "0.123"),
+                                         (12.34, "12.3"), (99.97, "100")])
+def test_numbers_for_people(value, text):
+    assert number(value) == text
