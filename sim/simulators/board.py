@@ -101,7 +101,8 @@ class BoardPort:
     def run(self, cycles: int) -> bytes:
         """Run so many cycles and return the bytes that came, undamaged."""
         buffer = ctypes.create_string_buffer(_ROOM)
-        octets = buffer.raw[:self._library.board_run(self._board, cycles, buffer, _ROOM)]
+        count = self._library.board_run(self._board, cycles, buffer, _ROOM)
+        octets = buffer.raw[:count]
         self.carried[1] += len(octets)
         return octets
 
