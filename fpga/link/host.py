@@ -19,11 +19,11 @@ from systolith.sim.simulators.errors import ToolError
 from systolith.sim.simulators.harness import Result
 
 ANSWER = 0.25                # seconds until something is sent again, at first
-TRIES = 7                    # each waits longer than the one before; 16 s together
-LONGEST = 4.0                # seconds between two tries
+TRIES = 7                    # each waits twice as long as the one before, up to
+LONGEST = 16                 # times as long as the first
 
 
-class WrongCore(ConstraintError):
+class WrongCoreError(ConstraintError):
     """Another core answers than the one that was asked for."""
 
 
@@ -68,12 +68,14 @@ class Session:
         Of the core that must be there.
     name : str
         Of the core, for messages.
+    patience : float
+        Seconds until something is sent again, at first.
 
     Raises
     ------
     ToolError
         From every method, if nothing answers.
-    WrongCore
+    WrongCoreError
         If another core answers: nothing but registers was touched.
 
     Attributes
@@ -82,8 +84,9 @@ class Session:
         Packets that had to be sent again, and requests to send again.
     """
 
-    def __init__(self, port: Port, config: CoreConfig, name: str):
+    def __init__(self, port: Port, config: CoreConfig, name: str, patience: float = ANSWER):
         self.port, self.config, self.name = port, config, name
+        self.patience = patience
         common = common_registers(config.config_hash, config.flags)
         self._registers = {entry.name: entry for entry in (*common, *config.registers)}
         self._inputs, self._outputs = inputs(config.streams), outputs(config.streams)
@@ -118,9 +121,10 @@ class Session:
             raise ToolError("link", f"{self.port.name}: the board speaks version "
                                     f"{told[0] if told else '?'} of the link, not {PROTOCOL}")
         if (told[1], told[2]) != (len(self._inputs), len(self._outputs)):
-            raise WrongCore(f"{self.port.name} holds another core: it has {told[1]} streams in and "
-                            f"{told[2]} out, {self.name} has {len(self._inputs)} and "
-                            f"{len(self._outputs)}; load the bitstream of {self.name}")
+            raise WrongCoreError(
+                f"{self.port.name} holds another core: it has {told[1]} streams in and {told[2]} "
+                f"out, {self.name} has {len(self._inputs)} and {len(self._outputs)}; load the "
+                f"bitstream of {self.name}")
         self._sizes = [1 << bits for bits in told[3:]]
         self._positions = {stream.name: 0 for stream in self.config.streams}
 
@@ -172,7 +176,7 @@ class Session:
                    for stream in self._inputs]
         receiving = [_Receiving(SegmentReader(stream), job.outputs[stream.name], next(sizes))
                      for stream in self._outputs]
-        turn, wait, tries = 0, ANSWER, 0
+        turn, wait, tries = 0, self.patience, 0
         self._positions = {stream.name: 1 for stream in self.config.streams}
         deadline = self.port.clock() + wait
         while not all(part.done for part in (*sending, *receiving)):
@@ -190,13 +194,13 @@ class Session:
                     max(0.0, deadline - self.port.clock()) if idle else 0.0)):
                 moved |= self._take(packet, sending, receiving)
             if moved:
-                wait, tries = ANSWER, 0
+                wait, tries = self.patience, 0
                 deadline = self.port.clock() + wait
             elif self.port.clock() >= deadline:
                 tries += 1
                 if tries > TRIES:
                     raise self._silent("to go on", sending, receiving)
-                wait = min(2 * wait, LONGEST)
+                wait = min(2 * wait, LONGEST * self.patience)
                 deadline = self.port.clock() + wait
                 self._prod(sending, receiving)
         beats = {}
@@ -278,7 +282,7 @@ class Session:
                            ("version", "a core with another register map"),
                            ("config_hash", "a core with other parameters")):
             if found[name] != wanted[name]:
-                raise WrongCore(f"{self.port.name} holds {what}: its register {name} reads "
+                raise WrongCoreError(f"{self.port.name} holds {what}: its register {name} reads "
                                 f"0x{found[name]:08X}, that of {self.name} 0x{wanted[name]:08X}; "
                                 f"load the bitstream of {self.name}")
 
@@ -302,7 +306,7 @@ class Session:
     def _ask(self, packet: Packet, fits: Callable[[Packet], bool], what: str, *,
              flush: bool = False) -> Packet:
         """Send until an answer comes."""
-        wait = ANSWER
+        wait = self.patience
         damaged = self._splitter.damaged
         for attempt in range(TRIES + 1):
             if attempt or flush:
@@ -314,7 +318,7 @@ class Session:
                 for answer in self._splitter.feed(self.port.read(left)):
                     if fits(answer):
                         return answer
-            wait = min(2 * wait, LONGEST)
+            wait = min(2 * wait, LONGEST * self.patience)
         if self._splitter.damaged > damaged:
             raise ToolError("link", f"{self.port.name}: only garbage in answer {what}; is the "
                                     "baud rate right, and is it this board?")

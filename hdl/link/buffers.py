@@ -121,10 +121,9 @@ class InputBuffer(wiring.Component):
         with m.If(there):
             m.d.sync += tail.eq(tail + 1)
         with m.FSM():
-            with m.State("SEGMENT"):
-                with m.If(there):
-                    m.d.sync += [Cat(beats, frame_ends).eq(read.data), left.eq(side or beat)]
-                    m.next = "USER" if side else "BEAT"
+            with m.State("SEGMENT"), m.If(there):
+                m.d.sync += [Cat(beats, frame_ends).eq(read.data), left.eq(side or beat)]
+                m.next = "USER" if side else "BEAT"
             if side:
                 users = Signal(8 * side)
                 m.d.comb += o.tuser.eq(users)

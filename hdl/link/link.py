@@ -238,7 +238,7 @@ class Link(wiring.Component):
         """
         chosen = Signal(range(len(replies)))
         m.d.comb += outgoing.start.eq(Cat(reply[0] for reply in replies).any() & outgoing.idle)
-        for number, (due, told, kind, index, argument, length, payload) in enumerate(replies):
+        for number, (due, told, kind, index, argument, length, _) in enumerate(replies):
             branch = m.If if number == 0 else m.Elif
             with branch(due):
                 m.d.comb += [
