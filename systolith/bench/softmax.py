@@ -203,7 +203,7 @@ def _exponentials(progress: Progress) -> Table:
                 float((abs(np.ldexp(v24 / 2.0**24, n24) - exact) / ulp).max()), "fp32 ulp", 2),
         at_most("ibert: largest error of the parabola", float(off), "", 2e-3),
     ), "The library's exponential on 2^20 random numbers uniform in −10 ln 2 to 0, and on the same "
-       "rounded to bf16 first; with precision 24 from −128 to 128; ibert's at a scale of 2^-12.")
+       "rounded to bf16 first; with precision 24 from −64 to 64; ibert's at a scale of 2^-12.")
 
 
 def _traffic(progress: Progress) -> Table:
