@@ -112,7 +112,7 @@ BREAKS = {
     "sum of the row before": (THREE_PASS, "(in_row ? total : 20'd0)", "total"),
     "parabola without its bend": (IBERT, "{1'd0, exp_b} - {3'd0, divider_remainder}",
                                   "{1'd0, exp_b}"),
-    "maximum without its mask": (SERIAL, "o = keep ? x : ", "o = keep ? x : x | "),
+    "maximum without its mask": (SERIAL, "o <= keep ? x : ", "o <= keep ? x : x | "),
 }
 
 

@@ -17,8 +17,10 @@ class Candidate(wiring.Component):
 
     Timing
     ------
-    Combinational.
+    Latency 1 cycle.
     """
+
+    latency = 1
 
     def __init__(self, shape: Shape):
         self.low = -(1 << (shape.width - 1)) if shape.signed else 0
@@ -26,7 +28,9 @@ class Candidate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o.eq(Mux(self.keep, self.x, self.low))
+        candidate = Signal(self.o.shape(), name="candidate", reset_less=True)
+        m.d.sync += candidate.eq(Mux(self.keep, self.x, self.low))
+        m.d.comb += self.o.eq(candidate)
         return m
 
 
@@ -52,7 +56,9 @@ class BeatMaximum(wiring.Component):
         self.count, self.shape = lanes, shape
         super().__init__({"x": In(lanes * shape.width), "keep": In(lanes), "maximum": Out(shape)})
 
-    cycles = Reduction.cycles
+    @staticmethod
+    def cycles(lanes: int) -> int:
+        return Candidate.latency + Reduction.cycles(lanes)
 
     def elaborate(self, platform):
         m = Module()

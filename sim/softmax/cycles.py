@@ -84,7 +84,7 @@ def _piecewise(segments: Segments) -> int:
 
 def _running_sum(config: SoftmaxConfig, lane: int) -> int:
     """Maximum of a beat and of the row, weights, their sum, the total."""
-    return _tree(config) + 1 + lane + _tree(config) + 1
+    return 1 + _tree(config) + 1 + lane + _tree(config) + 1
 
 
 def _integer(config: SoftmaxConfig) -> tuple[list[int], int]:
@@ -95,7 +95,7 @@ def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
     # Distance, limit, quotient and remainder, parabola, shift.
     exponential = 2 + 5 + 1 + MULTIPLIER + 2
     total = exponential + _tree(config) + 1 + 1
-    return [_tree(config) + 1, total + _quotient_bits(config)], exponential + MULTIPLIER + 1
+    return [1 + _tree(config) + 1, total + _quotient_bits(config)], exponential + MULTIPLIER + 1
 
 
 def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
@@ -125,11 +125,11 @@ def _online(config: SoftmaxConfig) -> tuple[list[int], int]:
 
 
 def _two_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return _real(config, _power(config) + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
+    return _real(config, _power(config) + 1 + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
 
 
 def _three_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return _real(config, _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
+    return _real(config, 1 + _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
 
 
 #: Of every algorithm: cycles from the last beat of a row at the input of each pass to the record of
