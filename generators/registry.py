@@ -11,12 +11,14 @@ from systolith.generators.templates import (
     softmax,
     sparse_chain,
     systolic,
+    ternary,
     topn,
 )
 from systolith.hdl.errors import Error
 
 TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
+    ternary.TEMPLATE,
     sparse_chain.TEMPLATE,
     topn.TEMPLATE,
     bitplane.TEMPLATE,
