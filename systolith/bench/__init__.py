@@ -18,7 +18,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
-    "activation": "errors by function and implementation, area, clock rate; of norm too",
+    "activation": "errors by function and implementation; in a full run also area and clock rate, "
+                  "of norm too",
 })
 
 
