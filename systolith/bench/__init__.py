@@ -16,7 +16,7 @@ from systolith.hdl.errors import Error
 #: What can be measured, and what each topic tells.
 TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
-    "boards": "efficiency of the host link, bitstreams",
+    "boards": "efficiency of the host link",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
 })
 

@@ -1,12 +1,12 @@
-"""Figures of the boards: efficiency of the link, bitstreams."""
+"""Figures of the boards: efficiency of the host link."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from systolith.bench.results import SEED, Figure, Grid, Progress, Table, at_least
+from systolith.bench.results import SEED, Figure, Progress, Table, at_least
 from systolith.fpga import boards
-from systolith.fpga.build import TOP, TopLevel, build
+from systolith.fpga.build import TOP, TopLevel
 from systolith.fpga.link.host import Session
 from systolith.generators import registry
 from systolith.generators.core import GeneratedCore, elaborate
@@ -16,15 +16,11 @@ from systolith.sim.simulators.board import BoardPort
 from systolith.sim.simulators.board import TopLevel as Simulated
 
 BAUD = 3_000_000
-BUILDS = ("icebreaker", "ulx3s-25f")
-DOT = {"lanes": 1}
 
 
-def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
+def tables(progress: Progress, *, quick: bool) -> Iterator[Table]:
     """Measure everything, a table at a time."""
     yield _link(progress)
-    if not quick:
-        yield _bitstreams(progress)
 
 
 def _core(**values: object) -> GeneratedCore:
@@ -60,16 +56,3 @@ def _link(progress: Progress) -> Table:
     return Table("Link efficiency, 3 Mbaud at 12 MHz, simulated top level", tuple(figures),
                  note="Towards the core in long frames. From the core each result is a frame of "
                       "one beat, and two input frames have to arrive for it.")
-
-
-def _bitstreams(progress: Progress) -> Grid:
-    rows = []
-    for name in BUILDS:
-        built = build(_core(**DOT), name, progress=progress)
-        used = built.resources
-        rows.append((name, used["lut"], used["ff"], used["dsp"], used["bram"],
-                     built.timing.fmax_mhz, built.top.linked.link.clock_hz / 1e6,
-                     len(built.bitstream)))
-    return Grid("Bitstreams of `dot` with one lane, link included",
-                ("board", "LUT", "FF", "DSP", "BRAM", "up to, MHz", "clock, MHz", "bytes"),
-                tuple(rows), note="Place and route with seed 1.")
