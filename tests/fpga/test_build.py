@@ -58,9 +58,9 @@ def test_clocks(board):
 
 
 @pytest.mark.parametrize("board", [
-    "icebreaker", "ulx3s-25f", "tang-nano-9k",
+    "icebreaker", "ulx3s-25f",
     *(pytest.param(name, marks=pytest.mark.nightly) for name in boards.BOARDS
-      if name not in ("icebreaker", "ulx3s-25f", "tang-nano-9k"))])
+      if name not in ("icebreaker", "ulx3s-25f"))])
 def test_bitstreams(board):
     built = build(core(), board)
     assert len(built.bitstream) > 50_000
@@ -68,7 +68,7 @@ def test_bitstreams(board):
     assert json.loads(json.dumps(built.report))["board"] == board
 
 
-def test_other_clock(tmp_path):
+def test_other_clock():
     top = TopLevel.of(core(), boards.get("icebreaker"), mhz=18)
     assert top.linked.link.clock_hz == 18_000_000
     assert "SB_PLL40_PAD" in top.verilog
@@ -80,8 +80,7 @@ def test_too_large_and_too_slow():
     with pytest.raises(ConstraintError, match=r"^core with its link does not fit Lattice iCE40UP5K:"
                                               r" it needs \d+ dsp of 8"):
         build(large, "icebreaker")
-    with pytest.raises(ConstraintError, match=r"^core misses 120 MHz on Lattice iCE40UP5K|"
-                                              r"^core misses 120 MHz on 1BitSquared iCEBreaker by "
+    with pytest.raises(ConstraintError, match=r"^core misses 120 MHz on 1BitSquared iCEBreaker by "
                                               r"[\d.]+ MHz \([\d.]+ MHz with seed 1\)"):
         build(core(), "icebreaker", mhz=120)
 
