@@ -59,7 +59,7 @@ def _ice40(reference: float, wanted: float):
         if not 10 <= detector <= 133:
             continue
         filters = sum(detector >= bound for bound in (17, 26, 44, 66, 101)) + 1
-        for divf in range(64):
+        for divf in range(128):
             oscillator = detector * (divf + 1)
             if 533 <= oscillator <= 1066:
                 for divq in range(1, 7):

@@ -21,6 +21,7 @@ from systolith.sim.simulators.harness import Result
 ANSWER = 0.25                # seconds until something is sent again, at first
 TRIES = 7                    # each waits twice as long as the one before, up to
 LONGEST = 16                 # times as long as the first
+SHORTEST = 30                # bytes of payload that a bad line brings packets down to
 
 
 class WrongCoreError(ConstraintError):
@@ -95,6 +96,7 @@ class Session:
         self._nonce = 0
         self._sizes: list[int] = []
         self._positions: dict[str, int] = {}
+        self._payload = MAX_PAYLOAD                      # halved by every loss, then growing again
         self.resent = 0
         self.reset()
         self._check_core()
@@ -195,6 +197,7 @@ class Session:
                 moved |= self._take(packet, sending, receiving)
             if moved:
                 wait, tries = self.patience, 0
+                self._payload = min(MAX_PAYLOAD, self._payload + SHORTEST // 2)
                 deadline = self.port.clock() + wait
             elif self.port.clock() >= deadline:
                 tries += 1
@@ -213,9 +216,9 @@ class Session:
         return beats
 
     def _send_some(self, index: int, part: _Sending) -> bool:
-        end = min(part.limit, len(part.octets), part.next + MAX_PAYLOAD)
+        end = min(part.limit, len(part.octets), part.next + self._payload)
         # A short packet only at the end: room comes in quarters of the buffer.
-        if end <= part.next or (end < len(part.octets) and end - part.next < MAX_PAYLOAD // 4
+        if end <= part.next or (end < len(part.octets) and end - part.next < self._payload // 4
                                 and part.next > part.base):
             return False
         self._send(Packet(Kind.WRITE, index, part.next % part.modulus,
@@ -237,6 +240,7 @@ class Session:
                 # It expects what was sent already, and heard something since: a packet was lost.
                 part.rewound, part.next = base, base
                 self.resent += 1
+                self._payload = max(SHORTEST, self._payload // 2)
             part.base, part.next = base, max(part.next, base)
             part.limit = max(part.limit, limit)
             return news
@@ -258,6 +262,7 @@ class Session:
     def _prod(self, sending: list[_Sending], receiving: list[_Receiving]) -> None:
         """Nothing came for long: send again what is not acknowledged, ask again for the rest."""
         self._send_raw(b"\0")
+        self._payload = max(SHORTEST, self._payload // 2)
         for index, part in enumerate(sending):
             if not part.done:
                 self.resent += 1

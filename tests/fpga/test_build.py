@@ -50,7 +50,7 @@ def test_clocks(board):
     family = board.device.family.name
     text, actual = pll.instance(family, board.pll, board.clock_mhz, board.clock_mhz)
     assert actual == board.clock_mhz and board.pll not in text
-    for wanted in (18, 40):
+    for wanted in (2 * board.clock_mhz, 1.5 * board.clock_mhz):
         text, actual = pll.instance(family, board.pll, board.clock_mhz, wanted)
         assert abs(actual / wanted - 1) <= pll.TOLERANCE and board.pll in text
     with pytest.raises(ConfigError, match=r"the PLL cannot make 0.5 MHz of"):
@@ -58,9 +58,9 @@ def test_clocks(board):
 
 
 @pytest.mark.parametrize("board", [
-    "icebreaker", "ulx3s-25f", "tang-nano-9k",
+    "icebreaker", "ulx3s-25f",
     *(pytest.param(name, marks=pytest.mark.nightly) for name in boards.BOARDS
-      if name not in ("icebreaker", "ulx3s-25f", "tang-nano-9k"))])
+      if name not in ("icebreaker", "ulx3s-25f"))])
 def test_bitstreams(board):
     built = build(core(), board)
     assert len(built.bitstream) > 50_000
@@ -68,7 +68,7 @@ def test_bitstreams(board):
     assert json.loads(json.dumps(built.report))["board"] == board
 
 
-def test_other_clock(tmp_path):
+def test_other_clock():
     top = TopLevel.of(core(), boards.get("icebreaker"), mhz=18)
     assert top.linked.link.clock_hz == 18_000_000
     assert "SB_PLL40_PAD" in top.verilog
@@ -77,11 +77,10 @@ def test_other_clock(tmp_path):
 def test_too_large_and_too_slow():
     template = registry.get("systolic")
     large = elaborate(template, template.config.parse({"rows": 4, "cols": 4}), "core")
-    with pytest.raises(ConstraintError, match=r"^core with its link does not fit Lattice iCE40UP5K:"
-                                              r" it needs \d+ dsp of 8"):
+    with pytest.raises(ConstraintError, match=r"^core with its link does not fit 1BitSquared "
+                                              r"iCEBreaker: it needs \d+ dsp of 8$"):
         build(large, "icebreaker")
-    with pytest.raises(ConstraintError, match=r"^core misses 120 MHz on Lattice iCE40UP5K|"
-                                              r"^core misses 120 MHz on 1BitSquared iCEBreaker by "
+    with pytest.raises(ConstraintError, match=r"^core misses 120 MHz on 1BitSquared iCEBreaker by "
                                               r"[\d.]+ MHz \([\d.]+ MHz with seed 1\)"):
         build(core(), "icebreaker", mhz=120)
 
