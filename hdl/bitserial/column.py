@@ -25,10 +25,15 @@ from systolith.hdl.bitserial.config import (
 )
 from systolith.hdl.bitserial.encoder import TERM_BITS, TermEncoder
 from systolith.hdl.bitserial.pe import PE, activation_bits
+from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
 
 #: Bits of all special values together.
 SPECIAL_BITS = sum(kind.mixture for kind in TYPES) * SPECIALS * SPECIAL.bits
+
+
+#: Cycles from codes to their terms at the PEs.
+ENCODE = TermEncoder.latency + 1
 
 
 def add_stages(config: BitserialConfig) -> int:
@@ -51,11 +56,11 @@ class Column(wiring.Component):
     specials : In
         All special values.
     activations : In
-        Of all rows, with the terms, which are a cycle behind the codes.
+        Of all rows, with the terms, which are :data:`ENCODE` cycles behind the codes.
     kind, index, digit : In
         Of the weights; number and weight of the term.
     valid, first, ends, whole : In(1)
-        As a PE takes them, a cycle earlier.
+        As a PE takes them, :data:`ENCODE` cycles earlier.
     load, fresh, multiply, deliver : In(1)
         Take the scale; as a PE takes them.
     row : In
@@ -103,7 +108,7 @@ class Column(wiring.Component):
         config = self.config
         scale, select = self.group[:SCALE_BITS], self.group[SCALE_BITS:]
 
-        # Terms, one cycle behind the codes.
+        # Terms, two cycles behind the codes.
         special = Signal(SPECIAL.bits)
         mixtures = [number for number, kind in enumerate(TYPES) if kind.mixture]
         with m.Switch(Cat(select, self.kind)):
@@ -128,10 +133,12 @@ class Column(wiring.Component):
         bad_code = Signal()
         bad_special = Signal()
         zero_scale = Signal()
+        coded = Signal()                                 # the encoders have terms
         m.d.sync += [
+            coded.eq(self.valid),
             encoded.eq(Cat(*terms)),
-            bad_code.eq(self.valid & Cat(*bad_codes).any()),
-            bad_special.eq(self.valid & Cat(*bad_specials).any()),
+            bad_code.eq(coded & Cat(*bad_codes).any()),
+            bad_special.eq(coded & Cat(*bad_specials).any()),
             zero_scale.eq(self.valid & self.ends & (scale == 0)),
         ]
         m.d.comb += [self.bad_code.eq(bad_code), self.bad_special.eq(bad_special),
@@ -140,13 +147,12 @@ class Column(wiring.Component):
         m.submodules.pes = pes = LinearArray(
             lambda: PE(config), config.rows, name="pe", chain=PE.chain, broadcast=PE.broadcast,
             from_last=True)
+        beside = Cat(self.first, self.ends, self.whole, self.digit)
+        m.submodules.beside = to_pes = Delay(len(beside), ENCODE)
         valid = Signal()
-        first = Signal(reset_less=True)
-        ends = Signal(reset_less=True)
-        whole = Signal(reset_less=True)
-        digit = Signal.like(self.digit, name="digit_encoded", reset_less=True)
-        m.d.sync += [valid.eq(self.valid), first.eq(self.first), ends.eq(self.ends),
-                     whole.eq(self.whole), digit.eq(self.digit)]
+        m.d.sync += valid.eq(coded)
+        first, ends, whole, digit = to_pes.o[0], to_pes.o[1], to_pes.o[2], to_pes.o[3:]
+        m.d.comb += to_pes.i.eq(beside)
 
         # The scale waits for the sum of its group, then gives one bit per cycle.
         waiting = Signal(SCALE_BITS, reset_less=True)

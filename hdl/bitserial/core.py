@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
-from systolith.hdl.bitserial.column import Column, add_stages
+from systolith.hdl.bitserial.column import ENCODE, Column, add_stages
 from systolith.hdl.bitserial.config import LANES, TYPES, BitserialConfig
 from systolith.hdl.bitserial.control import GroupControl, GroupSequencer
 from systolith.hdl.bitserial.pe import PE, ActivationDecoder
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
+from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
 
 #: Cycles from an issued pair to its terms at the PEs: a register, and the encoders.
-TO_PE = 2
+TO_PE = 1 + ENCODE
 TO_SUM = TO_PE + PE.latency
 
 
@@ -69,7 +70,7 @@ class BitserialCore(wiring.Component):
             self.s.ready.eq(control.s_ready),
         ]
 
-        # One cycle behind the issue: decoded activations, codes; another cycle: activations.
+        # One cycle behind the issue: decoded activations, and codes, whose terms come later.
         taken = Mux(control.fill, 0, self.a.data)
         not_finite = Signal()
         if not config.exact:
@@ -81,12 +82,11 @@ class BitserialCore(wiring.Component):
         codes = Signal.like(self.w.data, name="codes", reset_less=True)
         group = Signal.like(self.s.data, name="group", reset_less=True)
         decoded = Signal(len(taken), reset_less=True)
-        activations = Signal.like(decoded, name="activations", reset_less=True)
+        m.submodules.activations = activations = Delay(len(taken), ENCODE)
         m.d.sync += [
             codes.eq(Mux(control.fill, 0, self.w.data)),
             group.eq(self.s.data),
             decoded.eq(taken),
-            activations.eq(decoded),
         ]
 
         m.submodules.columns = columns = LinearArray(
@@ -97,7 +97,8 @@ class BitserialCore(wiring.Component):
         m.d.comb += [
             columns.codes.eq(codes),
             columns.group.eq(group),
-            columns.activations.eq(activations),
+            activations.i.eq(decoded),
+            columns.activations.eq(activations.o),
             columns.specials.eq(Cat(*(getattr(self, f"reg_{register.name}")
                                       for register in config.registers))),
             sequencer.ends.eq(control.issue & control.ends),

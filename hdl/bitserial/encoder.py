@@ -60,10 +60,10 @@ class TermEncoder(wiring.Component):
 
     Timing
     ------
-    Combinational.
+    Latency 1 cycle, one term per cycle.
     """
 
-    latency = 0
+    latency = 1
 
     def __init__(self, special_decode: str):
         self.special_decode = special_decode
@@ -81,6 +81,7 @@ class TermEncoder(wiring.Component):
         is_special = Signal()
         mixture = Signal()
         special_magnitude = Signal(SPECIAL.bits)
+        bad_code = Signal()
         special = self.special.as_signed()
         m.d.comb += special_magnitude.eq(Mux(special[-1], -special, special))
         with m.Switch(self.kind):
@@ -92,11 +93,11 @@ class TermEncoder(wiring.Component):
                         extension = low[-1].replicate(CODE_BITS - bits)
                         m.d.comb += sign_extended.eq(Cat(low, extension))
                         if bits < CODE_BITS:
-                            m.d.comb += self.bad_code.eq(high != extension)
+                            m.d.comb += bad_code.eq(high != extension)
                         continue
                     m.d.comb += [
                         mixture.eq(1),
-                        self.bad_code.eq(high.any()),
+                        bad_code.eq(high.any()),
                         is_special.eq(low == kind.format.special_code),
                         negative.eq(low[-1]),
                     ]
@@ -117,8 +118,19 @@ class TermEncoder(wiring.Component):
         present = (digit.any() | upper) & ~(digit.all() & upper)
         booth = Cat(present, double, Const(0, 1), upper & present)
 
-        chosen = signal_of(m, Mux(is_special, special_magnitude, magnitude), "chosen")
-        sign = signal_of(m, Mux(is_special, special[-1], negative), "sign")
+        chosen = Signal.like(magnitude, name="chosen", reset_less=True)
+        sign = Signal(reset_less=True)
+        booth_term = Signal(TERM_BITS, reset_less=True)
+        two = Signal(reset_less=True)                    # of two terms
+        second = Signal(reset_less=True)
+        m.d.sync += [
+            chosen.eq(Mux(is_special, special_magnitude, magnitude)),
+            sign.eq(Mux(is_special, special[-1], negative)),
+            booth_term.eq(booth),
+            two.eq(mixture),
+            second.eq(self.index[0]),
+            self.bad_code.eq(bad_code),
+        ]
         pair = Signal(2 * TERM_BITS)
         representable = Signal()
         with m.Switch(chosen):
@@ -130,10 +142,10 @@ class TermEncoder(wiring.Component):
                     with m.Case(value):
                         m.d.comb += [representable.eq(1),
                                      pair.eq(halves[0] | halves[1] << TERM_BITS)]
-        half = signal_of(m, Mux(self.index[0], pair[TERM_BITS:], pair[:TERM_BITS]), "half")
+        half = signal_of(m, Mux(second, pair[TERM_BITS:], pair[:TERM_BITS]), "half")
         m.d.comb += [
-            self.term.eq(Mux(mixture, half ^ ((sign & half[0]) << 3), booth)),
-            self.bad_special.eq(mixture & ~representable),
+            self.term.eq(Mux(two, half ^ ((sign & half[0]) << 3), booth_term)),
+            self.bad_special.eq(two & ~representable),
         ]
         return m
 

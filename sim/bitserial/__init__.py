@@ -145,7 +145,7 @@ class BitserialModel(Model):
         tiles = (ceil_div(len(workload.arrays["a"]), config.rows)
                  * ceil_div(len(workload.arrays["w"]), config.cols))
         return tiles * config.beats * int(_terms(workload).sum()) + config.rows + (
-            18 if config.exact else 22)                  # fp16 sums over groups take 5 cycles
+            19 if config.exact else 23)                  # fp16 sums over groups take 5 cycles
 
     def utilization(self, config: BitserialConfig, workload: Workload, cycles: int) -> float:
         """Terms of the weights over those that the PEs take in ``cycles``."""

@@ -21,6 +21,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
+    "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
 })
 
 

@@ -93,7 +93,8 @@ def test_encoder_gives_the_terms_of_the_model(number, kind, decode):
     cases += [(code, 10) for code in range(256)]
     steps = [{"code": code, "kind": number, "index": index, "special": special & 63}
              for code, special in cases for index in range(kind.terms)]
-    seen = clock(TermEncoder(decode), steps, ["term", "bad_code", "bad_special"])
+    seen = clock(TermEncoder(decode), steps + steps[-1:],
+                 ["term", "bad_code", "bad_special"])[TermEncoder.latency:]
     codes, specials = (np.array(column) for column in zip(*cases, strict=True))
     terms = golden.encode(number, codes[:, None], specials, decode == "naf")
     words = terms.present + (terms.exponent << 1) + (terms.sign.astype(int) << 3)
