@@ -65,6 +65,10 @@ BREAKS = {
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "enough = ~(", "enough = 1'b1 | ~("),
+    "ternary: a negative without its carry": (TERNARY, "carry_2 <= carry_1", "carry_2 <= 1'b0"),
+    "ternary: illegal bytes as weights": (TERNARY, "code >= 8'd243", "code >= 8'd244"),
+    "ternary: largest of the vector before": (TERNARY, "beside_o[1] ? 16'd0 : largest_now",
+                                              "largest_now"),
     "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
     "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
     "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
@@ -114,7 +118,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, FP8, BF16], ids=repr)
+                                    SERIAL, FP8, BF16, TERNARY], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
