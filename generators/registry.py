@@ -2,6 +2,7 @@
 
 from systolith.generators.template import Template
 from systolith.generators.templates import (
+    activation,
     bitplane,
     bitserial,
     dot,
@@ -25,6 +26,7 @@ TEMPLATES: tuple[Template, ...] = (
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
     norm.TEMPLATE,
+    activation.TEMPLATE,
     dot.TEMPLATE,
 )
 
