@@ -18,6 +18,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
     "boards": "efficiency of the host link",
+    "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",

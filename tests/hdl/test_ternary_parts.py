@@ -100,9 +100,9 @@ def test_frames_of_a_wrong_length(simulator, pauses, stream, length, first, flag
     config = registry.get("ternary").config.parse(VALUES)
     job = MODEL.pack(config, MODEL.check(config, Workload("", {"a": A, "w": W})))
     wrong = dict(job.inputs)
-    data = wrong[stream].data
-    wrong[stream] = Beats.frame(np.resize(data, (length, data.shape[1])),
-                                int(wrong[stream].user[0]))
+    beats = wrong[stream]
+    wrong[stream] = Beats.frame(np.resize(beats.data, (length, beats.data.shape[1])),
+                                int(beats.user[0]))
     inputs = {name: Beats.join([wrong[name], job.inputs[name]], 0) for name in job.inputs}
     result = simulator.run(replace(job, inputs=inputs, outputs={"y": 4}), pauses=pauses)
     assert [name for bit, (name, _) in enumerate(config.flags)
