@@ -94,12 +94,21 @@ PAIRS = [
 
 @pytest.mark.parametrize("technology", ["ecp5", "ice40", "gowin", "xilinx7"])
 def test_multipliers(prover, technology):
-    builds = [*MULTIPLIERS, WIDEST[technology], *([] if technology == "gowin" else PAIRS)]
+    pairs = {"gowin": [], "xilinx7": PAIRS[:3]}.get(technology, PAIRS)
+    builds = [*MULTIPLIERS, WIDEST[technology], *pairs]
     prover.prove_pairs([pair(prover, build, technology) for build in builds], steps=8)
 
 
 @pytest.mark.parametrize("technology", SHIPPED)
 def test_multipliers_with_the_cells_of_yosys(prover, technology):
+    cells = shipped(technology)
+    prover.prove_pairs([pair(prover, build, technology, cell_models=cells)
+                        for build in (MULTIPLIERS[2], MULTIPLIERS[7], PAIRS[1])], steps=6)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("technology", SHIPPED)
+def test_all_multipliers_with_the_cells_of_yosys(prover, technology):
     cells = shipped(technology)
     prover.prove_pairs([pair(prover, build, technology, cell_models=cells)
                         for build in [*MULTIPLIERS, WIDEST[technology], *PAIRS]], steps=8)
