@@ -12,6 +12,7 @@ from systolith.sim.simulators.harness import Pauses
 
 WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
+PACKED = {"rows": 2, "cols": 4, "w_format": "int4", "acc_depth": 4, "technology": "ecp5"}
 REQUANT = {**WS, "output": "requant"}
 NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x_fraction": 8,
         "affine": "none"}
@@ -34,6 +35,7 @@ TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 2
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
     "sign of a weight": (WS, "$signed(a_held) * $signed(held_b)", "a_held * held_b"),
+    "borrow of a packed product": (PACKED, "assign carry = ", "assign carry = 1'b0 & "),
     "weights never swapped": (WS, ".b_enable(swap_in)", ".b_enable(swap_in & load_in)"),
     "chain refilled too early": (WS, "load <= step ? reached : 3'd0", "load <= {3{step}}"),
     "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & ~write_in) ? "),
