@@ -16,7 +16,7 @@ from systolith.hdl.errors import Error
 #: What can be measured, and what each topic tells.
 TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
-    "primitives": "clock rates of multiplier blocks, alone and in whole systolic cores",
+    "primitives": "clock rates of multiplier blocks between registers",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
     "activation": "errors by function and implementation, area, clock rate; of norm too",
 })
