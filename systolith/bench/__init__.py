@@ -20,6 +20,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "boards": "efficiency of the host link",
     "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
     "primitives": "clock rates of multiplier blocks, alone and in whole systolic cores",
+    "primitives": "clock rates of multiplier blocks between registers",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
