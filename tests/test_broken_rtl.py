@@ -27,7 +27,12 @@ TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2
           "max_k": 24}
 BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
             "max_w_bits": 2, "max_k": 40}
+GELU = {"template": "activation", "lanes": 2}
+I_EXP = {"template": "activation", "lanes": 1, "function": "exp", "implementation": "integer"}
 SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
+SERIAL_INT8 = {**SERIAL, "a_format": "int8", "acc_width": 32}
+TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 20,
+           "a_format": "int16", "output": "scaled"}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
@@ -64,18 +69,24 @@ BREAKS = {
     "tie of a table entry": (TABLES, "{7'd0, quotient_7[0]}", "8'd1"),
     "sums of two blocks in the drain chain": (TABLES | {"act_group": 4}, "(draining == 1'b0) & ",
                                               ""),
-    "product not aligned to the sum": (SERIAL, "align_b_amount = exponent - b_exponent",
-                                       "align_b_amount = exponent - exponent"),
-    "running sum a bit too narrow": (
-        SERIAL, "assign wide = {{9{align_a_result[14]}}, align_a_result} + {align_b_result[22], "
-                "align_b_result};",
-        "wire [22:0] narrow = {{8{align_a_result[14]}}, align_a_result} + align_b_result;\n"
-        "  assign wide = {narrow[22], narrow};"),
+    "product not aligned to the sum": (SERIAL, "b_distance = a_above[6] ? 6'd0 : a_above[5:0]",
+                                       "b_distance = 6'd0"),
+    "running sum a bit too narrow": (SERIAL, "assign wide = wide_shifted[23:0];",
+                                     "assign wide = {wide_shifted[22], wide_shifted[22:0]};"),
+    "magnitude of a power of two": (SERIAL, "power ? (bits_over + 4'd1)", "power ? bits_over"),
+    "overflow of a column": (SERIAL_INT8, "total[32] ^ total[31]", "total[32] ^ total[32]"),
+    "digits in units of 1": (SERIAL_INT8, "dot << digit_2", "dot << digit_2[2:1]"),
     "sign of a scale": (SERIAL, "negative ? (~held) : held", "held"),
     "all planes alike": (TABLES, "double_s1 ? (total << 1'b1) : total", "total"),
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "enough = ~(", "enough = 1'b1 | ~("),
+    "activation: limit of another element": (GELU, "beside_o[6:0]", "x[6:0]"),
+    "activation: difference of the wrong sign": (GELU, "3'd0}} - {4'd0, difference}",
+                                                 "3'd0}} + {4'd0, difference}"),
+    "activation: buffer overrun": (GELU, "enough = ~(", "enough = 1'b1 | ~("),
+    "activation: exp of positive integers": (I_EXP, "$signed(8'd0)) ? (-taken) : 8'd0",
+                                             "$signed(8'd0)) ? (-taken) : taken"),
     "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
     "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
     "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
@@ -125,7 +136,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, FP8, BF16, MX, BITMOD], ids=repr)
+                                    SERIAL, SERIAL_INT8, FP8, BF16, MX, BITMOD, I_EXP], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -6,7 +6,7 @@ from systolith.hdl.bitserial.core import BitserialCore, latency
 
 TEMPLATE = Template(
     name="bitserial",
-    summary="Matrix multiply with fp16 activations and bit-serial weights, a type per group.",
+    summary="Matrix multiply with bit-serial weights, fp16 or int8 activations, a type per group.",
     config=BitserialConfig,
     component=BitserialCore,
     model="systolith.sim.bitserial:MODEL",
@@ -18,6 +18,7 @@ TEMPLATE = Template(
     presets={
         "trunc": {"rows": 2, "cols": 3, "group": 16},
         "rne": {"rows": 3, "cols": 2, "group": 20, "rounding": "rne", "special_decode": "naf"},
+        "int8": {"rows": 2, "cols": 2, "group": 16, "a_format": "int8", "acc_width": 32},
         "masked": {"rows": 1, "cols": 1, "group": 16, "mask_zero_lanes": True, "guard": 0,
                    "rounding": "rne"},
     },

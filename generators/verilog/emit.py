@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
-from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch, SwitchValue
+from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -281,6 +281,7 @@ class _ModulePrinter:
         self._names: dict[int, str] = {}                 # id of signal -> name
         self._signals: dict[int, Signal] = {}            # keeps the ids alive
         self._taken = {"clk", "rst", "unused"}
+        self._widths: dict[str, int] = {}                # of wires that stand for expressions
         self._declared: list[str] = []
         self._body: list[str] = []
         self._uses: set[str] = set()
@@ -352,6 +353,7 @@ class _ModulePrinter:
 
     def _define(self, base: str, width: int, text: str, signed: bool = False) -> str:
         name = self._unique(base)
+        self._widths[name] = width
         self._body.append(f"  wire {'signed ' if signed else ''}{_range(width)}{name} = {text};\n")
         return name
 
@@ -707,10 +709,13 @@ class _ModulePrinter:
                                                                      len(value))
                 elif port.is_input and not self._is_driven(value):
                     connections[port.name] = self._initial(value)
+                    self._expressions.read[self._names[id(value)]] = -1    # never declared
                 else:
                     if not port.is_input and not self._is_read(value):
                         self._names[id(value)] = self._unique(f"unused_{label}_{port.name}")
-                    connections[port.name] = self._names[id(value)]
+                    name = connections[port.name] = self._names[id(value)]
+                    if port.is_input:
+                        self._expressions.read[name] = -1
             self._append(_instance(module, label, connections))
         for instance, label in self._foreign:
             self._print_foreign(instance, label)
@@ -743,39 +748,16 @@ class _ModulePrinter:
 
     def _print_unused(self):
         """Gather what nothing reads, so that a linter knows it is no accident."""
-        unused = [self._names[id(value)] for value in self._inputs if not self._is_read(value)]
-        unused += [name for name in self._names.values() if name.startswith("unused_")]
-        unused += self._unread_bits()
+        outputs = {self._names[id(value)] for value in self._outputs}
+        widths = {self._names[key]: len(signal) for key, signal in self._signals.items()
+                  if key in self._names and key not in self._direct} | self._widths
+        unused = []
+        for name, width in widths.items():
+            if name not in outputs and width:
+                unused += _slices(name, width, ~self._expressions.read.get(name, 0))
         if unused:
             items = wrapped(["1'b0", *unused])
             self._append(f"  (* maybe_unused *) wire unused = &{{{items}}};\n")
-
-    def _unread_bits(self) -> list[str]:
-        """Slices of signals of which only some bits are read."""
-        read: dict[int, int] = {}
-        for statement in self._comb + self._sync:
-            _collect_bits(statement, read)
-        values = [*self._memory_inputs(), *self._direct.values()]
-        values += [value for instance, _ in self._foreign
-                   for value, kind in instance.ports.values() if kind == "i"]
-        for value in values:
-            _collect_bits(value, read)
-        outputs = {id(value) for value in self._outputs}
-        slices = []
-        for key, mask in read.items():
-            signal = self._signals.get(key)
-            if signal is None or key in outputs or key not in self._names:
-                continue
-            unread = ~mask & ((1 << len(signal)) - 1)
-            while unread:
-                low = (unread & -unread).bit_length() - 1
-                high = low
-                while unread >> (high + 1) & 1:
-                    high += 1
-                bits = f"[{low}]" if high == low else f"[{high}:{low}]"
-                slices.append(self._names[key] + bits)
-                unread &= ~(((1 << (high - low + 1)) - 1) << low)
-        return slices
 
     def _declare(self, registers: set[int]):
         registers |= self._memory_registers
@@ -845,6 +827,22 @@ def _spaced(pieces: list[str]) -> str:
         text += "\n" + piece if after_block and not block else piece
         after_block = block
     return text.removeprefix("\n")
+
+
+def _slices(name: str, width: int, mask: int) -> list[str]:
+    """The bits of a name that are in ``mask``, as few slices as there are runs of them."""
+    mask &= (1 << width) - 1
+    if mask == (1 << width) - 1:
+        return [name]
+    slices = []
+    while mask:
+        low = (mask & -mask).bit_length() - 1
+        high = low
+        while mask >> (high + 1) & 1:
+            high += 1
+        slices.append(f"{name}[{low}]" if high == low else f"{name}[{high}:{low}]")
+        mask &= ~((1 << (high + 1)) - (1 << low))
+    return slices
 
 
 def _range(width: int) -> str:
@@ -935,49 +933,6 @@ def _reads(statement) -> Iterator[Signal]:
         for _, body, _ in statement.cases:
             for inner in body:
                 yield from _reads(inner)
-
-
-def _collect_bits(node, read: dict[int, int]):
-    """Add the bits that a statement or value reads to a mask per signal."""
-    match node:
-        case Assign():
-            _collect_bits(node.rhs, read)
-            for signal in _index_signals(node.lhs):
-                _collect_bits(signal, read)
-        case Switch():
-            _collect_bits(node.test, read)
-            for _, body, _ in node.cases:
-                for statement in body:
-                    _collect_bits(statement, read)
-        case Signal():
-            read[id(node)] = (1 << len(node)) - 1
-        case Slice():
-            inner, start = node.value, node.start
-            while isinstance(inner, Slice) or (isinstance(inner, Operator)
-                                               and inner.operator in ("s", "u")):
-                if isinstance(inner, Slice):
-                    start += inner.start
-                    inner = inner.value
-                else:
-                    inner, = inner.operands
-            if isinstance(inner, Signal):
-                mask = ((1 << len(node)) - 1) << start
-                read[id(inner)] = read.get(id(inner), 0) | mask
-            else:
-                _collect_bits(inner, read)
-        case Concat():
-            for part in node.parts:
-                _collect_bits(part, read)
-        case Operator():
-            for operand in node.operands:
-                _collect_bits(operand, read)
-        case Part():
-            _collect_bits(node.value, read)
-            _collect_bits(node.offset, read)
-        case SwitchValue():
-            _collect_bits(node.test, read)
-            for _, value in node.cases:
-                _collect_bits(value, read)
 
 
 def _index_signals(target: Value) -> Iterator[Signal]:

@@ -32,6 +32,7 @@ class Expressions:
         self._name_of, self._define = name_of, define
         self._defined: dict[tuple, str] = {}
         self.base = "value"                  # names what is being assigned, for `define`
+        self.read: dict[str, int] = {}       # by name: mask of the bits that the text reads
 
     def sized(self, value: Value, width: int) -> str:
         """``value`` as an expression of exactly ``width`` bits, extended by its own sign."""
@@ -68,7 +69,7 @@ class Expressions:
             return self._zero_extended(inner, have, width)
         if not value.shape().signed:
             return self._zero_extended(self.sized(value, have), have, width)
-        name = self._named(value)
+        name = self._bits(self._named(value), 0, have, have)
         sign = name if have == 1 else f"{name}[{have - 1}]"
         copies = sign if width == have + 1 else f"{{{width - have}{{{sign}}}}}"
         return f"{{{copies}, {name}}}"
@@ -121,10 +122,7 @@ class Expressions:
             return self._sliced(value.operands[0], start, stop)
         if start == 0 and not isinstance(value, Signal) and _shrinks(value):
             return self.sized(value, stop)
-        name = self._named(value)
-        if start == 0 and stop == len(value):
-            return name
-        return f"{name}[{start}]" if stop == start + 1 else f"{name}[{stop - 1}:{start}]"
+        return self._bits(self._named(value), start, stop, len(value))
 
     def _concat(self, value: Concat, width: int) -> str:
         return self._braced(_cut(value.parts, 0, width))
@@ -156,8 +154,7 @@ class Expressions:
         text = f"{source} {operator} {shift}"
         if operator == ">>>":
             text = f"$unsigned({text})"
-        name = self._define(f"{self.base}_part", full, text)
-        return name if width == full else self._bits(name, width)
+        return self._bits(self._define(f"{self.base}_part", full, text), 0, width, full)
 
     def _scaled(self, value: Part) -> str:
         bits = len(value.offset) + value.stride.bit_length()
@@ -168,8 +165,10 @@ class Expressions:
         expression in its place."""
         if value.stride != 1:
             bits = len(value.offset) + value.stride.bit_length()
-            return self._define(f"{self.base}_start", bits, self._scaled(value))
-        return self._named(value.offset, "start") if len(value.offset) else "0"
+            return self._bits(self._define(f"{self.base}_start", bits, self._scaled(value)),
+                              0, bits, bits)
+        bits = len(value.offset)
+        return self._bits(self._named(value.offset, "start"), 0, bits, bits) if bits else "0"
 
     def _switch(self, value: SwitchValue, width: int) -> str:
         if not len(value.test):
@@ -181,7 +180,8 @@ class Expressions:
             test = self._truth(value.test)
             return f"({test} ? {branches[1][1]} : {branches[0][1]})"
         text = _const(0, width)
-        test = self._named(value.test, "select")
+        bits = len(value.test)
+        test = self._bits(self._named(value.test, "select"), 0, bits, bits)
         for patterns, branch in reversed(branches):
             if patterns is None:
                 text = branch
@@ -244,19 +244,20 @@ class Expressions:
         if value.shape().signed:
             factors = [f"$signed({_bare(factor)})" for factor in factors]
         else:                            # of its own width: the product around it is wider
-            factors = [self._define(f"{self.base}_factor", same, _bare(factor))
+            factors = [self._bits(self._define(f"{self.base}_factor", same, _bare(factor)),
+                                  0, same, same)
                        if factor.startswith("(") else factor for factor in factors]
         text = " * ".join(factors)
         full, signed = len(value), value.shape().signed
-        name = self._define(f"{self.base}_product", full, text, signed)
-        if width < full:
-            return self._bits(name, width)
-        return f"$unsigned({name})" if signed else name
+        name = self._bits(self._define(f"{self.base}_product", full, text, signed), 0, width, full)
+        return f"$unsigned({name})" if signed and width == full else name
 
     def _comparison(self, operator: str, a: Value, b: Value) -> str:
         unified = Shape._unify([a.shape(), b.shape()])
         if not unified.width:
             return _const(operator in ("==", "<=", ">="), 1)
+        if (decided := _decided_by_range(operator, a, b)) is not None:
+            return _const(decided, 1)
         left, right = self.sized(a, unified.width), self.sized(b, unified.width)
         if unified.signed and operator not in ("==", "!="):
             left, right = f"$signed({_bare(left)})", f"$signed({_bare(right)})"
@@ -270,11 +271,31 @@ class Expressions:
         text = f"{source} {operator} {self.amount(b)}"
         name = self._define(f"{self.base}_shifted", full,
                             f"$unsigned({text})" if a.shape().signed else text)
-        return name if width == full else self._bits(name, width)
+        return self._bits(name, 0, width, full)
 
-    @staticmethod
-    def _bits(name: str, width: int) -> str:
-        return f"{name}[0]" if width == 1 else f"{name}[{width - 1}:0]"
+    def _bits(self, name: str, start: int, stop: int, full: int) -> str:
+        """Bits ``start`` to ``stop`` - 1 of a name that has ``full``."""
+        self.read[name] = self.read.get(name, 0) | ((1 << stop) - (1 << start))
+        if stop - start == full:
+            return name
+        return f"{name}[{start}]" if stop == start + 1 else f"{name}[{stop - 1}:{start}]"
+
+
+def _decided_by_range(operator: str, a: Value, b: Value) -> bool | None:
+    """The outcome of a comparison with a constant, where no value of the other side changes it."""
+    if isinstance(a, Const) and not isinstance(b, Const):
+        mirrored = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+        return _decided_by_range(mirrored.get(operator, operator), b, a)
+    if not isinstance(b, Const) or isinstance(a, Const):
+        return None
+    signed, bits, value = a.shape().signed, len(a), b.value
+    low, high = (-(1 << bits >> 1), (1 << bits >> 1) - 1) if signed else (0, (1 << bits) - 1)
+    return {"==": False if not low <= value <= high else None,
+            "!=": True if not low <= value <= high else None,
+            "<": True if high < value else False if low >= value else None,
+            "<=": True if high <= value else False if low > value else None,
+            ">": True if low > value else False if high <= value else None,
+            ">=": True if low >= value else False if high < value else None}[operator]
 
 
 def _match(test: str, pattern: str) -> str:

@@ -19,6 +19,8 @@ class PlaneCounter(wiring.Component):
     -------
     top : In
         Number of the most significant plane.
+    single : In(1)
+        It is 0.
     step : In(1)
     index : Out
         Number of the present plane.
@@ -29,20 +31,22 @@ class PlaneCounter(wiring.Component):
     def __init__(self, highest: int):
         self.module_name = f"plane_counter_{highest}"
         index = range(highest)
-        super().__init__({"top": In(index), "step": In(1), "index": Out(index), "first": Out(1),
-                          "last": Out(1)})
+        super().__init__({"top": In(index), "single": In(1), "step": In(1), "index": Out(index),
+                          "first": Out(1), "last": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         first = Signal(init=1)
         left = Signal.like(self.index, name="left", reset_less=True)
+        none_left = Signal(reset_less=True)
         m.d.comb += [
             self.first.eq(first),
             self.index.eq(Mux(first, self.top, left)),
-            self.last.eq(self.index == 0),
+            self.last.eq(Mux(first, self.single, none_left)),
         ]
         with m.If(self.step):
-            m.d.sync += [first.eq(self.last), left.eq(self.index - 1)]
+            m.d.sync += [first.eq(self.last), left.eq(self.index - 1),
+                         none_left.eq(self.index == 1)]
         return m
 
 
@@ -84,14 +88,17 @@ class PlaneSteps(wiring.Component):
         m = Module()
         a_bits_wrong = self._planes(m, "a", self.config.max_a_bits, self.issue)
         w_bits_wrong = self._planes(m, "w", self.config.max_w_bits, self.issue & self.last_a)
+        a_signed, w_signed = (_settled(m, code == TWOS_COMPLEMENT, f"{operand}_signed")
+                              for operand, code in (("a", self.a_code), ("w", self.w_code)))
+        wrong = _settled(m, a_bits_wrong | w_bits_wrong | (self.a_code > BIPOLAR)
+                         | (self.w_code > BIPOLAR)
+                         | ((self.a_code == BIPOLAR) != (self.w_code == BIPOLAR)), "wrong")
         m.d.comb += [
-            self.bipolar.eq((self.a_code == BIPOLAR) & (self.w_code == BIPOLAR)),
-            self.negate[0].eq(self.first_a & (self.a_code == TWOS_COMPLEMENT)),
-            self.negate[1].eq(self.first_w & (self.w_code == TWOS_COMPLEMENT)),
-            self.settings.eq(self.issue & ~self.in_frame
-                             & (a_bits_wrong | w_bits_wrong | (self.a_code > BIPOLAR)
-                                | (self.w_code > BIPOLAR)
-                                | ((self.a_code == BIPOLAR) != (self.w_code == BIPOLAR)))),
+            self.bipolar.eq(_settled(
+                m, (self.a_code == BIPOLAR) & (self.w_code == BIPOLAR), "bipolar_codes")),
+            self.negate[0].eq(self.first_a & a_signed),
+            self.negate[1].eq(self.first_w & w_signed),
+            self.settings.eq(self.issue & ~self.in_frame & wrong),
         ]
         return m
 
@@ -108,8 +115,10 @@ class PlaneSteps(wiring.Component):
             m.d.comb += [first.eq(1), last.eq(1)]
             return wrong
         m.submodules[f"{operand}_counter"] = counter = PlaneCounter(highest)
+        top = Mux(wrong, highest - 1, planes - 1)[:len(counter.top)]
         m.d.comb += [
-            counter.top.eq(Mux(wrong, highest - 1, planes - 1)),
+            counter.top.eq(_settled(m, top, f"{operand}_top")),
+            counter.single.eq(_settled(m, top == 0, f"{operand}_single")),
             counter.step.eq(step),
             first.eq(counter.first),
             last.eq(counter.last),
@@ -117,3 +126,10 @@ class PlaneSteps(wiring.Component):
         if operand == "a":
             m.d.comb += self.a_index.eq(counter.index)
         return wrong
+
+
+def _settled(m: Module, value, name: str) -> Signal:
+    """What the registers mean, a cycle after they are written: the core is idle then."""
+    register = Signal(len(value), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register

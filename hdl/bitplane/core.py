@@ -163,7 +163,8 @@ class BitplaneCore(wiring.Component):
         m.d.sync += [a.eq(a_now), w.eq(Mux(frames.w_missing, 0, self.w.data))]
         a_planes = a
         if config.serial and config.max_w_bits > 1:
-            # Never read in the cycle in which it is written, so it needs no logic for that case.
+            # A plane is written until its step happens. It is never read in the cycle in which it
+            # is written, so the memory needs no logic for that case.
             m.submodules.kept = kept = Memory(
                 shape=len(self.a.data), depth=max(config.max_a_bits, 2), init=[],
                 attrs={"no_rw_check": True})
@@ -173,7 +174,7 @@ class BitplaneCore(wiring.Component):
             m.d.comb += [
                 write.addr.eq(steps.a_index),
                 write.data.eq(a_now),
-                write.en.eq(frames.issue & steps.first_w),
+                write.en.eq(steps.first_w),
                 read.addr.eq(steps.a_index),
                 read.en.eq(~steps.first_w),
             ]

@@ -1,12 +1,11 @@
 """Signed numbers with exponents: shifts that round, and sums."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.rounding import round_up
-from systolith.hdl.arithmetic.shifting import LeadingZeros
-from systolith.hdl.arithmetic.steps import counter, signal_of
+from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, signal_of
 
 
 class RoundingShifter(wiring.Component):
@@ -27,7 +26,10 @@ class RoundingShifter(wiring.Component):
     -------
     word : In(signed(width))
     amount : In
-    result : Out(signed(result_bits))
+    floor : Out(signed(result_bits))
+        Rounded down, modulo 2^result_bits.
+    up : Out(1)
+        To be added to it; constant 0 with ``trunc``.
 
     Timing
     ------
@@ -40,7 +42,7 @@ class RoundingShifter(wiring.Component):
         self.width, self.most, self.rounding = width, most, rounding
         self.result_bits = result_bits or width
         super().__init__({"word": In(signed(width)), "amount": In(counter(most)),
-                          "result": Out(signed(self.result_bits))})
+                          "floor": Out(signed(self.result_bits)), "up": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -74,9 +76,9 @@ class RoundingShifter(wiring.Component):
                     signal_of(m, Mux(chosen, 0 if below is None else below, old_sticky),
                               f"sticky_{distance}"))
             word = signal_of(m, Mux(chosen, moved, word[:kept]).as_signed(), f"word_{distance}")
+        m.d.comb += self.floor.eq(word)
         if self.rounding == "rne":
-            word = word + round_up(word[0], half, sticky, "rne")
-        m.d.comb += self.result.eq(word)
+            m.d.comb += self.up.eq(round_up(word[0], half, sticky, "rne"))
         return m
 
 
@@ -99,6 +101,8 @@ class AlignedAdder(wiring.Component):
     rounding : "trunc" or "rne"
         What becomes of bits that are shifted out: rounded down, or to nearest even. Rounded up, a
         magnitude can reach 2^magnitude_bits.
+    stages : int
+        Registers, 0 to 5.
 
     Members
     -------
@@ -111,14 +115,15 @@ class AlignedAdder(wiring.Component):
 
     Timing
     ------
-    Combinational.
+    Latency ``stages`` cycles, one sum per cycle.
     """
 
-    latency = 0
+    STEPS = 5
 
     def __init__(self, a_bits: int, b_bits: int, exponent_bits: int, magnitude_bits: int,
-                 sum_bits: int, largest: int, rounding: str):
-        self.widths = a_bits, b_bits
+                 sum_bits: int, largest: int, rounding: str, stages: int = 0):
+        check_stages(stages, self.STEPS)
+        self.widths, self.latency = (a_bits, b_bits), stages
         self.magnitude_bits, self.largest, self.rounding = magnitude_bits, largest, rounding
         super().__init__({
             "a": In(signed(a_bits)), "b": In(signed(b_bits)),
@@ -128,37 +133,64 @@ class AlignedAdder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        steps = Steps(m, self.STEPS, self.latency)
         exponent_high = (1 << len(self.a_exponent)) - 1
-        a_below = signal_of(m, self.a_exponent < self.b_exponent, "a_below")
-        exponent = signal_of(m, Mux(a_below, self.b_exponent, self.a_exponent), "exponent")
+        # Both differences at once; the sign of one tells which of them is a distance.
+        bits = len(self.a_exponent)
+        a_above = Signal(signed(bits + 1))
+        b_above = Signal(bits)
+        exponent = Signal(bits)
+        distances = [Signal(bits, name=f"{name}_distance") for name in "ab"]
+        m.d.comb += [
+            a_above.eq(self.a_exponent - self.b_exponent),
+            b_above.eq(self.b_exponent - self.a_exponent),
+            exponent.eq(Mux(a_above[-1], self.b_exponent, self.a_exponent)),
+            distances[0].eq(Mux(a_above[-1], b_above, 0)),
+            distances[1].eq(Mux(a_above[-1], 0, a_above[:-1])),
+        ]
+        exponent, *operands = steps.after(exponent, self.a, self.b, *distances)
+
         aligned = []
-        for name, width in zip("ab", self.widths, strict=True):
+        for name, width, mantissa, distance in zip("ab", self.widths, operands[:2], operands[2:],
+                                                   strict=True):
             m.submodules[f"align_{name}"] = shift = RoundingShifter(width, exponent_high,
                                                                     self.rounding)
-            m.d.comb += [
-                shift.word.eq(getattr(self, name)),
-                shift.amount.eq(exponent - getattr(self, f"{name}_exponent")),
-            ]
-            aligned.append(shift.result)
+            m.d.comb += [shift.word.eq(mantissa), shift.amount.eq(distance)]
+            aligned += [signal_of(m, shift.floor, f"{name}_aligned"),
+                        signal_of(m, shift.up, f"{name}_up")]
+        exponent, a, a_up, b, b_up = steps.after(exponent, *aligned)
 
         width = self.largest.bit_length()
         wide = Signal(signed(width + 1))
-        m.d.comb += wide.eq(aligned[0] + aligned[1])
-        magnitude = Signal(width)
-        m.d.comb += magnitude.eq(Mux(wide[-1], -wide, wide))
-        m.submodules.zeros = zeros = LeadingZeros(width)
+        up = a_up | b_up                                 # only one of them is shifted
+        m.d.comb += wide.eq((Cat(Const(1, 1), a).as_signed() + Cat(up, b).as_signed()) >> 1)
+        exponent, wide = steps.after(exponent, wide)
+
+        # The excess of a negative sum is that of its complement, and one more where only the
+        # magnitude, a power of two, is too large for it.
         most = width - self.magnitude_bits
+        low, high = wide[:self.magnitude_bits], wide[self.magnitude_bits:-1]
+        flipped = signal_of(m, high ^ wide[-1].replicate(most), "flipped")
+        power = Signal()
         excess = Signal(counter(most))
-        m.d.comb += [
-            zeros.word.eq(magnitude),
-            excess.eq(Mux(zeros.count < most, most - zeros.count, 0)),
-        ]
+        bits_over = Signal(counter(most))
+        m.d.comb += power.eq(wide[-1] & ~low.any() & ~(flipped & (flipped + 1)[:most]).any())
+        for count in range(1, most + 1):
+            with m.If(flipped[count - 1]):
+                m.d.comb += bits_over.eq(count)
+        m.d.comb += excess.eq(Mux(power, bits_over + 1, bits_over))
+        exponent, wide, excess = steps.after(exponent, wide, excess)
+
         m.submodules.normalize = normalize = RoundingShifter(width + 1, most, self.rounding,
                                                              len(self.total))
+        total = Signal.like(self.total, name="normalized")
+        total_exponent = Signal.like(exponent, name="normalized_exponent")
         m.d.comb += [
             normalize.word.eq(wide),
             normalize.amount.eq(excess),
-            self.total.eq(normalize.result),
-            self.total_exponent.eq(exponent + excess),
+            total.eq(normalize.floor + normalize.up),
+            total_exponent.eq(exponent + excess),
         ]
+        total, total_exponent = steps.after(total, total_exponent)
+        m.d.comb += [self.total.eq(total), self.total_exponent.eq(total_exponent)]
         return m

@@ -24,11 +24,16 @@ from systolith.hdl.bitserial.config import (
     BitserialConfig,
 )
 from systolith.hdl.bitserial.encoder import TERM_BITS, TermEncoder
-from systolith.hdl.bitserial.pe import ACTIVATION_BITS, PE
+from systolith.hdl.bitserial.pe import PE, activation_bits
 from systolith.hdl.structure.linear_array import LinearArray
 
 #: Bits of all special values together.
 SPECIAL_BITS = sum(kind.mixture for kind in TYPES) * SPECIALS * SPECIAL.bits
+
+
+def add_stages(config: BitserialConfig) -> int:
+    """Registers of the sums over the groups."""
+    return 1 if config.exact else AlignedAdder.STEPS
 
 
 class Column(wiring.Component):
@@ -58,11 +63,13 @@ class Column(wiring.Component):
     start_sum : In(1)
         It is of the first group.
     y : Out
-        A row's sum: mantissa and exponent, 2 cycles after ``row``.
+        A row's sum, ``1 + add_stages(config)`` cycles after ``row``.
     write, write_row : In
         It is stored there.
     bad_code, bad_special, zero_scale : Out(1)
         Pulses.
+    overflow : Out(1)
+        Another, with ``write``, ``int8`` activations only: the sum has wrapped.
 
     Timing
     ------
@@ -77,15 +84,19 @@ class Column(wiring.Component):
     def __init__(self, config: BitserialConfig):
         self.config = config
         row = counter(config.rows - 1)
-        super().__init__({
+        members = {
             "codes": In(LANES * CODE_BITS), "group": In(SCALE_BITS + SELECT_BITS),
-            "specials": In(SPECIAL_BITS), "activations": In(config.rows * LANES * ACTIVATION_BITS),
+            "specials": In(SPECIAL_BITS),
+            "activations": In(config.rows * LANES * activation_bits(config)),
             "kind": In(TYPE_BITS), "index": In(2), "digit": In(3), "valid": In(1), "first": In(1),
             "ends": In(1), "whole": In(1), "load": In(1), "fresh": In(1), "multiply": In(1),
             "deliver": In(1), "row": In(row), "start_sum": In(1), "write": In(1),
             "write_row": In(row), "y": Out(config.y.bits), "bad_code": Out(1),
             "bad_special": Out(1), "zero_scale": Out(1),
-        })
+        }
+        if config.exact:
+            members["overflow"] = Out(1)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -168,22 +179,32 @@ class Column(wiring.Component):
         m.submodules.sums = sums = Memory(shape=config.y.bits, depth=1 << len(self.row), init=[])
         read, write = sums.read_port(), sums.write_port()
         scaled = Signal(shape(config.scaled))
-        high = (1 << config.mantissa_bits + SCALE_BITS - 1 + COLUMN_GUARD) + (1 << COLUMN_BITS)
-        m.submodules.accumulate = accumulate = AlignedAdder(
-            config.column.bits, len(scaled) + COLUMN_GUARD, EXPONENT_BITS, COLUMN_BITS,
-            config.column.bits, high, config.rounding)
-        total = Signal(config.y.bits, reset_less=True)
         m.d.comb += [
             read.addr.eq(self.row),
             scaled.eq(pes.drain_out[:len(scaled)]),
+            write.addr.eq(self.write_row),
+            write.data.eq(self.y),
+            write.en.eq(self.write),
+        ]
+        if config.exact:
+            wide = Signal(len(self.y) + 1)
+            total = Signal(len(wide), reset_less=True)
+            m.d.comb += [
+                wide.eq(Mux(self.start_sum, 0, read.data.as_signed()) + scaled),
+                self.y.eq(total[:-1]),
+                self.overflow.eq(self.write & (total[-1] ^ total[-2])),
+            ]
+            m.d.sync += total.eq(wide)
+            return m
+        high = (1 << config.mantissa_bits + SCALE_BITS - 1 + COLUMN_GUARD) + (1 << COLUMN_BITS)
+        m.submodules.accumulate = accumulate = AlignedAdder(
+            config.column.bits, len(scaled) + COLUMN_GUARD, EXPONENT_BITS, COLUMN_BITS,
+            config.column.bits, high, config.rounding, add_stages(config))
+        m.d.comb += [
             accumulate.a.eq(Mux(self.start_sum, 0, read.data[EXPONENT_BITS:])),
             accumulate.a_exponent.eq(Mux(self.start_sum, 0, read.data[:EXPONENT_BITS])),
             accumulate.b.eq(scaled << COLUMN_GUARD),
             accumulate.b_exponent.eq(pes.drain_out[len(scaled):]),
-            write.addr.eq(self.write_row),
-            write.data.eq(total),
-            write.en.eq(self.write),
-            self.y.eq(total),
+            self.y.eq(Cat(accumulate.total_exponent, accumulate.total)),
         ]
-        m.d.sync += total.eq(Cat(accumulate.total_exponent, accumulate.total))
         return m

@@ -18,6 +18,8 @@ SCALE_BITS = 8
 SELECT_BITS = 2
 SPECIALS = 1 << SELECT_BITS
 
+INT8 = IntegerFormat(8, True)
+
 #: A special value in units of 0.5, as a register holds it; magnitudes go to 16.
 SPECIAL = IntegerFormat(6, True)
 
@@ -25,6 +27,10 @@ SPECIAL = IntegerFormat(6, True)
 COLUMN_GUARD = 8
 COLUMN_BITS = 31
 EXPONENT_BITS = 7
+
+#: Parameters that have an effect with one format of activations only.
+FLOAT_ONLY = ("rounding", "guard", "mask_zero_lanes")
+INTEGER_ONLY = ("acc_width",)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class WeightType:
 
 #: In the order of their numbers on the wire.
 TYPES = (
-    WeightType(IntegerFormat(8, True), 4),
+    WeightType(INT8, 4),
     WeightType(IntegerFormat(6, True), 3),
     WeightType(IntegerFormat(5, True), 3),
     WeightType(BitmodFormat(4), 2),
@@ -68,20 +74,25 @@ class BitserialConfig(CoreConfig):
     """Y[T, N] = A[T, K] · W[N, K]ᵀ, weights one bit at a time, their type chosen per group of K.
 
     Weights are int8, int6, int5, or 4 or 3 bits with a special value per group (BitMoD); a group
-    has an int8 scale. Sums of a group and of a column are floats with a mantissa of their own.
+    has an int8 scale. Sums of ``fp16`` activations are floats with a mantissa of their own, those
+    of ``int8`` activations are exact integers.
     """
 
     rows: int = param(8, "Rows of PEs: the T tile.", low=1, high=64, unit="PEs", paper=8)
     cols: int = param(8, "Columns of PEs: the N tile.", low=1, high=64, unit="PEs", paper=8)
     group: int = param(128, "Weights of a row that share a type, a scale and a special value.",
                        low=2 * SCALE_BITS, high=256, unit="weights", paper=128)
+    a_format: Literal["fp16", "int8"] = param("fp16", "Format of the activations.", paper="fp16")
     rounding: Literal["trunc", "rne"] = param(
         "trunc", "What becomes of bits that an alignment or a normalization drops: trunc cuts "
-                 "them off, rne rounds to nearest even.", paper="trunc")
-    guard: int = param(3, "Bits kept below the last bit of the largest product.",
+                 "them off, rne rounds to nearest even; fp16 only.", paper="trunc")
+    guard: int = param(3, "Bits kept below the last bit of the largest product; fp16 only.",
                        low=0, high=5, unit="bits", paper=3)
     mask_zero_lanes: bool = param(
-        False, "Lanes without a term do not count for the largest exponent.", paper=False)
+        False, "Lanes without a term do not count for the largest exponent; fp16 only.",
+        paper=False)
+    acc_width: int = param(48, "Bits of an exact sum over groups; int8 activations only.",
+                           low=32, high=64, unit="bits")
     special_decode: Literal["lod", "naf"] = param(
         "lod", "Special values allowed: sums of two powers of two (lod), or also differences "
                "(naf): 3.5, 7, 7.5.", paper="lod")
@@ -97,6 +108,26 @@ class BitserialConfig(CoreConfig):
                               f"{self.rows * LANES // MIN_TERMS}")
         return self
 
+    @model_validator(mode="after")
+    def _unused(self) -> Self:
+        names, other = (FLOAT_ONLY, "fp16") if self.exact else (INTEGER_ONLY, "int8")
+        for name in names:
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default:
+                raise ConfigError(f"{name} has an effect only if a_format is {other!r}; leave it "
+                                  f"at {default!r} instead of {getattr(self, name)!r}")
+        return self
+
+    @property
+    def exact(self) -> bool:
+        """Sums are integers in units of 0.5, of int8 activations, and nothing is rounded."""
+        return self.a_format == "int8"
+
+    @cached_property
+    def a(self) -> IntegerFormat:
+        """What a lane of ``a`` carries: the number, or the code of the float."""
+        return INT8 if self.exact else IntegerFormat(FP16.bits, False)
+
     @property
     def beats(self) -> int:
         """Beats of a group."""
@@ -108,20 +139,27 @@ class BitserialConfig(CoreConfig):
         return 1 + FP16.fraction_bits + self.guard
 
     @cached_property
-    def mantissa(self) -> IntegerFormat:
-        """Mantissa of a group's sum."""
+    def group_sum(self) -> IntegerFormat:
+        """A group's sum of int8 activations, or the mantissa of one of fp16."""
+        if self.exact:
+            return IntegerFormat.holding(-self._largest_sum, self._largest_sum)
         return self._mantissa(self.mantissa_bits)
+
+    @property
+    def _largest_sum(self) -> int:
+        """Largest magnitude of a group's sum of int8 activations: of int8 weights."""
+        return 2 * self.group * INT8.code_low**2
 
     @cached_property
     def scaled(self) -> IntegerFormat:
         """A group's sum times its scale."""
-        high = (1 << self.mantissa_bits) << SCALE_BITS - 1
+        high = (self._largest_sum if self.exact else 1 << self.mantissa_bits) << SCALE_BITS - 1
         return IntegerFormat.holding(-high, high)
 
     @cached_property
     def column(self) -> IntegerFormat:
-        """Mantissa of a column's sum."""
-        return self._mantissa(COLUMN_BITS)
+        """A column's sum of int8 activations, or the mantissa of one of fp16."""
+        return IntegerFormat(self.acc_width, True) if self.exact else self._mantissa(COLUMN_BITS)
 
     def _mantissa(self, bits: int) -> IntegerFormat:
         # Rounding down only a negative magnitude reaches the power of two.
@@ -130,14 +168,17 @@ class BitserialConfig(CoreConfig):
 
     @property
     def lsb_exponent(self) -> int:
-        """A result is worth mantissa · 2^(exponent + lsb_exponent)."""
+        """A result is worth sum · 2^lsb_exponent, or mantissa · 2^(exponent + lsb_exponent)."""
+        if self.exact:
+            return -1
         bias = 1 - FP16.exponent_low
         return -(bias + FP16.fraction_bits + self.guard + 1 + COLUMN_GUARD)
 
     @cached_property
     def y(self) -> IntegerFormat:
-        """A result as it leaves the core: mantissa · 2^7 + exponent."""
-        return IntegerFormat(self.column.bits + EXPONENT_BITS, True)
+        """A result as it leaves the core: a sum, or mantissa · 2^7 + exponent."""
+        exponent = 0 if self.exact else EXPONENT_BITS
+        return IntegerFormat(self.column.bits + exponent, True)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -145,8 +186,9 @@ class BitserialConfig(CoreConfig):
         beats = f"{groups} · {self.beats} beats"
         types = ", ".join(f"{number} {kind.name}" for number, kind in enumerate(TYPES))
         return (
-            Stream("a", "in", self.rows * LANES, IntegerFormat(FP16.bits, False),
-                   f"{beats}: lane 4i+j of beat b = fp16 code of A[t0+i, 4b+j]."),
+            Stream("a", "in", self.rows * LANES, self.a,
+                   f"{beats}: lane 4i+j of beat b = {'' if self.exact else 'fp16 code of '}"
+                   "A[t0+i, 4b+j]."),
             Stream("w", "in", self.cols * LANES, IntegerFormat(CODE_BITS, False),
                    f"{beats}: lane 4i+j of beat b = code of W[n0+i, 4b+j]; integers in two's "
                    "complement of 8 bits."),
@@ -154,8 +196,9 @@ class BitserialConfig(CoreConfig):
                    f"{groups} frames for each a frame, 1 beat each: lane i = scale + 256 · select "
                    "of the group of W[n0+i].",
                    (UserField("type", 0, TYPE_BITS, f"Type of the group's weights: {types}."),)),
-            Stream("y", "out", self.cols, self.y,
-                   "rows beats: lane i of beat j = mantissa · 128 + exponent of Y[t0+j, n0+i]."),
+            Stream("y", "out", self.cols, self.y, "rows beats: lane i of beat j = "
+                   + ("2 · Y[t0+j, n0+i]." if self.exact else
+                      "mantissa · 128 + exponent of Y[t0+j, n0+i].")),
         )
 
     @property
@@ -173,6 +216,7 @@ class BitserialConfig(CoreConfig):
     @property
     def flags(self) -> tuple[tuple[str, str], ...]:
         return (
+            ("overflow", "A sum over groups left acc_width bits; it wrapped.") if self.exact else
             ("not_finite", "An activation was Inf or NaN; it counted as 0."),
             ("bad_type", "A group had a type that is none; its codes counted as int8."),
             ("bad_code", "A code had bits beyond its type; they did not count."),

@@ -1,6 +1,6 @@
 """Frames to groups of terms, and what happens behind the end of each group."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,7 +83,8 @@ class GroupControl(wiring.Component):
             self.w_ready.eq(taken | w_dropping),
             self.s_ready.eq((self.issue & self.ends) | s_dropping),
             self.index.eq(term),
-            self.digit.eq(Mux(self.whole, term << 1, term)),
+            # Of integers in units of 0.5, where these are the units of the sums.
+            self.digit.eq(Mux(self.whole, Cat(Const(self.config.exact, 1), term), term)),
             self.first.eq((beat == 0) & (term == 0)),
             self.tile_first.eq(~in_tile),
             self.bad_type.eq(self.issue & self.ends & ~known),
@@ -122,6 +123,8 @@ class GroupSequencer(wiring.Component):
     config : BitserialConfig
     to_sum : int
         Cycles from the issue of a group's last terms to the first bit of its scale.
+    add_stages : int
+        Registers of the sums over the groups, up to 6: a row is read again after 8 cycles.
 
     Members
     -------
@@ -135,13 +138,13 @@ class GroupSequencer(wiring.Component):
     start_sum : Out(1)
         A cycle later: it is of the first group.
     write, write_row : Out
-        Another cycle later: the sum over the groups is there.
+        ``add_stages`` later: the sum over the groups is there.
     valid, last : Out(1)
         It is a result; the last of its tile.
     """
 
-    def __init__(self, config: BitserialConfig, to_sum: int):
-        self.config, self.to_sum = config, to_sum
+    def __init__(self, config: BitserialConfig, to_sum: int, add_stages: int):
+        self.config, self.to_sum, self.add_stages = config, to_sum, add_stages
         row = counter(config.rows - 1)
         super().__init__({
             "ends": In(1), "tile_first": In(1), "tile_ends": In(1),
@@ -151,9 +154,9 @@ class GroupSequencer(wiring.Component):
         })
 
     @staticmethod
-    def latency(to_sum: int) -> int:
+    def latency(to_sum: int, add_stages: int) -> int:
         """Cycles from the issue of a group's last terms to the first result."""
-        return to_sum + SCALE_BITS + 1
+        return to_sum + SCALE_BITS + add_stages
 
     def elaborate(self, platform):
         m = Module()
@@ -176,7 +179,7 @@ class GroupSequencer(wiring.Component):
         with m.Elif(multiply):
             m.d.sync += [multiply.eq(~self.deliver), bit.eq(bit + 1)]
 
-        # The rows, one per cycle: `row` is read, added to a cycle later, and then written.
+        # The rows, one per cycle: `row` is read, added to a cycle later, and written at last.
         draining = Signal()
         row = Signal(counter(self.config.rows - 1))
         tile_first = Signal(reset_less=True)
@@ -187,8 +190,8 @@ class GroupSequencer(wiring.Component):
         with m.Elif(draining):
             m.d.sync += [draining.eq(~at_end), row.eq(row + 1)]
         m.submodules.to_add = to_add = Delay(1, 1)
-        m.submodules.to_write = to_write = Delay(3, 2, reset=True)
-        m.submodules.to_row = to_row = Delay(len(row), 2)
+        m.submodules.to_write = to_write = Delay(3, 1 + self.add_stages, reset=True)
+        m.submodules.to_row = to_row = Delay(len(row), 1 + self.add_stages)
         m.d.comb += [
             self.row.eq(row),
             to_add.i.eq(tile_first),

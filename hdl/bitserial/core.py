@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
-from systolith.hdl.bitserial.column import Column
+from systolith.hdl.bitserial.column import Column, add_stages
 from systolith.hdl.bitserial.config import LANES, TYPES, BitserialConfig
 from systolith.hdl.bitserial.control import GroupControl, GroupSequencer
 from systolith.hdl.bitserial.pe import PE, ActivationDecoder
@@ -19,10 +19,15 @@ TO_PE = 2
 TO_SUM = TO_PE + PE.latency
 
 
+def _to_result(config: BitserialConfig) -> int:
+    """Cycles from the issue of a group's last terms to the first result."""
+    return GroupSequencer.latency(TO_SUM, add_stages(config))
+
+
 def latency(config: BitserialConfig) -> Mapping[str, int | str]:
     """Latency and throughput of the core, in cycles."""
     return {
-        "latency": (2 * SLICE_LATENCY + GroupSequencer.latency(TO_SUM) + axi_stream.Fifo.latency),
+        "latency": 2 * SLICE_LATENCY + _to_result(config) + axi_stream.Fifo.latency,
         "latency_from": "the last accepted pair of a and w beats of a tile, its weights' terms "
                         "beyond the first not counted, to its first y beat",
         "group_interval": {kind.name: config.beats * kind.terms for kind in TYPES},
@@ -65,26 +70,30 @@ class BitserialCore(wiring.Component):
         ]
 
         # One cycle behind the issue: decoded activations, codes; another cycle: activations.
-        m.submodules.decoders = decoders = LinearArray(ActivationDecoder, config.rows,
-                                                       name="decoder")
+        taken = Mux(control.fill, 0, self.a.data)
+        not_finite = Signal()
+        if not config.exact:
+            m.submodules.decoders = decoders = LinearArray(ActivationDecoder, config.rows,
+                                                           name="decoder")
+            m.d.comb += decoders.codes.eq(taken)
+            m.d.sync += not_finite.eq(control.issue & decoders.not_finite.any())
+            taken = decoders.words
         codes = Signal.like(self.w.data, name="codes", reset_less=True)
         group = Signal.like(self.s.data, name="group", reset_less=True)
-        decoded = Signal(len(decoders.words), reset_less=True)
+        decoded = Signal(len(taken), reset_less=True)
         activations = Signal.like(decoded, name="activations", reset_less=True)
-        not_finite = Signal()
-        m.d.comb += decoders.codes.eq(Mux(control.fill, 0, self.a.data))
         m.d.sync += [
             codes.eq(Mux(control.fill, 0, self.w.data)),
             group.eq(self.s.data),
-            decoded.eq(decoders.words),
+            decoded.eq(taken),
             activations.eq(decoded),
-            not_finite.eq(control.issue & decoders.not_finite.any()),
         ]
 
         m.submodules.columns = columns = LinearArray(
             lambda: Column(config), config.cols, name="column", chain=Column.chain,
             broadcast=Column.broadcast)
-        m.submodules.sequencer = sequencer = GroupSequencer(config, TO_SUM)
+        m.submodules.sequencer = sequencer = GroupSequencer(
+            config, TO_SUM, add_stages(config))
         m.d.comb += [
             columns.codes.eq(codes),
             columns.group.eq(group),
@@ -108,7 +117,7 @@ class BitserialCore(wiring.Component):
 
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(len(self.y.data)),
-            2 * config.rows + GroupSequencer.latency(TO_SUM) + axi_stream.Fifo.latency)
+            2 * config.rows + _to_result(config) + axi_stream.Fifo.latency)
         m.submodules.places = places = Credits(buffer.depth, config.rows)
         m.d.comb += [
             buffer.i.data.eq(columns.y),
@@ -124,6 +133,8 @@ class BitserialCore(wiring.Component):
                  "bad_code": columns.bad_code.any(), "bad_special": columns.bad_special.any(),
                  "zero_scale": columns.zero_scale.any(), "short": control.short,
                  "a_long": control.a_long, "w_long": control.w_long, "s_long": control.s_long}
+        if config.exact:
+            flags["overflow"] = columns.overflow.any()
         m.d.comb += [
             self.busy.eq(control.busy | places.any_used),
             self.waiting.eq(control.waiting),

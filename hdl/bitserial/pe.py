@@ -10,24 +10,34 @@ from systolith.hdl.arithmetic.decoders import FloatDecoder
 from systolith.hdl.arithmetic.products import AdderTree
 from systolith.hdl.arithmetic.steps import shape, signal_of
 from systolith.hdl.bitserial.alignment import AlignedAdder, RoundingShifter
-from systolith.hdl.bitserial.config import LANES, BitserialConfig
+from systolith.hdl.bitserial.config import INT8, LANES, BitserialConfig
 from systolith.hdl.bitserial.encoder import TERM_BITS
 from systolith.hdl.formats import FP16, IntegerFormat
 
 #: Of an exponent in a PE: 42 in a product, 45 in a sum of 256 weights.
 PE_EXPONENT_BITS = 6
 SIGNIFICAND_BITS = 1 + FP16.fraction_bits
-#: Of a decoded activation: significand, exponent, sign.
-ACTIVATION_BITS = SIGNIFICAND_BITS + FP16.exponent_bits + 1
+#: Of a decoded fp16 activation: significand, exponent, sign.
+FLOAT_BITS = SIGNIFICAND_BITS + FP16.exponent_bits + 1
+#: Largest exponents of the terms of a Booth code and of a code with a special value, and of the
+#: weight of a Booth digit.
+BOOTH_EXPONENT_HIGH = 1
+TERM_EXPONENT_HIGH = 3
+DIGIT_HIGH = 6
+
+
+def activation_bits(config: BitserialConfig) -> int:
+    """Bits of an activation as PEs take it."""
+    return INT8.bits if config.exact else FLOAT_BITS
 
 
 class ActivationDecoder(wiring.Component):
-    """Splits the activations of a row; subnormals have exponent 1, Inf and NaN count as 0.
+    """Splits the ``fp16`` activations of a row; subnormals have exponent 1, Inf and NaN count as 0.
 
     Members
     -------
     codes : In(4 * 16)
-    words : Out(4 * ACTIVATION_BITS)
+    words : Out(4 * FLOAT_BITS)
     not_finite : Out(1)
 
     Timing
@@ -38,7 +48,7 @@ class ActivationDecoder(wiring.Component):
     latency = 0
 
     def __init__(self):
-        super().__init__({"codes": In(LANES * FP16.bits), "words": Out(LANES * ACTIVATION_BITS),
+        super().__init__({"codes": In(LANES * FP16.bits), "words": Out(LANES * FLOAT_BITS),
                           "not_finite": Out(1)})
 
     def elaborate(self, platform):
@@ -58,8 +68,8 @@ class ActivationDecoder(wiring.Component):
         return m
 
 
-class PE(wiring.Component):
-    """Sums the terms of a group of products, and scales the sum bit by bit.
+class GroupSum(wiring.Component):
+    """Sums the products of a group's activations and terms, and keeps the sum.
 
     Parameters
     ----------
@@ -67,7 +77,7 @@ class PE(wiring.Component):
 
     Members
     -------
-    activations : In(4 * ACTIVATION_BITS)
+    activations : In(4 * activation_bits(config))
     terms : In(4 * TERM_BITS)
     digit : In(3)
         The terms count 2^digit.
@@ -75,44 +85,98 @@ class PE(wiring.Component):
         There are terms; they start a group; they finish it.
     whole : In(1)
         With ``ends``: the weights are in units of 1, not of 0.5.
-    scale_bit, negative, multiply, deliver : In(1)
-        The bits of the group's scale, the highest first, while ``multiply``; its sign; with the
-        last bit the product goes into the drain chain.
-    fresh : In(1)
-        It is the highest bit.
-    drain_in, drain_out
-        Scaled sum and exponent, in a chain that moves in every cycle.
+    total : Out
+        The sum of the group that ended last, or its mantissa.
+    exponent : Out
+        Of that sum, ``fp16`` activations only.
 
     Timing
     ------
-    The sum of a group is there for the first bit of its scale :attr:`latency` cycles after its
-    last terms; 4 terms per cycle.
+    The sum is there :attr:`latency` cycles after the last terms of its group; 4 terms per cycle.
     """
 
-    latency = 3
-    chain: ClassVar = {"drain_in": "drain_out"}
-    broadcast = ("terms", "digit", "valid", "first", "ends", "whole", "scale_bit", "negative",
-                 "multiply", "deliver", "fresh")
+    latency = 4
 
     def __init__(self, config: BitserialConfig):
         self.config = config
-        drain = config.scaled.bits + PE_EXPONENT_BITS
-        super().__init__({
-            "activations": In(LANES * ACTIVATION_BITS), "terms": In(LANES * TERM_BITS),
+        members = {
+            "activations": In(LANES * activation_bits(config)), "terms": In(LANES * TERM_BITS),
             "digit": In(3), "valid": In(1), "first": In(1), "ends": In(1), "whole": In(1),
-            "scale_bit": In(1), "negative": In(1), "multiply": In(1), "deliver": In(1),
-            "fresh": In(1), "drain_in": In(drain), "drain_out": Out(drain),
-        })
+            "total": Out(shape(config.group_sum)),
+        }
+        if not config.exact:
+            members["exponent"] = Out(PE_EXPONENT_BITS)
+        super().__init__(members)
+
+    def _lanes(self):
+        """Activation and term of each lane."""
+        bits = len(self.activations) // LANES
+        return [(self.activations.word_select(lane, bits), self.terms.word_select(lane, TERM_BITS))
+                for lane in range(LANES)]
+
+    def _delayed(self, m: Module, cycles: int, *names: str) -> list[Signal]:
+        """Inputs so many cycles later."""
+        values = [getattr(self, name) for name in names]
+        for stage in range(1, cycles + 1):
+            registers = [Signal(len(value), name=f"{name}_{stage}", reset_less=name != "valid")
+                         for name, value in zip(names, values, strict=True)]
+            m.d.sync += [register.eq(value)
+                         for register, value in zip(registers, values, strict=True)]
+            values = registers
+        return values
+
+
+class IntegerGroupSum(GroupSum):
+    """Exact sums of ``int8`` activations, in units of 0.5; ``digit`` is that of terms in this unit.
+
+    See :class:`GroupSum`.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        highest = -INT8.code_low << TERM_EXPONENT_HIGH
+        number = IntegerFormat.holding(-highest, highest)
+        products = []
+        for lane, (activation, term) in enumerate(self._lanes()):
+            shifted = Signal(shape(number), name=f"shifted_{lane}")
+            product = Signal(shape(number), name=f"product_{lane}", reset_less=True)
+            m.d.comb += shifted.eq(activation.as_signed() << term[1:3])
+            m.d.sync += product.eq(Mux(term[0], Mux(term[3], -shifted, shifted), 0))
+            products.append(product)
+        m.submodules.add = add = AdderTree(number, LANES)
+        dot = Signal(shape(add.format), reset_less=True)
+        m.d.comb += add.terms.eq(Cat(*products))
+        m.d.sync += dot.eq(add.total)
+
+        # Booth terms have small exponents, the others small digits.
+        addend_high = LANES * (-INT8.code_low << BOOTH_EXPONENT_HIGH) << DIGIT_HIGH + 1
+        addend = Signal(range(-addend_high, addend_high + 1), reset_less=True)
+        (digit,) = self._delayed(m, 2, "digit")
+        m.d.sync += addend.eq(dot << digit)
+
+        valid, first, ends = self._delayed(m, 3, "valid", "first", "ends")
+        running = Signal(shape(config.group_sum), reset_less=True)
+        total = Signal.like(running, name="held", reset_less=True)
+        following = Signal.like(running, name="following")
+        m.d.comb += [following.eq(Mux(first, 0, running) + addend), self.total.eq(total)]
+        with m.If(valid):
+            m.d.sync += running.eq(following)
+        with m.If(valid & ends):
+            m.d.sync += total.eq(following)
+        return m
+
+
+class FloatGroupSum(GroupSum):
+    """Sums of ``fp16`` activations, with an exponent. See :class:`GroupSum`."""
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
 
-        # Exponents of the products, and how far each is from the largest.
-        exponents, distances, products = [], [], []
-        for lane in range(LANES):
-            word = self.activations.word_select(lane, ACTIVATION_BITS)
-            term = self.terms.word_select(lane, TERM_BITS)
+        # Exponents of the products, and the largest of them.
+        exponents, products = [], []
+        for lane, (word, term) in enumerate(self._lanes()):
             present = term[0]
             exponent = Signal(PE_EXPONENT_BITS, name=f"exponent_{lane}")
             total = word[SIGNIFICAND_BITS:-1] + term[1:3]
@@ -122,75 +186,118 @@ class PE(wiring.Component):
         pairs = [signal_of(m, Mux(left > right, left, right), f"larger_{index}")
                  for index, (left, right) in enumerate(zip(exponents[::2], exponents[1::2],
                                                            strict=True))]
-        largest = signal_of(m, Mux(pairs[0] > pairs[1], *pairs), "largest")
-        largest_1 = Signal.like(largest, reset_less=True)
-        m.d.sync += largest_1.eq(largest)
+        largest = Signal(PE_EXPONENT_BITS, reset_less=True)
+        m.d.sync += largest.eq(Mux(pairs[0] > pairs[1], *pairs))
+
+        # Magnitudes aligned to it, then two's complement.
         aligned = []
-        for lane, (significand, sign) in enumerate(products):
-            distance = Signal(PE_EXPONENT_BITS, name=f"distance_{lane}", reset_less=True)
+        for lane, (exponent, (significand, sign)) in enumerate(zip(exponents, products,
+                                                                   strict=True)):
+            own = Signal(PE_EXPONENT_BITS, name=f"own_{lane}", reset_less=True)
             product = Signal(SIGNIFICAND_BITS, name=f"product_{lane}", reset_less=True)
             negative = Signal(name=f"negative_{lane}", reset_less=True)
-            m.d.sync += [distance.eq(largest - exponents[lane]), product.eq(significand),
-                         negative.eq(sign)]
-            distances.append(distance)
-
-            # Aligned magnitudes, then two's complement.
-            bits = config.mantissa_bits
+            m.d.sync += [own.eq(exponent), product.eq(significand), negative.eq(sign)]
+            bits = config.mantissa_bits + 1
             m.submodules[f"align_{lane}"] = shift = RoundingShifter(
-                bits + 1, (1 << PE_EXPONENT_BITS) - 1, config.rounding)
-            m.d.comb += [
-                shift.word.eq(product << config.guard),
-                shift.amount.eq(distance),
-            ]
-            value = Signal(signed(bits + 1), name=f"aligned_{lane}")
-            m.d.comb += value.eq(Mux(negative, -shift.result, shift.result))
+                bits, (1 << PE_EXPONENT_BITS) - 1, config.rounding)
+            m.d.comb += [shift.word.eq(product << config.guard), shift.amount.eq(largest - own)]
+            value = Signal(signed(bits), name=f"aligned_{lane}", reset_less=True)
+            # A negative is the complement and a carry.
+            m.d.sync += value.eq((shift.floor ^ negative.replicate(bits)).as_signed()
+                                 + (shift.up ^ negative))
             aligned.append(value)
         high = (1 << config.mantissa_bits) - 1
         m.submodules.add = add = AdderTree(IntegerFormat.holding(-high, high), LANES)
-        dot = Signal(shape(add.format), reset_less=True)
-        largest_2 = Signal.like(largest, reset_less=True)
+        addend_high = LANES * high << DIGIT_HIGH
+        addend = Signal(range(-addend_high, addend_high + 1), reset_less=True)
+        addend_exponent = Signal(PE_EXPONENT_BITS, reset_less=True)
+        aligned_exponent = Signal(PE_EXPONENT_BITS, reset_less=True)
+        (digit,) = self._delayed(m, 2, "digit")
         m.d.comb += add.terms.eq(Cat(*aligned))
-        m.d.sync += [dot.eq(add.total), largest_2.eq(largest_1)]
-
-        # Control bits and the weight of the digit, beside them.
-        valid, first, ends, digit, whole = (self.valid, self.first, self.ends, self.digit,
-                                              self.whole)
-        for stage in (1, 2):
-            registers = [Signal(len(bit), name=f"{name}_{stage}", reset_less=name != "valid")
-                         for name, bit in (("valid", valid), ("first", first), ("ends", ends),
-                                           ("digit", digit), ("whole", whole))]
-            m.d.sync += [register.eq(bit) for register, bit in
-                         zip(registers, (valid, first, ends, digit, whole), strict=True)]
-            valid, first, ends, digit, whole = registers
+        m.d.sync += [
+            aligned_exponent.eq(largest),
+            addend_exponent.eq(aligned_exponent),
+            addend.eq(add.total << digit),
+        ]
 
         # Both the running sum and what is added to it are aligned to the larger exponent.
-        mantissa = Signal(shape(config.mantissa), reset_less=True)
+        valid, first, ends, whole = self._delayed(m, 3, "valid", "first", "ends", "whole")
+        mantissa = Signal(shape(config.group_sum), reset_less=True)
         exponent = Signal(PE_EXPONENT_BITS, reset_less=True)
-        digit_high = 6
-        addend_high = LANES * high << digit_high
-        addend = Signal(range(-addend_high, addend_high + 1))
+        held = Signal.like(mantissa, name="held", reset_less=True)
+        held_exponent = Signal.like(exponent, name="held_exponent", reset_less=True)
         m.submodules.accumulate = accumulate = AlignedAdder(
-            config.mantissa.bits, len(addend), PE_EXPONENT_BITS, config.mantissa_bits,
-            config.mantissa.bits, addend_high + (1 << config.mantissa_bits), config.rounding)
+            config.group_sum.bits, len(addend), PE_EXPONENT_BITS, config.mantissa_bits,
+            config.group_sum.bits, addend_high + (1 << config.mantissa_bits), config.rounding)
         m.d.comb += [
-            addend.eq(dot << digit),
             accumulate.a.eq(Mux(first, 0, mantissa)),
             accumulate.a_exponent.eq(Mux(first, 0, exponent)),
             accumulate.b.eq(addend),
-            accumulate.b_exponent.eq(largest_2),
+            accumulate.b_exponent.eq(addend_exponent),
+            self.total.eq(held),
+            self.exponent.eq(held_exponent),
         ]
         with m.If(valid):
             m.d.sync += [mantissa.eq(accumulate.total), exponent.eq(accumulate.total_exponent)]
-
-        # The sum of the group times its scale, bit by bit.
-        held = Signal(shape(config.mantissa), reset_less=True)
-        held_exponent = Signal(PE_EXPONENT_BITS, reset_less=True)
         with m.If(valid & ends):
             m.d.sync += [held.eq(accumulate.total),
                          held_exponent.eq(accumulate.total_exponent + whole)]
+        return m
+
+
+class PE(wiring.Component):
+    """Sums the terms of a group of products, and scales the sum bit by bit.
+
+    Parameters
+    ----------
+    config : BitserialConfig
+
+    Members
+    -------
+    activations, terms, digit, valid, first, ends, whole : In
+        As of :class:`GroupSum`.
+    scale_bit, negative, multiply, deliver : In(1)
+        The bits of the group's scale, the highest first, while ``multiply``; its sign; with the
+        last bit the product goes into the drain chain.
+    fresh : In(1)
+        It is the highest bit.
+    drain_in, drain_out
+        Scaled sum and its exponent, if it has one, in a chain that moves in every cycle.
+
+    Timing
+    ------
+    The sum of a group is there for the first bit of its scale :attr:`latency` cycles after its
+    last terms; 4 terms per cycle.
+    """
+
+    latency = GroupSum.latency
+    chain: ClassVar = {"drain_in": "drain_out"}
+    broadcast = ("terms", "digit", "valid", "first", "ends", "whole", "scale_bit", "negative",
+                 "multiply", "deliver", "fresh")
+
+    def __init__(self, config: BitserialConfig):
+        self.config = config
+        drain = config.scaled.bits + (0 if config.exact else PE_EXPONENT_BITS)
+        super().__init__({
+            "activations": In(LANES * activation_bits(config)), "terms": In(LANES * TERM_BITS),
+            "digit": In(3), "valid": In(1), "first": In(1), "ends": In(1), "whole": In(1),
+            "scale_bit": In(1), "negative": In(1), "multiply": In(1), "deliver": In(1),
+            "fresh": In(1), "drain_in": In(drain), "drain_out": Out(drain),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        group_sum = IntegerGroupSum if config.exact else FloatGroupSum
+        m.submodules.sum = sum_ = group_sum(config)
+        for name in ("activations", "terms", "digit", "valid", "first", "ends", "whole"):
+            m.d.comb += getattr(sum_, name).eq(getattr(self, name))
+
+        # The sum of the group times its scale, bit by bit.
+        held = sum_.total
         product = Signal(shape(config.scaled), reset_less=True)
         doubled = Signal(shape(config.scaled))
-        step = Signal(shape(config.mantissa))
+        step = Signal(shape(config.group_sum))
         carry = Signal()
         following = Signal(shape(config.scaled))
         m.d.comb += [
@@ -202,6 +309,7 @@ class PE(wiring.Component):
         with m.If(self.multiply):
             m.d.sync += product.eq(following)
         drain = Signal(len(self.drain_out), reset_less=True)
-        m.d.sync += drain.eq(Mux(self.deliver, Cat(following, held_exponent), self.drain_in))
+        finished = following if config.exact else Cat(following, sum_.exponent)
+        m.d.sync += drain.eq(Mux(self.deliver, finished, self.drain_in))
         m.d.comb += self.drain_out.eq(drain)
         return m

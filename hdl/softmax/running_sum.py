@@ -6,64 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
+from systolith.hdl.softmax.row_results import BeatMaximum
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.reduction import Reduction
-
-
-class Candidate(wiring.Component):
-    """A number, or the lowest one in place of a masked one.
-
-    Timing
-    ------
-    Combinational.
-    """
-
-    def __init__(self, shape: Shape):
-        self.low = -(1 << (shape.width - 1)) if shape.signed else 0
-        super().__init__({"x": In(shape), "keep": In(1), "o": Out(shape)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(Mux(self.keep, self.x, self.low))
-        return m
-
-
-class BeatMaximum(wiring.Component):
-    """The maximum of the elements of a beat that count; the lowest number where none does.
-
-    Parameters
-    ----------
-    lanes : int
-    shape : Shape
-
-    Members
-    -------
-    x, keep : In
-    maximum : Out
-
-    Timing
-    ------
-    Latency :meth:`cycles` of ``lanes``, one beat per cycle.
-    """
-
-    def __init__(self, lanes: int, shape: Shape):
-        self.count, self.shape = lanes, shape
-        super().__init__({"x": In(lanes * shape.width), "keep": In(lanes), "maximum": Out(shape)})
-
-    cycles = Reduction.cycles
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.candidates = candidates = LinearArray(
-            lambda: Candidate(self.shape), self.count, name="candidate")
-        m.submodules.tree = tree = Reduction(self.count, self.shape, "max")
-        m.d.comb += [
-            candidates.x.eq(self.x),
-            candidates.keep.eq(self.keep),
-            tree.i.eq(candidates.o),
-            self.maximum.eq(tree.o),
-        ]
-        return m
 
 
 class RunningSum(wiring.Component):

@@ -24,6 +24,7 @@ from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import (
     arguments,
     ceil_div,
+    elements,
     flag_bit,
     half_floats,
     integers,
@@ -37,7 +38,8 @@ class BitserialModel(Model):
 
     Arguments of a call:
 
-    - ``a`` (T, K): floats, which go to the nearest ``fp16``, halves to even, saturating;
+    - ``a`` (T, K): floats, which go to the nearest ``fp16``, halves to even, saturating, or
+      integers of ``int8``;
     - ``w`` (N, K): integers of int8, int6 or int5, codes of bitmod4 or bitmod3;
     - ``types`` ("int8"): int8, int6, int5, bitmod4 or bitmod3, one for all groups or one for each;
       numbers 0 to 4 stand for the same, 5 to 7 for none;
@@ -47,8 +49,9 @@ class BitserialModel(Model):
       multiples of 0.5;
     - ``channels`` (1), (N,): the second level of scales, which the driver multiplies by.
 
-    The result is ``sums`` (T, N), int64, what leaves the core: mantissa · 128 + exponent, and ``y``
-    (T, N), float64, mantissa · 2^(exponent + lsb_exponent) · channels.
+    The result is ``sums`` (T, N), int64, what leaves the core, and ``y`` (T, N), float64, what it
+    is worth times channels. Of ``fp16`` activations sums are mantissa · 128 + exponent, worth
+    mantissa · 2^(exponent + lsb_exponent); of ``int8`` activations they are exact, in units of 0.5.
     """
 
     config = BitserialConfig
@@ -58,7 +61,8 @@ class BitserialModel(Model):
                     **{f"{kind.name}_special": kind.format.special_values
                        for kind in TYPES if kind.mixture}}
         given = arguments(workload, ("a", "w"), defaults)
-        a = half_floats("a", given["a"], ("T", "K"))
+        a = (elements("a", given["a"], ("T", "K"), config.a) if config.exact
+             else half_floats("a", given["a"], ("T", "K")))
         w = integers("w", given["w"], ("N", "K"), -128, 255)
         if a.shape[1] != w.shape[1]:
             raise Error(f"a has shape {a.shape} and w has shape {w.shape}; a is (T, K), w is "
@@ -84,7 +88,9 @@ class BitserialModel(Model):
 
     def pack(self, config: BitserialConfig, workload: Workload) -> Job:
         arrays = workload.arrays
-        a = quantize(FP16, _pad(arrays["a"], config.rows, config.group), saturate=False)
+        a = _pad(arrays["a"], config.rows, config.group)
+        if not config.exact:
+            a = quantize(FP16, a, saturate=False)
         w = _pad(arrays["w"], config.cols, config.group)
         scales = _pad(arrays["scales"], config.cols, 1, fill=1)
         group = (scales & 255) + (_pad(arrays["select"], config.cols, 1) << 8)
@@ -138,7 +144,8 @@ class BitserialModel(Model):
     def cycles(self, config: BitserialConfig, workload: Workload) -> int:
         tiles = (ceil_div(len(workload.arrays["a"]), config.rows)
                  * ceil_div(len(workload.arrays["w"]), config.cols))
-        return tiles * config.beats * int(_terms(workload).sum()) + config.rows + 17
+        return tiles * config.beats * int(_terms(workload).sum()) + config.rows + (
+            18 if config.exact else 22)                  # fp16 sums over groups take 5 cycles
 
     def utilization(self, config: BitserialConfig, workload: Workload, cycles: int) -> float:
         """Terms of the weights over those that the PEs take in ``cycles``."""
@@ -206,15 +213,21 @@ def _words(config: BitserialConfig, workload: Workload, a: np.ndarray, w: np.nda
     for group, number in enumerate(kinds):
         if number in tables:
             special[:, group] = tables[number][select[:, group]]
-    mantissa, exponent, raised = golden.sums(
-        config, _pad(a, 1, config.group), _pad(w, 1, config.group), kinds, scales, special)
+    operands = _pad(a, 1, config.group), _pad(w, 1, config.group), kinds, scales, special
+    if config.exact:
+        return golden.exact_sums(config, *operands)
+    mantissa, exponent, raised = golden.sums(config, *operands)
     return (mantissa << EXPONENT_BITS) + exponent, raised
 
 
 def _results(config: BitserialConfig, workload: Workload,
              words: np.ndarray) -> dict[str, np.ndarray]:
-    exponent = (words & (1 << EXPONENT_BITS) - 1) + config.lsb_exponent
-    y = np.ldexp((words >> EXPONENT_BITS).astype(float), exponent) * workload.arrays["channels"]
+    if config.exact:
+        mantissa, exponent = words, config.lsb_exponent
+    else:
+        mantissa = words >> EXPONENT_BITS
+        exponent = (words & (1 << EXPONENT_BITS) - 1) + config.lsb_exponent
+    y = np.ldexp(mantissa.astype(float), exponent) * workload.arrays["channels"]
     return {"y": y, "sums": words}
 
 

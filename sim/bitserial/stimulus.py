@@ -7,12 +7,15 @@ import numpy as np
 from systolith.hdl.bitserial.config import TYPES, BitserialConfig
 from systolith.sim.model import Workload
 
-LARGEST = 65504.0
+LARGEST = {"fp16": 65504.0, "int8": 127}
+#: Of K in a workload that overflows an accumulator.
+MAX_INNER = 1024
 
 
 def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Workload]:
     """Yield corner cases, then random workloads for ever."""
     rows, cols, group = config.rows, config.cols, config.group
+    high = LARGEST[config.a_format]
 
     def workload(label: str, shape: tuple[int, int, int], types: object, *,
                  a: object = None, w: object = None, corner: bool = True,
@@ -21,7 +24,7 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         groups = -(-inner // group)
         numbers = np.broadcast_to(types, groups)
         if a is None:
-            a = _activations(rng, (tokens, inner))
+            a = _activations(config, rng, (tokens, inner))
         if w is None:
             w = _codes(config, rng, numbers, (channels, inner))
         arrays = {"a": np.broadcast_to(a, (tokens, inner)).copy(),
@@ -36,27 +39,36 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
                        (rows + 1, cols + 1, group + 3), number)
     yield workload("1x1x1", (1, 1, 1), 3)
     yield workload("a type for each group", (1, cols, 5 * group), np.arange(5))
-    yield workload("zeros", (rows, cols, group), 0, a=0.0)
+    yield workload("zeros", (rows, cols, group), 0, a=0)
     yield workload("weights of zero", (rows, cols, 2 * group), [3, 1], w=0)
     # Every bit of the running sum, and of the sum over groups.
-    for label, sign in (("largest", 1.0), ("largest negative", -1.0)):
-        yield workload(label, (1, cols, 2 * group), 0, a=sign * LARGEST, w=-128,
+    for label, sign in (("largest", 1), ("largest negative", -1)):
+        yield workload(label, (1, cols, 2 * group), 0, a=sign * high, w=-128,
                        scales=np.full((cols, 2), -128))
         # A full running sum, then all lanes at full scale in the highest digit.
-        yield workload(f"widest sum of a cycle, {label}", (1, cols, group), 0, a=sign * LARGEST,
+        yield workload(f"widest sum of a cycle, {label}", (1, cols, group), 0, a=sign * high,
                        w=np.r_[-1, 0, 0, 0, [-64] * 4, np.zeros(group - 8, np.int64)])
-    alternating = np.resize([LARGEST, -LARGEST], group)
+    alternating = np.resize([high, -high], group)
     yield workload("cancellation", (rows, cols, group), 3, a=alternating, w=7)
-    # What the running sum holds has the larger exponent, then the smaller one.
-    falling = 2.0 ** (15 - np.arange(group) % 30)
-    yield workload("falling exponents", (rows, cols, group), 0, a=falling)
-    yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
-    yield workload("ties", (rows, cols, group), 4,
-                   a=np.resize([2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0], group))
-    yield workload("subnormals", (rows, cols, group), 3,
-                   a=rng.integers(-1023, 1024, (rows, group)) * 2.0**-24)
-    yield workload("Inf and NaN", (rows, cols, group), 1,
-                   a=np.resize([np.inf, 1.5, np.nan, -np.inf, -2.0], group))
+    if not config.exact:
+        # What the running sum holds has the larger exponent, then the smaller one.
+        falling = 2.0 ** (15 - np.arange(group) % 30)
+        yield workload("falling exponents", (rows, cols, group), 0, a=falling)
+        yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
+        ties = [2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0]
+        yield workload("ties", (rows, cols, group), 4, a=np.resize(ties, group))
+        yield workload("subnormals", (rows, cols, group), 3,
+                       a=rng.integers(-1023, 1024, (rows, group)) * 2.0**-24)
+        yield workload("Inf and NaN", (rows, cols, group), 1,
+                       a=np.resize([np.inf, 1.5, np.nan, -np.inf, -2.0], group))
+    else:
+        yield workload("lowest activations", (rows, cols, 2 * group), [0, 3], a=-128, w=-128)
+        # Sums that just fit the accumulator, and some that do not, if that takes few groups.
+        fitting = (1 << config.acc_width - 1) // (2 * group * 128**3)
+        if (fitting + 1) * group <= MAX_INNER:
+            for groups, scale in ((fitting, -128), (fitting + 1, -128), (fitting + 1, 127)):
+                yield workload(f"{groups} sums of groups, scale {scale}", (1, cols, groups * group),
+                               0, a=-128, w=-128, scales=scale)
     yield workload("scales of zero", (rows, cols, 2 * group), 3,
                    scales=np.resize([0, 3], (cols, 2)))
     yield workload("codes beyond their type", (rows, cols, group), 2,
@@ -78,8 +90,11 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
                        rng.integers(0, len(TYPES), groups), corner=False)
 
 
-def _activations(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Any exponents, or those of a layer."""
+def _activations(config: BitserialConfig, rng: np.random.Generator,
+                 shape: tuple[int, int]) -> np.ndarray:
+    """Any integers; floats of any exponents, or of those of a layer."""
+    if config.exact:
+        return rng.integers(-128, 128, shape)
     spread = int(rng.choice([1, 14]))
     return rng.normal(size=shape) * 2.0 ** rng.integers(-spread, spread + 1, shape)
 

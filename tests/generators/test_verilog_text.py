@@ -29,13 +29,7 @@ def core_of(template: str, values: dict, name: str = "core"):
     return elaborate(chosen, chosen.config.parse(values), name)
 
 
-#: Templates whose text Verilator still warns about: bits that truncation drops are not listed.
-NOT_YET_CLEAN = ("bitplane", "topn")
-
-
-@pytest.mark.parametrize("key", [
-    pytest.param(key, marks=pytest.mark.xfail(reason="unread bits are not listed as unused"))
-    if CONFIGS[key][0] in NOT_YET_CLEAN else key for key in CONFIGS])
+@pytest.mark.parametrize("key", CONFIGS)
 def test_two_linters_find_nothing(key, tmp_path):
     sources = [tmp_path / name for name in core_of(*CONFIGS[key]).files if name.endswith(".v")]
     for source in sources:
@@ -95,9 +89,9 @@ def test_same_bytes_in_every_process():
     (64, 64, 3, 90), (256, 256, 10, 250), (251, 239, 10, 250), (1, 256, 10, 250),
     (256, 1, 10, 250)])
 def test_large_cores_are_small_text(rows, cols, seconds, kilobytes):
-    started = time.perf_counter()
+    started = time.process_time()                    # other processes do not count
     core = core_of("systolic", {"rows": rows, "cols": cols})
-    assert time.perf_counter() - started < seconds
+    assert time.process_time() - started < seconds
     assert len(core.verilog) < 1000 * kilobytes
     assert len(core.manifest["modules"]) <= 80
     pes = next(module for module in core.manifest["modules"]

@@ -50,8 +50,8 @@ def test_every_shift(width, most, rounding):
              # Rounded up, the largest number does not fit; cores never shift it by so little.
              if divide(word, amount, rounding) < 1 << width - 1]
     seen = clock(RoundingShifter(width, most, rounding),
-                 [{"word": word, "amount": amount} for word, amount in cases], ["result"])
-    assert [result for (result,) in seen] == [divide(*case, rounding) for case in cases]
+                 [{"word": word, "amount": amount} for word, amount in cases], ["floor", "up"])
+    assert [floor + up for floor, up in seen] == [divide(*case, rounding) for case in cases]
 
 
 @pytest.mark.parametrize("rounding", ["trunc", "rne"])
@@ -59,20 +59,23 @@ def test_narrow_results_of_shifts(rounding):
     cases = [(word, amount) for word in range(-512, 512) for amount in range(8)
              if -8 <= divide(word, amount, rounding) < 8]
     seen = clock(RoundingShifter(10, 7, rounding, 4),
-                 [{"word": word, "amount": amount} for word, amount in cases], ["result"])
-    assert [result for (result,) in seen] == [divide(*case, rounding) for case in cases]
+                 [{"word": word, "amount": amount} for word, amount in cases], ["floor", "up"])
+    # What is rounded up from below the range wraps twice.
+    assert [(floor + up + 8) % 16 - 8 for floor, up in seen] == [
+        divide(*case, rounding) for case in cases]
 
 
-@pytest.mark.parametrize("rounding", ["trunc", "rne"])
-def test_sums_of_aligned_numbers(rounding):
+@pytest.mark.parametrize("rounding, stages", [("trunc", 0), ("rne", 0), ("rne", 5)])
+def test_sums_of_aligned_numbers(rounding, stages):
     rng = np.random.default_rng(1)
     bits, limits = 6, (64, 500)
     cases = [tuple(int(rng.integers(low, high + 1)) for low, high in (
         (-limits[0], limits[0]), (0, 31), (-limits[1], limits[1]), (0, 31))) for _ in range(2000)]
     cases += [(a, 3, b, e) for a in (-64, 64) for b in (-500, 500) for e in (2, 3, 4)]
-    part = AlignedAdder(8, 10, 6, bits, 8, sum(limits), rounding)
-    seen = clock(part, [dict(zip(("a", "a_exponent", "b", "b_exponent"), case, strict=True))
-                        for case in cases], ["total", "total_exponent"])
+    part = AlignedAdder(8, 10, 6, bits, 8, sum(limits), rounding, stages)
+    steps = [dict(zip(("a", "a_exponent", "b", "b_exponent"), case, strict=True))
+             for case in cases] + [{}] * stages
+    seen = clock(part, steps, ["total", "total_exponent"])[stages:]
     for (a, a_exponent, b, b_exponent), got in zip(cases, seen, strict=True):
         exponent = max(a_exponent, b_exponent)
         total = (divide(a, exponent - a_exponent, rounding)
@@ -105,13 +108,13 @@ def test_two_terms():
     assert two_terms(12, "naf") == (4, 8)                # a sum where there is one
 
 
-@pytest.mark.parametrize("rows, interval", [(1, 8), (3, 8), (10, 10)])
-def test_groups_follow_as_closely_as_they_may(rows, interval):
+@pytest.mark.parametrize("rows, interval, stages", [(1, 8, 1), (3, 8, 6), (10, 10, 5)])
+def test_groups_follow_as_closely_as_they_may(rows, interval, stages):
     config = BitserialConfig.parse({"rows": rows, "group": 32})
     ends = [3 + interval * group for group in range(4)]
     steps = [{"ends": cycle in ends, "tile_first": cycle == ends[0],
-              "tile_ends": cycle == ends[-1]} for cycle in range(ends[-1] + rows + 20)]
-    seen = clock(GroupSequencer(config, 5), steps,
+              "tile_ends": cycle == ends[-1]} for cycle in range(ends[-1] + rows + 19 + stages)]
+    seen = clock(GroupSequencer(config, 5, stages), steps,
                  ["load", "fresh", "multiply", "deliver", "row", "start_sum", "write",
                   "write_row", "valid", "last"])
     for group, end in enumerate(ends):
@@ -119,7 +122,7 @@ def test_groups_follow_as_closely_as_they_may(rows, interval):
         assert [seen[end + 5 + bit][1:4] for bit in range(8)] == [
             (bit == 0, 1, bit == 7) for bit in range(8)]
         for row in range(rows):
-            read, add, write = (seen[end + 12 + row + step] for step in range(3))
+            read, add, write = (seen[end + 12 + row + step] for step in (0, 1, 1 + stages))
             assert read[4] == row and add[5] == (group == 0)
             assert write[6:] == (1, row, group == 3, row == rows - 1)
     assert sum(row[8] for row in seen) == rows

@@ -15,6 +15,7 @@ from systolith.sim.formats import decode_groups, quantize_groups, quantize_scale
 from systolith.sim.model import Workload
 
 SMALL = {"rows": 2, "cols": 3, "group": 16}
+INT8 = {**SMALL, "a_format": "int8"}
 NUMBER = {kind.name: number for number, kind in enumerate(TYPES)}
 
 
@@ -158,6 +159,36 @@ def test_sum_of_all_lanes_at_full_scale(sign):
 
 # ---- the whole core --------------------------------------------------------------------------
 
+@pytest.mark.parametrize("name", NUMBER)
+def test_int8_activations_are_exact(name):
+    """Plain products of what the codes stand for, in whole numbers of 0.5."""
+    rng = np.random.default_rng(8)
+    kind = TYPES[NUMBER[name]]
+    a = rng.integers(-128, 128, (3, 50))
+    codes = rng.integers(0, 1 << kind.format.bits, (4, 50))
+    scales, select = rng.integers(-128, 128, (4, 4)), rng.integers(0, 4, (4, 4))
+    if kind.mixture:
+        form = BitmodFormat(kind.format.bits, 16)
+        doubled = 2 * decode_groups(form, codes, select)
+    else:
+        codes = codes - (codes >> kind.format.bits - 1 << kind.format.bits)
+        doubled = 2 * codes
+    weights = doubled.astype(np.int64) * np.repeat(scales, 16, axis=1)[:, :50]
+    _, _, result = call(INT8, a, codes, types=name, scales=scales, select=select)
+    np.testing.assert_array_equal(result["sums"], a @ weights.T)
+    np.testing.assert_array_equal(result["y"], (a @ weights.T) / 2)
+
+
+def test_int8_sums_wrap_and_say_so():
+    """33 groups of 16 · 2^14 · −128 in units of 0.5 leave 32 bits, 32 groups just fit."""
+    for groups, flagged in ((32, False), (33, True)):
+        shape = 1, 16 * groups
+        config, _, result = call({**INT8, "acc_width": 32}, np.full(shape, -128),
+                                 np.full(shape, -128), scales=-128)
+        want = -groups << 26
+        assert result["sums"][0, 0] == (want + (1 << 31)) % (1 << 32) - (1 << 31)
+        assert (config.flags[0][0], result["flags"]) == ("overflow", int(flagged))
+
 @pytest.mark.parametrize("rounding", ["trunc", "rne"])
 @pytest.mark.parametrize("name", NUMBER)
 def test_error_against_float64(name, rounding):
@@ -226,8 +257,8 @@ def test_codes_that_are_none_count_as_documented():
         assert call(SMALL, a, **given)[2]["y"][0, 0] == want
 
 
-@pytest.mark.parametrize("values", [SMALL, {"rows": 3, "cols": 1, "group": 20,
-                                            "rounding": "rne"}], ids=str)
+@pytest.mark.parametrize("values", [SMALL, INT8, {"rows": 3, "cols": 1, "group": 20,
+                                                  "rounding": "rne"}], ids=str)
 def test_driver(values):
     config = BitserialConfig.parse(values)
     for workload in islice(MODEL.stimulus(config, np.random.default_rng(2)), 16):
@@ -283,6 +314,10 @@ def test_messages(arguments, message):
     ({"group": 32, "rows": 17}, "group = 32 takes 16 cycles at least, too few to drain rows = 17; "
                                 "group must be at least 34"),
     ({"group": 12}, "group must be at least 16, not 12"),
+    ({"a_format": "int8", "rounding": "rne"}, "rounding has an effect only if a_format is 'fp16'; "
+                                              "leave it at 'trunc' instead of 'rne'"),
+    ({"acc_width": 40}, "acc_width has an effect only if a_format is 'int8'; leave it at 48 "
+                        "instead of 40"),
 ])
 def test_config_messages(values, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
