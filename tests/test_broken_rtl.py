@@ -136,7 +136,8 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, SERIAL_INT8, FP8, BF16, MX, BITMOD, I_EXP], ids=repr)
+                                    SERIAL, SERIAL_INT8, FP8, BF16, MX, BITMOD, I_EXP,
+                                    TERNARY], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -36,8 +36,8 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
                      latency(config)["latency"], config.acc_width))
     yield Grid(
         f"Formats with themselves, output-stationary, {SIZE} x {SIZE}, 4096 products",
-        ("format", "PE, gates", "over int8", "decoder, gates", "PE, LUT4", "PE, CCU2C", "PE, FF", "PE, DSP",
-         "core latency, cycles", "accumulator, bits"), tuple(rows),
+        ("format", "PE, gates", "over int8", "decoder, gates", "PE, LUT4", "PE, CCU2C", "PE, FF",
+         "PE, DSP", "core latency, cycles", "accumulator, bits"), tuple(rows),
         "Gates are two-input NANDs of generic synthesis, flip-flops included. A decoder stands on "
         "the border, one for each row and each column; of pairs one for two.")
     yield _relations(gates, {label: row[3] for (label, _), row in zip(cores, rows, strict=True)})

@@ -100,7 +100,8 @@ def test_frames_of_a_wrong_length(simulator, pauses, stream, length, first, flag
     config = registry.get("ternary").config.parse(VALUES)
     job = MODEL.pack(config, MODEL.check(config, Workload("", {"a": A, "w": W})))
     wrong = dict(job.inputs)
-    wrong[stream] = Beats.frame(np.resize(wrong[stream].data, (length, wrong[stream].data.shape[1])),
+    data = wrong[stream].data
+    wrong[stream] = Beats.frame(np.resize(data, (length, data.shape[1])),
                                 int(wrong[stream].user[0]))
     inputs = {name: Beats.join([wrong[name], job.inputs[name]], 0) for name in job.inputs}
     result = simulator.run(replace(job, inputs=inputs, outputs={"y": 4}), pauses=pauses)
