@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from systolith.hdl.formats import FORMS, parse_format
+from systolith.hdl.systolic.pairs import RULES, table
 from systolith.sim.formats import describe
 
 #: One section each, in this order.
@@ -40,18 +41,29 @@ where the format has no NaN. Hardware that rounds to such a format gives code 0 
 
 **NaN, Inf and illegal codes in an exact sum** count as zero and raise a flag; in an fp32
 accumulator NaN and Inf take part as IEEE 754 says. A NaN that an operation gives is always the one
-NaN that its format's section names.
+NaN that its format's section names. In `systolic` an element of a block that is NaN or Inf, or a
+scale that is NaN, makes the sums of its block NaN and raises a flag; where a block's products are
+too wide for an exact sum, as with `bf16`, an Inf stays Inf.
 
 In the tables, *step* divides every value of an element; *fixed point* is the narrowest integer that
 holds every value exactly in units of the step, which sets the width of exact products and sums.
+"""
+
+PAIRS = """\
+`systolic` takes these pairs as A and W, in any order. Others are refused, and the message names the
+nearest pair of the table. Formats that are not in its rows go by the rules.
 """
 
 
 def page() -> str:
     """The page, as Markdown."""
     forms = "\n".join(f"- `{form}`" if " " not in form else _form(form) for form in FORMS)
+    pairs = "\n".join(["## Pairs", "", PAIRS, *(f"- {rule}" for rule in RULES), "",
+                       "| format | with |", "|---|---|",
+                       *(f"| `{name}` | {', '.join(f'`{other}`' for other in others)} |"
+                         for name, others in table().items()), ""])
     sections = (_section(describe(parse_format(name))) for name in SECTIONS)
-    return "\n".join([INTRODUCTION.format(forms=forms), *sections])
+    return "\n".join([INTRODUCTION.format(forms=forms), pairs, *sections])
 
 
 def _form(form: str) -> str:

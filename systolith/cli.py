@@ -363,15 +363,29 @@ def _show_figures(console: "Console", part: "Part") -> None:
 @click.argument("name", required=False)
 @json_option
 def formats_command(name: str | None) -> Result:
-    """List the number formats, or show the range, the specials and the values of one."""
+    """List the number formats and the pairs that systolic takes, or show the range, the specials
+    and the values of one."""
     from systolith.hdl.formats import FORMS, parse_format
+    from systolith.hdl.systolic.pairs import RULES, table
 
     if name is None:
-        return Result({"forms": list(FORMS)}, lambda console: click.echo("\n".join(FORMS)))
+        data = {"forms": list(FORMS), "pairs": {"rules": list(RULES), "table": table()}}
+        return Result(data, lambda console: _show_forms(console, data))
     from systolith.sim.formats.describe import describe
 
     data = describe(parse_format(name))
     return Result(data, lambda console: _show_format(console, data))
+
+
+def _show_forms(console: "Console", data: dict[str, Any]) -> None:
+    click.echo("\n".join(data["forms"]))
+    click.echo("\nPairs that systolic takes as A and W, in any order:")
+    click.echo("\n".join(f"- {rule}" for rule in data["pairs"]["rules"]))
+    click.echo()
+    partners = new_table("format", "with")
+    for format, others in data["pairs"]["table"].items():
+        partners.add_row(format, ", ".join(others))
+    console.print(partners)
 
 
 def _show_format(console: "Console", data: dict[str, Any]) -> None:

@@ -21,6 +21,9 @@ FP8 = {"rows": 2, "cols": 2, "a_format": "fp8e4m3", "w_format": "fp8e5m2"}
 FP8_OS = {**FP8, "dataflow": "os"}
 BF16 = {"rows": 2, "cols": 2, "acc_depth": 3, "a_format": "bf16", "w_format": "int8"}
 BF16_OS = {"rows": 2, "cols": 2, "dataflow": "os", "a_format": "bf16", "w_format": "fp8e4m3"}
+MX = {"rows": 2, "cols": 2, "acc_depth": 3, "a_format": "mxfp8e4m3/3", "w_format": "mxfp8e4m3/3"}
+MX_OS = {"rows": 2, "cols": 2, "dataflow": "os", "a_format": "mxfp8e4m3/3", "w_format": "int8"}
+BITMOD = {"rows": 2, "cols": 2, "w_format": "bitmod4/3"}
 TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2, "act_group": 8,
           "max_k": 24}
 BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
@@ -44,16 +47,26 @@ BREAKS = {
     "overflow unnoticed": (WS | {"acc_width": 17}, "overflow_in | (valid_in & ",
                            "overflow_in & (valid_in & "),
     "sum of the tile before": (OS, "augend = first[1] ? 28'd0", "augend = first[0] ? 28'd0"),
-    "drain too fast": (OS, "& (draining == 2'd0)", ""),
+    "drain too fast": (OS, "((~last) | (draining == 2'd0))", "1'b1"),
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
     "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
     "exponent of a product": (FP8, "{2'd0, a_exponent} + {1'd0, b_exponent}",
                               "{2'd0, a_exponent} | {1'd0, b_exponent}"),
-    "codes of the other operand": (FP8_OS, "control_issue & a_decoder_invalid",
-                                   "control_issue & w_decoder_invalid"),
+    "codes of the other operand": (FP8_OS, "control_issue & (|a_decoder_invalid)",
+                                   "control_issue & (|w_decoder_invalid)"),
     "next pair before the sum": (BF16_OS, "& (spacing == 2'd0)", ""),
     "weights loaded before the slower wavefront": (BF16, "& (waiting == 2'd0)", ""),
     "fp32 sums of the tile before": (BF16, "augend <= first_in ? 32'd0", "augend <= 1'b0 ? 32'd0"),
+    "scale of a column missing": (MX, "{1'd0, scales[7:0]} + {1'd0, scales[15:8]}",
+                                  "{1'd0, scales[7:0]}"),
+    "scales of the tile before": (MX, ".pop(begins_o)", ".pop(1'b0)"),
+    "an element of NaN forgotten": (MX, "w_wrong <= (loader_at_first ? 2'd0 : w_wrong) | ",
+                                    "w_wrong <= "),
+    "sums of two blocks in one": (MX_OS, "place == 2'd2", "place == 2'd3"),
+    "scale of the row before": (MX_OS, "scalers_a_scale_in = a_scales",
+                                "scalers_a_scale_in = scale_queue_o[7:0]"),
+    "special value of the group before": (BITMOD, "loader_at_first ? w_scale_reader_data",
+                                          "1'b0 ? w_scale_reader_data"),
     "requantizer of the column before": (REQUANT, "used <= q_out", "used <= q_in"),
     "tie of a table entry": (TABLES, "{7'd0, quotient_7[0]}", "8'd1"),
     "sums of two blocks in the drain chain": (TABLES | {"act_group": 4}, "(draining == 1'b0) & ",
@@ -129,7 +142,8 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, SERIAL_INT8, FP8, BF16, I_EXP, TERNARY], ids=repr)
+                                    SERIAL, SERIAL_INT8, FP8, BF16, MX, BITMOD, I_EXP,
+                                    TERNARY], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -8,6 +8,7 @@ import pytest
 from systolith.generators import registry
 from systolith.generators.core import elaborate, write
 from systolith.hdl.formats import parse_format
+from systolith.hdl.systolic.pairs import LISTED, table
 from systolith.sim.cases import mismatch, work_out
 from systolith.sim.simulators import verilator
 from systolith.sim.simulators.core import Core
@@ -15,14 +16,13 @@ from systolith.sim.simulators.harness import Pauses
 
 MINIFLOATS = [parse_format(f"fp{bits}e{exponent}m{bits - 1 - exponent}").name
               for bits in range(3, 9) for exponent in range(1, bits)]
-ELEMENTS = ["int2", "int4", "int8", "int16", "uint2", "uint8", "uint16", "bipolar1", "bipolar3",
-            "bipolar8", "ternary", "binary", "fp4e2m1", "fp6e2m3", "fp6e3m2", "fp8e3m4", "fp8e4m3",
-            "fp8e5m2", "fp16", "bf16", "fp12e4m7", "ovp4", "ovp8"]
-STALLS = {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2)}
+STALLS = {"a": Pauses(0.3, 0.3), "w": Pauses(0.2, 0.4), "c": Pauses(0.3, 0.2),
+          "a_scale": Pauses(0.3, 0.4), "w_scale": Pauses(0.2, 0.3)}
 
 #: A pair of every kind: levels, floats narrow and wide, integers with floats, outliers, fp32.
 SAMPLE = [("ternary", "bipolar3", "ws"), ("fp4e2m1", "fp8e4m3", "os"), ("int8", "fp6e3m2", "ws"),
-          ("ovp4", "ovp4", "os"), ("fp16", "binary", "os")]
+          ("ovp4", "ovp4", "os"), ("fp16", "int8", "os"), ("mxfp8e5m2/4", "mxfp8e5m2/4", "ws"),
+          ("mxfp4/5", "fp4e2m1", "os"), ("bitmod4/3", "bitmod4/3", "ws")]
 
 
 def agrees(a_format, w_format, dataflow, folder, cases=34, **values):
@@ -38,7 +38,9 @@ def agrees(a_format, w_format, dataflow, folder, cases=34, **values):
         for workload in islice(model.stimulus(config, np.random.default_rng(1)), cases):
             case = work_out(model, config, workload)
             for pauses in ({}, STALLS):
-                result = simulator.run(case.job, pauses=pauses)
+                streams = {stream.name for stream in config.streams}
+                result = simulator.run(case.job, pauses={name: pause for name, pause in
+                                                         pauses.items() if name in streams})
                 assert mismatch(model, config, case, "c", result.beats["c"],
                                 result.beat_cycles["c"]) is None
                 assert result.flags == case.flags, case.workload.label
@@ -52,10 +54,19 @@ def test_a_sample_of_pairs(a_format, w_format, dataflow, tmp_path):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("dataflow", ["ws", "os"])
-@pytest.mark.parametrize("a_format", ELEMENTS)
-def test_every_format_with_every_other(a_format, dataflow, tmp_path):
-    for w_format in ELEMENTS:
-        agrees(a_format, w_format, dataflow, tmp_path)
+@pytest.mark.parametrize("a_format", LISTED)
+def test_every_pair_of_the_table(a_format, dataflow, tmp_path):
+    for w_format in table()[a_format]:
+        agrees(a_format, w_format, dataflow, tmp_path, rows=4)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("dataflow", ["ws", "os"])
+@pytest.mark.parametrize("format", ["mxfp8e5m2", "bfp8", "bitmod4"])
+@pytest.mark.parametrize("rows, block", [(1, 1), (1, 3), (2, 1), (3, 7), (4, 8), (5, 3)])
+def test_every_fit_of_blocks_and_mesh(format, rows, block, dataflow, tmp_path):
+    for partner in (f"{format}/{block}", "int8", "bf16"):
+        agrees(f"{format}/{block}", partner, dataflow, tmp_path, rows=rows, cols=3)
 
 
 @pytest.mark.nightly

@@ -6,7 +6,7 @@ from systolith.hdl.systolic.core import SystolicCore, latency
 
 TEMPLATE = Template(
     name="systolic",
-    summary="GEMM of integers or floats on a systolic mesh, weight- or output-stationary.",
+    summary="GEMM of integers, floats or blocks on a systolic mesh, weight- or output-stationary.",
     config=SystolicConfig,
     component=SystolicCore,
     model="systolith.sim.systolic:MODEL",
@@ -46,6 +46,8 @@ TEMPLATE = Template(
         "bf16": {"rows": 3, "cols": 2, "a_format": "bf16", "w_format": "bf16", "acc_depth": 8},
         "ovp_os": {"rows": 2, "cols": 4, "dataflow": "os", "a_format": "ovp8", "w_format": "bf16",
                    "add_stages": 3},
+        "mx": {"rows": 2, "cols": 2, "a_format": "mxfp4/4", "w_format": "mxfp4/4", "acc_depth": 5},
+        "bitmod_os": {"rows": 2, "cols": 2, "dataflow": "os", "w_format": "bitmod4/4"},
         "ecp5": {"rows": 3, "cols": 2, "a_format": "uint8", "w_format": "int4",
                  "acc_width": 40, "output": "requant", "technology": "ecp5"},
         "ecp5_os": {"rows": 2, "cols": 3, "dataflow": "os", "w_format": "uint9",

@@ -6,13 +6,26 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.decoders import FixedDecoder, FloatDecoder, PairDecoder
+from systolith.hdl.arithmetic.decoders import (
+    BitmodDecoder,
+    FixedDecoder,
+    FloatDecoder,
+    PairDecoder,
+)
 from systolith.hdl.arithmetic.floating import FloatAdder
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.products import TermMultiplier
 from systolith.hdl.arithmetic.rounding import FloatEncoder
 from systolith.hdl.arithmetic.steps import Steps, counter, shape, signal_of, spread
-from systolith.hdl.formats import FP32, IntegerFormat, Operand, PairFormat, product_format
+from systolith.hdl.formats import (
+    FP32,
+    SELECT_BITS,
+    BitmodFormat,
+    IntegerFormat,
+    Operand,
+    PairFormat,
+    product_format,
+)
 
 
 class Parts(NamedTuple):
@@ -46,6 +59,8 @@ class OperandDecoder(wiring.Component):
     -------
     code : In
         Codes of the group, the first in the low bits.
+    select : In(2)
+        Which special value the element's group has; only of bitmod.
     operand : Out
         Operands of the group.
     invalid : Out(1)
@@ -60,13 +75,16 @@ class OperandDecoder(wiring.Component):
 
     def __init__(self, operand: Operand):
         self.form = operand
-        super().__init__({"code": In(operand.group * operand.format.bits),
+        select = {"select": In(SELECT_BITS)} if isinstance(operand.format, BitmodFormat) else {}
+        super().__init__({"code": In(operand.group * operand.format.bits), **select,
                           "operand": Out(operand.group * operand.bits), "invalid": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         if isinstance(self.form.format, PairFormat):
             self._pair(m)
+        elif isinstance(self.form.format, BitmodFormat):
+            self._bitmod(m)
         elif self.form.has_exponent:
             self._float(m)
         else:
@@ -107,6 +125,16 @@ class OperandDecoder(wiring.Component):
             second[term:].eq(decode.second_exponent),
             self.invalid.eq(decode.illegal),
         ]
+
+
+    def _bitmod(self, m: Module):
+        format = self.form.format
+        m.submodules.decode = decode = BitmodDecoder(format)
+        with m.Switch(self.select):
+            for index, special in enumerate(format.special_values):
+                with m.Case(index):
+                    m.d.comb += decode.special.eq(int(special / 2.0**format.lsb_exponent))
+        m.d.comb += [decode.code.eq(self.code), self.operand.eq(decode.value)]
 
 
 class ExactProduct(wiring.Component):

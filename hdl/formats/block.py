@@ -10,6 +10,8 @@ SCALE_BITS = 8
 SCALE_BIAS = 127
 #: A scale that makes every element of its block NaN.
 SCALE_NAN = 0xFF
+#: Of the number of a group's special value.
+SELECT_BITS = 2
 
 DEFAULT_BLOCK = 32
 DEFAULT_GROUP = 128
@@ -74,6 +76,16 @@ class BlockFormat(Format):
     def exponent_high(self) -> int:
         """Exponent of the largest element, to which the scale brings the largest number."""
         return self.element.exponent_high if isinstance(self.element, FloatFormat) else 0
+
+    @property
+    def shared_by(self) -> int:
+        """Elements that share a scale."""
+        return self.block
+
+    @property
+    def select_bits(self) -> int:
+        """Beside a scale: none."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -206,6 +218,16 @@ class BitmodFormat(Format):
     def magnitudes(self) -> tuple[float, ...]:
         """The magnitude for each value of the bits below the sign."""
         return {3: (0.0, 1.0, 2.0, 4.0), 4: (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)}[self.bits]
+
+    @property
+    def shared_by(self) -> int:
+        """Elements that share a scale and a special value."""
+        return self.group
+
+    @property
+    def select_bits(self) -> int:
+        """Beside a scale: of the number of the special value."""
+        return SELECT_BITS
 
     @property
     def special_code(self) -> int:

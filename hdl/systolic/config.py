@@ -9,8 +9,12 @@ from systolith.hdl.config import CoreConfig, param
 from systolith.hdl.errors import ConfigError
 from systolith.hdl.formats import (
     FP32,
+    SCALE_BITS,
+    SCALE_NAN,
     BinaryFormat,
     BipolarFormat,
+    BitmodFormat,
+    BlockFormat,
     FloatFormat,
     Format,
     IntegerFormat,
@@ -22,9 +26,10 @@ from systolith.hdl.formats import (
 )
 from systolith.hdl.interface import TEMPLATE_REGISTERS, Field, Register, Stream, UserField
 from systolith.hdl.primitives.config import Technology, fits_pair, technology
-from systolith.hdl.systolic.pairs import INTEGER_BITS, OPERANDS, operand_format
+from systolith.hdl.systolic.pairs import INTEGER_BITS, OPERANDS, check_pair, operand_format
 
 _WITHOUT_ZERO = BipolarFormat | BinaryFormat
+_WITH_SCALES = BlockFormat | BitmodFormat
 
 MAX_INTEGER_WIDTH = 64
 MAX_ACC_WIDTH = 80
@@ -51,8 +56,8 @@ class SystolicConfig(CoreConfig):
     w_format: str = param("int8", f"Format of the weights W: {OPERANDS}.")
     accumulator: Literal["exact", "fp32"] | None = param(
         None, "exact: sums are exact, in fixed point where a format is a float; fp32: products and "
-              "sums are rounded to fp32. Automatic: exact, unless that takes more than "
-              f"{MAX_ACC_WIDTH} bits.")
+              "sums are rounded to fp32, of blocks their scaled sums. Automatic: exact, unless "
+              f"that takes more than {MAX_ACC_WIDTH} bits, as mx and bfp always do.")
     max_k: int = param(4096, "Largest K whose sum cannot overflow the automatic acc_width.",
                        low=1, high=1 << 24, unit="products")
     acc_width: int | None = param(
@@ -98,9 +103,16 @@ class SystolicConfig(CoreConfig):
 
     @model_validator(mode="after")
     def _accumulator(self) -> Self:
+        check_pair(self.a_element, self.w_element)
+        block = next((format for format in (self.a_element, self.w_element)
+                      if isinstance(format, BlockFormat)), None)
+        if block is not None and self.accumulator == "exact":
+            raise ConfigError(f"accumulator 'exact' cannot hold sums of {block}, whose scales go "
+                              "from 2^-127 to 2^127; use 'fp32'")
         width = self._exact_width()
+        inexact = block is not None or (self.scales and self.mesh_rounds)
         if self.accumulator is None:
-            kind = "exact" if width <= MAX_ACC_WIDTH or self.acc_width else "fp32"
+            kind = "exact" if not inexact and (width <= MAX_ACC_WIDTH or self.acc_width) else "fp32"
             object.__setattr__(self, "accumulator", kind)        # frozen to everyone else
         if self.accumulator == "fp32":
             if not self.float_sums:
@@ -110,7 +122,7 @@ class SystolicConfig(CoreConfig):
                 raise ConfigError(f"acc_width has an effect only if accumulator is 'exact'; leave "
                                   f"it out instead of {self.acc_width}")
             object.__setattr__(self, "acc_width", FP32.bits)
-        elif self.acc_width is None:
+        elif self.acc_width is None or inexact:
             if width > MAX_ACC_WIDTH:
                 raise ConfigError(f"an exact accumulator for {self.a_format}, {self.w_format} and "
                                   f"max_k {self.max_k} takes {width} bits and may have at most "
@@ -121,7 +133,14 @@ class SystolicConfig(CoreConfig):
     def _exact_width(self) -> int:
         if isinstance(self.a_element, IntegerFormat) and isinstance(self.w_element, IntegerFormat):
             return self.a_element.bits + self.w_element.bits + clog2(self.max_k)
-        return product_format(self.a_element, self.w_element, self.max_k).bits
+        return self._scaled(product_format(self.a_element, self.w_element, self.max_k)).bits
+
+    def _scaled(self, number: IntegerFormat) -> IntegerFormat:
+        """Format of numbers times the integer scales of both operands."""
+        factor = (-1 << SCALE_BITS - 1) ** len(self.scales)
+        ends = sorted(code * factor for code in (number.code_low, number.code_high))
+        exact = IntegerFormat.holding(min(ends[0], number.code_low), max(ends[1], number.code_high))
+        return IntegerFormat(exact.bits, exact.signed, number.lsb_exponent)
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -157,6 +176,7 @@ class SystolicConfig(CoreConfig):
                     "operands are integers in the mesh" if self.rounded
                     or self.a_operand.has_exponent or self.w_operand.has_exponent else
                     "output is 'raw'" if self.output != "raw" else
+                    "elements share no scales" if self.scales else
                     "cols is even" if self.cols % 2 else "")
         if self.columns_per_pe is None:
             pair = not obstacle and fits_pair(self.technology, self.a, self.w)
@@ -181,14 +201,47 @@ class SystolicConfig(CoreConfig):
         return parse_format(self.w_format)
 
     @cached_property
+    def scales(self) -> tuple[tuple[str, BlockFormat | BitmodFormat], ...]:
+        """The operands, "a" and "w", whose elements share scales, and their formats."""
+        return tuple((name, format) for name, format in (("a", self.a_element),
+                                                         ("w", self.w_element))
+                     if isinstance(format, _WITH_SCALES))
+
+    @cached_property
+    def block(self) -> int | None:
+        """Elements along K that share a scale; None where there are none."""
+        return self.scales[0][1].shared_by if self.scales else None
+
+    @cached_property
+    def mesh_rounds(self) -> bool:
+        """Whether products and sums in the mesh are rounded to fp32.
+
+        Those of blocks are exact if a whole block's products take no more than an exact
+        accumulator may have: only their scaled sums are rounded.
+        """
+        if not self.scales:
+            return self.rounded
+        return product_format(self.a_element, self.w_element, self.block).bits > MAX_ACC_WIDTH
+
+    def spreads_nan(self, name: str) -> bool:
+        """Whether an element of the operand that is no number makes its block NaN.
+
+        An exact sum cannot hold it, so that the scale has to say it.
+        """
+        match dict(self.scales).get(name):
+            case BlockFormat(FloatFormat(specials="ieee" | "fn")):
+                return not self.mesh_rounds
+        return False
+
+    @cached_property
     def a_operand(self) -> Operand:
         """What travels through the mesh for an element of A."""
-        return Operand.of(self.a_element, keep_specials=self.rounded)
+        return Operand.of(_number(self.a_element), keep_specials=self.mesh_rounds)
 
     @cached_property
     def w_operand(self) -> Operand:
         """What travels through the mesh for an element of W."""
-        return Operand.of(self.w_element, keep_specials=self.rounded)
+        return Operand.of(_number(self.w_element), keep_specials=self.mesh_rounds)
 
     @property
     def a(self) -> IntegerFormat:
@@ -203,7 +256,8 @@ class SystolicConfig(CoreConfig):
     @property
     def float_sums(self) -> bool:
         """Whether a sum is a float to the user, or an integer."""
-        return isinstance(self.a_element, FloatFormat) or isinstance(self.w_element, FloatFormat)
+        return any(isinstance(format, FloatFormat | _WITH_SCALES)
+                   for format in (self.a_element, self.w_element))
 
     @property
     def rounded(self) -> bool:
@@ -213,7 +267,7 @@ class SystolicConfig(CoreConfig):
     @property
     def sum_stages(self) -> int:
         """Registers of an addition in the mesh."""
-        return self.add_stages if self.rounded else 1
+        return self.add_stages if self.mesh_rounds else 1
 
     @property
     def pitch(self) -> int:
@@ -233,8 +287,8 @@ class SystolicConfig(CoreConfig):
     @property
     def pads_count(self) -> bool:
         """Whether lanes beyond the matrices can give other sums than 0."""
-        return self.rounded or isinstance(self.a_element, _WITHOUT_ZERO) or isinstance(
-            self.w_element, _WITHOUT_ZERO)
+        return self.rounded or bool(self.scales) or any(
+            isinstance(format, _WITHOUT_ZERO) for format in (self.a_element, self.w_element))
 
     @cached_property
     def acc(self) -> IntegerFormat:
@@ -254,8 +308,35 @@ class SystolicConfig(CoreConfig):
     @cached_property
     def psum(self) -> IntegerFormat:
         """Format of an exact sum over the rows of the mesh (ws)."""
-        return IntegerFormat(self.product.bits + clog2(self.rows), self.acc.signed,
-                             self.acc.lsb_exponent)
+        return IntegerFormat(self.product.bits + clog2(self.rows), self.product.signed,
+                             self.product.lsb_exponent)
+
+    @cached_property
+    def pe_acc(self) -> IntegerFormat:
+        """Format of a sum in a PE (os): of a whole block where there are scales."""
+        if not self.scales:
+            return self.acc
+        if self.mesh_rounds:
+            return IntegerFormat(FP32.bits, False)
+        return product_format(self.a_element, self.w_element, self.block)
+
+    @cached_property
+    def mesh_sum(self) -> IntegerFormat:
+        """Format of a sum as it leaves the mesh; code of an fp32 one."""
+        if self.mesh_rounds:
+            return IntegerFormat(FP32.bits, False)
+        return self.psum if self.dataflow == "ws" else self.pe_acc
+
+    @cached_property
+    def tile_sum(self) -> IntegerFormat:
+        """Format of what an exact accumulator behind the mesh adds: scaled, where there are
+        scales."""
+        return self._scaled(self.mesh_sum)
+
+    @property
+    def sum_depth(self) -> int:
+        """Rows that are summed behind the mesh."""
+        return self.acc_depth if self.dataflow == "ws" else self.rows
 
     @cached_property
     def out(self) -> Format:
@@ -269,18 +350,26 @@ class SystolicConfig(CoreConfig):
         if self.dataflow == "ws":
             inputs = (
                 Stream("a", "in", self.rows, self.a_element,
-                       "M beats, 1 to acc_depth: beat m = A[m0+m, k0:k0+rows].",
+                       "M beats, 1 to acc_depth: beat m = A[m0+m, k0:k0+rows]." + self._whole_tiles,
                        (UserField("first", 0, 1, "First K tile: start new sums."),
                         UserField("last", 1, 1, "Last K tile: emit the sums."))),
+                *self._scale_stream("a", 1, "M beats: beat m = {} of A[m0+m, k0:k0+rows]. One "
+                                            "a_scale frame for every a frame."),
                 Stream("w", "in", self.cols, self.w_element,
                        "rows beats: beat i = W[k0+i, n0:n0+cols]. One w frame for every a frame."
                        + self._short_frames),
+                *self._scale_stream("w", self.cols, "1 beat: {} of W[k0:k0+rows, n0:n0+cols]. One "
+                                                    "w_scale frame for every w frame."),
             )
             frame = "M beats: beat m = C[m0+m, n0:n0+cols]."
         else:
+            blocks = f"ceil(K / {self.block}) beats: beat b = {{}} of "
+            part = f"{self.block}·b:{self.block}·(b+1)"
             inputs = (
                 Stream("a", "in", self.rows, self.a_element, "K beats: beat k = A[m0:m0+rows, k]."),
+                *self._scale_stream("a", self.rows, f"{blocks}A[m0:m0+rows, {part}]."),
                 Stream("w", "in", self.cols, self.w_element, "K beats: beat k = W[k, n0:n0+cols]."),
+                *self._scale_stream("w", self.cols, f"{blocks}W[{part}, n0:n0+cols]."),
             )
             frame = "rows beats: beat i = C[m0+i, n0:n0+cols]."
         if self.output == "requant":
@@ -288,6 +377,20 @@ class SystolicConfig(CoreConfig):
                               "cols beats: beat j = bias, multiplier, shift of column n0+j. "
                               "One q frame for every c frame."),)
         return (*inputs, Stream("c", "out", self.cols, self.out, frame))
+
+    def _scale_stream(self, name: str, lanes: int, frame: str) -> tuple[Stream, ...]:
+        """The stream of the scales of an operand, if it has any."""
+        format = dict(self.scales).get(name)
+        if format is None:
+            return ()
+        what = "scale + 256 · select" if format.select_bits else "scale"
+        return (Stream(f"{name}_scale", "in", lanes,
+                       IntegerFormat(SCALE_BITS + format.select_bits, False), frame.format(what)),)
+
+    @property
+    def _whole_tiles(self) -> str:
+        return f" A K tile ends with its block of {self.block}; the lanes beyond are zero." \
+            if self.scales and self.block % self.rows else ""
 
     @property
     def _short_frames(self) -> str:
@@ -336,15 +439,37 @@ class SystolicConfig(CoreConfig):
                 ("q_short", "A q frame ended early; missing columns count as zero."),
                 ("q_long", "A q frame had more than cols beats; the rest was dropped."),
             )
+        for name, format in self.scales:
+            missing = "NaN" if isinstance(format, BlockFormat) else "zero"
+            if name == "a" or self.dataflow == "os":
+                flags += ((f"{name}_scale_short", f"A frame of {name}_scale ended early; missing "
+                                                  f"scales count as {missing}."),)
+            flags += ((f"{name}_scale_long", f"A frame of {name}_scale was longer than those of "
+                                             f"{name} take; the rest was dropped."),)
         for name, format in (("a", self.a_element), ("w", self.w_element)):
-            if meaning := _not_numbers(format, rounded=self.rounded):
+            if meaning := _not_numbers(format, rounded=self.mesh_rounds):
                 flags += ((f"{name}_invalid", f"An element of {name.upper()} was {meaning}."),)
         return flags
+
+
+def missing_scale(format: BlockFormat | BitmodFormat) -> int:
+    """What stands for a scale that does not come."""
+    return SCALE_NAN if isinstance(format, BlockFormat) else 0
+
+
+def _number(format: Format) -> Format:
+    """The format of an element without its scale."""
+    return format.element if isinstance(format, BlockFormat) else format
 
 
 def _not_numbers(format: Format, *, rounded: bool) -> str:
     """What its codes can be beside finite numbers, and what becomes of them; empty if nothing."""
     match format:
+        case BlockFormat(FloatFormat(specials="ieee" | "fn" as specials)):
+            what = "infinite or NaN" if specials == "ieee" else "NaN"
+            return f"{what}, or a scale NaN" + ("" if rounded else "; its block counts as NaN")
+        case BlockFormat():
+            return "NaN: a scale was"
         case TernaryFormat():
             return "illegal; it counts as zero"
         case PairFormat():

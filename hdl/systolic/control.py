@@ -4,7 +4,7 @@ The mesh never stalls. A beat is issued only when everything behind it is sure t
 have their places in the output buffer reserved first.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,6 +38,8 @@ class ChainLoader(wiring.Component):
         A frame is partly or wholly loaded.
     wants : Out(1)
         A beat would be taken.
+    at_first : Out(1)
+        The next beat is the first of a frame.
     load : Out(length)
         Cell i moves.
     data : Out(data_bits)
@@ -59,7 +61,7 @@ class ChainLoader(wiring.Component):
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
-            "load": Out(length), "data": Out(data_bits),
+            "at_first": Out(1), "load": Out(length), "data": Out(data_bits),
             "short": Out(1), "long": Out(1),
         })
 
@@ -78,6 +80,7 @@ class ChainLoader(wiring.Component):
             ends.eq(step & reached[0]),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
+            self.at_first.eq(~(filling | dropping | (reached[-2] if self.length > 1 else 0))),
             self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
             self.full.eq(full),
@@ -135,6 +138,8 @@ class WeightStationaryControl(wiring.Component):
         The output buffer has a free place.
     may_emit : In(1)
         A frame that emits may start.
+    scaled : In(1)
+        The scale of the row is there; only where A has scales.
     issue, first, emit, start, ends : Out(1)
         A beat enters the mesh; it belongs to the first K tile, to the last; it is the first of its
         frame, the last.
@@ -145,8 +150,9 @@ class WeightStationaryControl(wiring.Component):
 
     def __init__(self, config: SystolicConfig, interval: int):
         self.config, self.interval = config, interval
+        scaled = {"scaled": In(1)} if "a" in dict(config.scales) else {}
         super().__init__({
-            "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2),
+            "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2), **scaled,
             "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
             "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
             "busy": Out(1), "waiting": Out(1),
@@ -183,13 +189,14 @@ class WeightStationaryControl(wiring.Component):
         last_row = Signal(numbers, reset_less=True)
         left = Signal(numbers, reset_less=True)
         left_at_start = Signal(numbers)
+        there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
         m.d.comb += [
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
             may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
                          & ((self.room & self.may_emit) | ~self.a_user[1])),
-            issue.eq(self.a_valid & (may_start | (in_frame & (self.room | ~held_emit)))),
+            issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
             left_at_start.eq(Mux(first, self.config.acc_depth - 2, last_row)),
             at_limit.eq(Mux(in_frame, left[-1], left_at_start[-1])),
             end.eq(self.a_last | at_limit),
@@ -205,7 +212,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_long.eq(issue & at_limit & ~self.a_last),
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
-            self.waiting.eq(~self.a_valid & ~dropping & (in_frame | self.full)),
+            self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
         with m.If(issue):
             m.d.sync += [
@@ -231,6 +238,14 @@ class WeightStationaryControl(wiring.Component):
 class OutputStationaryControl(wiring.Component):
     """Issues pairs of activations and weights, a whole sum at a time.
 
+    Where elements have scales, a sum is one of a block: a frame has a sum for every block.
+
+    Parameters
+    ----------
+    config : SystolicConfig
+    drain : int
+        Cycles from sum to sum, at least.
+
     Members
     -------
     a_valid, a_last, w_valid, w_last : In(1)
@@ -240,20 +255,24 @@ class OutputStationaryControl(wiring.Component):
         The output buffer has room for a whole tile.
     may_emit : In(1)
         A tile may be finished.
-    issue, first, ends : Out(1)
-        A pair of beats enters the mesh; it starts the sums, it finishes them.
+    scaled : In(1)
+        The scales of the next block are there; only where there are any.
+    issue, first, last, opens, ends : Out(1)
+        A pair of beats enters the mesh; it starts sums, it finishes them; they are the first of
+        their frame, the last.
     busy, waiting : Out(1)
     a_long, w_long : Out(1)
         Pulses of the error flags.
     """
 
-    def __init__(self, config: SystolicConfig):
-        self.config = config
+    def __init__(self, config: SystolicConfig, drain: int):
+        self.config, self.drain = config, drain
+        scaled = {"scaled": In(1)} if config.scales else {}
         super().__init__({
             "a_valid": In(1), "a_ready": Out(1), "a_last": In(1),
             "w_valid": In(1), "w_ready": Out(1), "w_last": In(1),
-            "room": In(1), "may_emit": In(1),
-            "issue": Out(1), "first": Out(1), "ends": Out(1),
+            "room": In(1), "may_emit": In(1), **scaled,
+            "issue": Out(1), "first": Out(1), "last": Out(1), "opens": Out(1), "ends": Out(1),
             "busy": Out(1), "waiting": Out(1),
             "a_long": Out(1), "w_long": Out(1),
         })
@@ -263,32 +282,40 @@ class OutputStationaryControl(wiring.Component):
         in_frame = Signal()
         a_dropping = Signal()
         w_dropping = Signal()
-        # The drain chain is free for the next tile after as many cycles as it has rows.
-        draining = Signal(range(self.config.rows))
+        # The drain chain is free for the next sums after as many cycles as it has rows.
+        draining = Signal(range(self.drain))
         pair = Signal()
         end = Signal()
         issue = Signal()
         both = self.a_valid & self.w_valid & ~a_dropping & ~w_dropping
+        first, last, opens = self._block(m, in_frame, end)
+        there, unscaled = both, Const(0)
+        if hasattr(self, "scaled"):
+            there, unscaled = both & (self.scaled | ~first), both & first & ~self.scaled
         m.d.comb += [
-            pair.eq(both & self._spaced(m) if self.config.pair_interval > 1 else both),
+            pair.eq(there & self._spaced(m) if self.config.pair_interval > 1 else there),
             end.eq(self.a_last | self.w_last),
-            issue.eq(pair & (~end | (self.room & self.may_emit & (draining == 0)))),
+            issue.eq(pair & (~end | (self.room & self.may_emit))
+                     & (~last | (draining == 0))),
             self.a_ready.eq(issue | a_dropping),
             self.w_ready.eq(issue | w_dropping),
             self.issue.eq(issue),
-            self.first.eq(~in_frame),
+            self.first.eq(first),
+            self.last.eq(last),
+            self.opens.eq(opens),
             self.ends.eq(end),
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
             self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
                             | (self.a_valid & ~self.w_valid & ~a_dropping)
-                            | (self.w_valid & ~self.a_valid & ~w_dropping)),
+                            | (self.w_valid & ~self.a_valid & ~w_dropping)
+                            | unscaled),
         ]
         with m.If(issue):
             m.d.sync += in_frame.eq(~end)
-        with m.If(issue & end):
-            m.d.sync += draining.eq(self.config.rows - 1)
+        with m.If(issue & last):
+            m.d.sync += draining.eq(self.drain - 1)
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
         for dropping, long, valid, last in (
@@ -299,6 +326,26 @@ class OutputStationaryControl(wiring.Component):
             with m.Elif(valid & last):
                 m.d.sync += dropping.eq(0)
         return m
+
+    def _block(self, m, in_frame, end):
+        """Whether a pair is the first of its sums, the last; whether these are the first of their
+        frame."""
+        block = self.config.block
+        if block is None:
+            return ~in_frame, end, ~in_frame
+        place = Signal(range(block))
+        opened = Signal()                                # the frame has had a block
+        first = Signal()
+        last = Signal()
+        m.d.comb += [
+            first.eq(place == 0),
+            last.eq(end | (place == block - 1)),
+        ]
+        with m.If(self.issue):
+            m.d.sync += place.eq(Mux(last, 0, place + 1))
+        with m.If(self.issue & last):
+            m.d.sync += opened.eq(~end)
+        return first, last, ~opened
 
     def _spaced(self, m):
         """Whether the pair before is far enough away for its sum to be there again."""

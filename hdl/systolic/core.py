@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
-from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.formats import (
+    SCALE_BITS,
+    SCALE_NAN,
+    BitmodFormat,
+    BlockFormat,
+    IntegerFormat,
+)
 from systolith.hdl.interface import Stream
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
-from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.config import SystolicConfig, missing_scale
 from systolith.hdl.systolic.control import (
     ChainLoader,
     DrainControl,
@@ -25,11 +32,12 @@ from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.pair_pe import AccumulatorPairLane
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
+from systolith.hdl.systolic.scales import ScaleQueue, ScaleReader, ScalerLane
 
 
 def lane_kind(config: SystolicConfig) -> type[wiring.Component]:
-    """What stands behind a column of the mesh."""
-    if config.dataflow == "os":
+    """What stands behind a column of the mesh, or behind the scaler of its sums."""
+    if config.dataflow == "os" and not config.scales:
         return DrainLane
     if config.columns_per_pe == 2:
         return AccumulatorPairLane
@@ -38,9 +46,8 @@ def lane_kind(config: SystolicConfig) -> type[wiring.Component]:
 
 def lane_latency(config: SystolicConfig) -> int:
     """Cycles through :func:`lane_kind`."""
-    if config.rounded and config.dataflow == "ws":
-        return RoundedAccumulatorLane.latency(config)
-    return lane_kind(config).latency
+    lane = lane_kind(config)
+    return lane.latency(config) if lane is RoundedAccumulatorLane else lane.latency
 
 
 def lane_interval(config: SystolicConfig) -> int:
@@ -48,15 +55,22 @@ def lane_interval(config: SystolicConfig) -> int:
     return AccumulatorLane.lead + lane_latency(config) + 1
 
 
+def drain_interval(config: SystolicConfig) -> int:
+    """Cycles from the sums of a tile, or of a block, to the next ones in the drain chains (os)."""
+    return max(config.rows, lane_interval(config)) if config.scales else config.rows
+
+
 class Timing:
     """When things happen, in cycles after a beat is issued into the mesh.
 
-    ``ws``: any beat. ``os``: the last beat of a tile; its rows follow one per cycle.
+    ``ws``: any beat. ``os``: the last beat of a tile, or of a block; its rows follow one per cycle.
 
     Attributes
     ----------
     lanes : int
-        A sum reaches the lane of the last column.
+        A sum leaves the last column of the mesh.
+    sums : int
+        It reaches the lane of the last column, scaled where there are scales.
     swap : int
         It reaches the requantizer of the last column.
     stored : int
@@ -68,7 +82,8 @@ class Timing:
     def __init__(self, config: SystolicConfig):
         self.lanes = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages \
             + (config.dataflow == "os")
-        self.swap = self.lanes + lane_latency(config)
+        self.sums = self.lanes + (ScalerLane.latency(config) if config.scales else 0)
+        self.swap = self.sums + lane_latency(config)
         requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
         self.stored = self.swap + requantize + config.wavefront_cols - 1
         tile = config.rows if config.dataflow == "os" else 1
@@ -94,7 +109,8 @@ def latency(config: SystolicConfig) -> Mapping[str, int | str]:
     return {
         "latency": first,
         "latency_from": "the last accepted pair of a and w beats to the first c beat",
-        "tile_interval": f"max({_pairs(config)}, rows = {config.rows})",
+        "tile_interval": f"max({_pairs(config)}, rows = {config.rows})" if not config.scales else
+                         f"at least {drain_interval(config)} for every block",
         "macs_per_cycle": _per_cycle(config),
     }
 
@@ -135,6 +151,64 @@ class _Emission:
         self.busy = Signal(name="parameters_busy")
 
 
+class _Scales:
+    """The scales of an operand on their way into the core: a lane per group of a beat.
+
+    Attributes
+    ----------
+    reader : ScaleReader
+    now, held : Value
+        The beat of the block, or of the tile, whose elements are at the border; of the one whose
+        elements have been there last.
+    """
+
+    def __init__(self, name: str, format: BlockFormat | BitmodFormat, data_bits: int):
+        self.name, self.format = name, format
+        self.bits = SCALE_BITS + format.select_bits
+        self.lanes = data_bits // self.bits
+        self.reader = ScaleReader(
+            data_bits, sum(missing_scale(format) << self.bits * lane for lane in range(self.lanes)))
+        self.now: Value = self.reader.data
+        self.held: Value = self.reader.data
+
+    def hold(self, m: Module, fresh: Value, take: Value):
+        """Keep a beat for all elements of its block: the reader has it while ``fresh``."""
+        held = Signal(len(self.reader.data), name=f"{self.name}_scale_held", reset_less=True)
+        with m.If(take):
+            m.d.sync += held.eq(self.reader.data)
+        self.held, self.now = held, Mux(fresh, self.reader.data, held)
+
+    def _each(self, beat: Value) -> list[Value]:
+        return [beat[lane * self.bits:(lane + 1) * self.bits] for lane in range(self.lanes)]
+
+    @property
+    def selects(self) -> Value:
+        """Numbers of special values, of every lane."""
+        return Cat(lane[SCALE_BITS:] for lane in self._each(self.now))
+
+    @property
+    def nan(self) -> Value:
+        """Whether a scale that the reader has is NaN."""
+        if not isinstance(self.format, BlockFormat):
+            return Const(0, 1)
+        return Cat(lane == SCALE_NAN for lane in self._each(self.reader.data)).any()
+
+    def watch(self, m: Module, wrong: Value, taken: Value, fresh: Value) -> tuple[Value, Value]:
+        """Lanes in whose block an element has been no number: with the present one, and before."""
+        found = Signal(len(wrong), name=f"{self.name}_wrong", reset_less=True)
+        with_present = Mux(fresh, 0, found) | wrong
+        with m.If(taken):
+            m.d.sync += found.eq(with_present)
+        return with_present, found
+
+    def scales(self, beat: Value, wrong: Value | None = None) -> Value:
+        """Scales of every lane, NaN where an element was no number."""
+        scales = [lane[:SCALE_BITS] for lane in self._each(beat)]
+        if wrong is None:
+            return Cat(scales)
+        return Cat(Mux(wrong[lane], SCALE_NAN, scale) for lane, scale in enumerate(scales))
+
+
 class SystolicCore(wiring.Component):
     """Systolic matrix multiplier: skews operands into the mesh and gathers the sums behind it.
 
@@ -164,6 +238,11 @@ class SystolicCore(wiring.Component):
         m.submodules.lanes = lanes = LinearArray(
             lambda: lane(config), config.wavefront_cols, name="lane", chain=lane.chain,
             from_last=True)
+        if config.scales:
+            m.submodules.scalers = scalers = LinearArray(
+                lambda: ScalerLane(config), config.cols, name="scaler",
+                chain=ScalerLane.chain(config), from_last=True)
+            m.d.comb += lanes.psum.eq(scalers.result)
         results, flags = lanes.total, {config.flags[0][0]: lanes.overflow_out}
         emission = _Emission()
         if config.output == "requant":
@@ -194,13 +273,31 @@ class SystolicCore(wiring.Component):
         m.submodules.control = control = WeightStationaryControl(config, lane_interval(config))
         m.submodules.loader = loader = ChainLoader(
             config.cols * config.w_operand.bits, config.rows, config.pitch)
-        a_operands, w_operands = self._decode(
-            m, flags, control.issue, self.w.valid & loader.wants)
+        scales = self._scales(m, flags)
+        a_taken, w_taken, w_valid, w_ready = (
+            control.issue, self.w.valid & loader.wants, self.w.valid, loader.i.ready)
+        if "w" in scales:
+            # The scales of a tile go with the first beat of its weights.
+            reader = scales["w"].reader
+            gate = signal_of(m, ~loader.at_first | reader.available, "w_scaled")
+            begins = signal_of(m, w_taken & loader.at_first & reader.available, "w_begins")
+            m.d.comb += [reader.take.eq(begins), reader.finish.eq(begins)]
+            w_taken, w_valid, w_ready = w_taken & gate, w_valid & gate, w_ready & gate
+            scales["w"].hold(m, loader.at_first, begins)
+        if "a" in scales:
+            reader = scales["a"].reader
+            m.d.comb += [
+                reader.take.eq(control.issue),
+                reader.finish.eq(control.issue & control.ends),
+                control.scaled.eq(reader.available),
+            ]
+        (a_operands, a_wrong), (w_operands, w_wrong) = self._decode(
+            m, flags, scales, a_taken, w_taken)
         m.d.comb += [
             loader.i.data.eq(w_operands),
             loader.i.last.eq(self.w.last),
-            loader.i.valid.eq(self.w.valid),
-            self.w.ready.eq(loader.i.ready),
+            loader.i.valid.eq(w_valid),
+            self.w.ready.eq(w_ready),
             loader.swap.eq(control.swap),
             control.full.eq(loader.full),
             control.a_valid.eq(self.a.valid),
@@ -211,7 +308,7 @@ class SystolicCore(wiring.Component):
             control.may_emit.eq(emission.may_start),
             emission.start.eq(control.swap & control.emit),
             places.reserve.eq(control.issue & control.emit),
-            self.waiting.eq(control.waiting | (self.a.valid & loader.wants & ~self.w.valid
+            self.waiting.eq(control.waiting | (self.a.valid & loader.wants & ~w_valid
                                                & ~loader.full & ~control.busy)),
         ]
         flags |= {"w_short": loader.short, "w_long": loader.long, "a_short": control.a_short,
@@ -235,23 +332,50 @@ class SystolicCore(wiring.Component):
             array.w_in.eq(w_skew.o),
             array.load_in.eq(loader.load),
             array.psum_in.eq(0),
-            lanes.psum.eq(array.psum_out),
         ]
+        if not scales:
+            m.d.comb += lanes.psum.eq(array.psum_out)
+        else:
+            m.d.comb += self._scalers(m).value.eq(array.psum_out)
+        if "a" in scales:
+            wrong = a_wrong.any() if config.spreads_nan("a") else None
+            scale = scales["a"].scales(scales["a"].now, wrong)
+            m.submodules.a_scale_line = line = Delay(SCALE_BITS, timing.lanes)
+            m.d.comb += [line.i.eq(scale), self._scalers(m).a_scale_in.eq(line.o)]
+        if "w" in scales:
+            wrong = None
+            if config.spreads_nan("w"):
+                _, wrong = scales["w"].watch(m, w_wrong, w_taken, loader.at_first)
+            m.submodules.begins = begins = Delay(1, timing.lanes - 1, reset=True)
+            m.d.comb += begins.i.eq(control.swap)
+            self._queue(m, scales["w"].scales(scales["w"].held, wrong), control.swap, begins.o,
+                        config.rows + (config.rows - 1) * (config.pitch - 1))
 
-        # Control bits travel beside the mesh.
+        issued = Cat(control.issue, control.first, control.emit, control.start, control.ends)
+        m.submodules.to_read = to_read = Delay(5, timing.sums - AccumulatorLane.lead, reset=True)
+        m.d.comb += to_read.i.eq(issued)
+        self._accumulate(m, lanes, buffer, emission, to_read.o)
+        return control.busy | loader.busy | self._reading(scales)
+
+    def _accumulate(self, m, lanes, buffer, emission, read):
+        """Sums of K tiles, or of blocks, in the memory behind the columns.
+
+        ``read``, so many cycles before a sum reaches the lane of the last column as its place in
+        the memory is needed: there is one; it is the first of its row of C, the last; its row is
+        the first of a tile; its row is the last one.
+        """
+        config, timing = self.config, self.timing
         lead, latency = AccumulatorLane.lead, lane_latency(config)
-        m.submodules.to_read = to_read = Delay(4, timing.lanes - lead, reset=True)
-        m.submodules.to_lanes = to_lanes = Delay(4, lead, reset=True)
+        m.submodules.to_lanes = to_lanes = Delay(5, lead, reset=True)
         m.submodules.to_total = to_total = Delay(2, latency, reset=True)
-        address = Signal(range(max(config.acc_depth, 2)))
-        row = Signal(range(max(config.acc_depth, 2)))
+        depth = max(config.sum_depth, 2)
+        address = Signal(range(depth))
+        row = Signal(range(depth))
         m.submodules.write_address = write_address = Delay(len(row), lead + latency)
-        issued = Cat(control.issue, control.first, control.emit, control.start)
-        read_valid, _, _, read_begins = to_read.o
-        valid, first, emit, begins = to_lanes.o
+        read_valid, read_begins = read[0], read[3]
+        valid, first, emit, begins, ends = to_lanes.o
         m.d.comb += [
-            to_read.i.eq(issued),
-            to_lanes.i.eq(to_read.o),
+            to_lanes.i.eq(read),
             to_total.i.eq(Cat(valid, valid & ~emit)),
             row.eq(Mux(read_begins, 0, address)),
             write_address.i.eq(row),
@@ -263,22 +387,19 @@ class SystolicCore(wiring.Component):
         ]
         with m.If(read_valid):
             m.d.sync += address.eq(row + 1)
-        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
-        m.submodules.ends = ends = Delay(1, timing.lanes, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.sums, reset=True)
         m.d.comb += [
-            ends.i.eq(control.ends),
-            to_buffer.i.eq(Cat(emission.valid, ends.o)),
+            to_buffer.i.eq(Cat(emission.valid, ends)),
             Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
-            m.submodules.to_swap = to_swap = Delay(1, timing.swap - timing.lanes - 1, reset=True)
+            m.submodules.to_swap = to_swap = Delay(1, timing.swap - timing.sums - 1, reset=True)
             m.d.comb += [to_swap.i.eq(emission.valid & begins),
                          emission.swap.eq(to_swap.o)]
-        return control.busy | loader.busy
 
     def _output_stationary(self, m, array, lanes, buffer, places, flags, emission):
         config, timing = self.config, self.timing
-        m.submodules.control = control = OutputStationaryControl(config)
+        m.submodules.control = control = OutputStationaryControl(config, drain_interval(config))
         m.submodules.drain = drain = DrainControl(config.rows)
         m.d.comb += [
             control.a_valid.eq(self.a.valid),
@@ -298,7 +419,18 @@ class SystolicCore(wiring.Component):
         # A cycle without operands enters as zeros, which add nothing to any sum.
         m.submodules.a_skew = a_skew = Skew(config.rows, config.a_operand.bits, last_first=True)
         m.submodules.w_skew = w_skew = Skew(config.cols, config.w_operand.bits, last_first=True)
-        a_operands, w_operands = self._decode(m, flags, control.issue, control.issue)
+        scales = self._scales(m, flags)
+        for shared in scales.values():
+            m.d.comb += [
+                shared.reader.take.eq(control.issue & control.first),
+                shared.reader.finish.eq(control.issue & control.ends),
+            ]
+            shared.hold(m, control.first, control.issue & control.first)
+        if scales:
+            m.d.comb += control.scaled.eq(
+                Cat(shared.reader.available for shared in scales.values()).all())
+        (a_operands, a_wrong), (w_operands, w_wrong) = self._decode(
+            m, flags, scales, control.issue, control.issue)
         a = Signal(len(a_operands), name="a_issued", reset_less=True)
         w = Signal(len(w_operands), name="w_issued", reset_less=True)
         firsts = Signal(config.rows)
@@ -307,7 +439,7 @@ class SystolicCore(wiring.Component):
             a.eq(Mux(control.issue, a_operands, 0)),
             w.eq(Mux(control.issue, w_operands, 0)),
             firsts.eq(Cat(firsts[1:], control.issue & control.first)),
-            lasts.eq(Cat(lasts[1:], control.issue & control.ends)),
+            lasts.eq(Cat(lasts[1:], control.issue & control.last)),
         ]
         m.d.comb += [
             a_skew.i.eq(a),
@@ -318,19 +450,34 @@ class SystolicCore(wiring.Component):
             array.last_in.eq(lasts),
             array.shift_in.eq(drain.shift),
             array.c_in.eq(0),
-            lanes.c.eq(array.c_out),
-            lanes.valid_in.eq(drain.valid),
         ]
-        if config.rounded:
+        if config.mesh_rounds:
             valids = Signal(config.rows)
             m.d.sync += valids.eq(Cat(valids[1:], control.issue))
             m.d.comb += array.valid_in.eq(valids)
 
-        m.submodules.to_drain = to_drain = Delay(1, timing.lanes - 1, reset=True)
+        m.submodules.to_drain = to_drain = Delay(3, timing.lanes - 1, reset=True)
+        drains, opens, ends = to_drain.o
+        m.d.comb += [
+            to_drain.i.eq(Cat(control.issue & control.last, control.opens, control.ends)),
+            drain.start.eq(drains),
+        ]
+        if scales:
+            each = []
+            for name, shared in scales.items():
+                wrong = None
+                if config.spreads_nan(name):
+                    wrong, _ = shared.watch(m, a_wrong if name == "a" else w_wrong, control.issue,
+                                            control.first)
+                each.append(shared.scales(shared.now, wrong))
+            now = self._queue(m, Cat(each), control.issue & control.last, drains,
+                              drain_interval(config))
+            self._drain_scaled(m, array, drain, lanes, buffer, emission, scales, now, opens, ends)
+            return control.busy | self._reading(scales)
         m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
         m.d.comb += [
-            to_drain.i.eq(control.issue & control.ends),
-            drain.start.eq(to_drain.o),
+            lanes.c.eq(array.c_out),
+            lanes.valid_in.eq(drain.valid),
             to_buffer.i.eq(Cat(drain.valid, drain.last)),
             Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
         ]
@@ -338,24 +485,91 @@ class SystolicCore(wiring.Component):
             m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.first)]
         return control.busy
 
-    def _decode(self, m, flags, a_taken, w_taken):
-        """Decode both operands; flag the codes that are no numbers in beats that are taken."""
-        config, operands = self.config, []
+    def _drain_scaled(self, m, array, drain, lanes, buffer, emission, scales, now, opens, ends):
+        """Sums of a block leave the drain chains, a row per cycle: each gets its row's scale."""
+        config = self.config
+        scalers = self._scalers(m)
+        m.d.comb += scalers.value.eq(array.c_out)
+        if "a" in scales:
+            # The scale of row 0 comes straight from the queue, those of the others follow.
+            m.d.comb += scalers.a_scale_in.eq(now[:SCALE_BITS])
+            if config.rows > 1:
+                rest = Signal((config.rows - 1) * SCALE_BITS, name="a_scales", reset_less=True)
+                m.d.sync += rest.eq(Mux(drain.first, now[SCALE_BITS:config.rows * SCALE_BITS],
+                                        rest >> SCALE_BITS))
+                with m.If(~drain.first):
+                    m.d.comb += scalers.a_scale_in.eq(rest[:SCALE_BITS])
+        opened = Signal()
+        ending = Signal()
+        with m.If(drain.start):
+            m.d.sync += [opened.eq(opens), ending.eq(ends)]
+        row = signal_of(m, Cat(drain.valid, opened, ending, drain.first, drain.last), "drained")
+        early = ScalerLane.latency(config) - AccumulatorLane.lead
+        m.submodules.to_read = to_read = Delay(5, early, reset=True)
+        m.d.comb += to_read.i.eq(row)
+        self._accumulate(m, lanes, buffer, emission, to_read.o)
+
+    def _scales(self, m, flags) -> "dict[str, _Scales]":
+        """Readers of the scales, by the operand that they belong to."""
+        found = {}
+        for name, format in self.config.scales:
+            stream = getattr(self, f"{name}_scale")
+            found[name] = shared = _Scales(name, format, stream.signature.data_bits)
+            m.submodules[f"{name}_scale_reader"] = shared.reader
+            wiring.connect(m, wiring.flipped(stream), shared.reader.i)
+            for flag, pulse in (("short", shared.reader.short), ("long", shared.reader.long)):
+                flags[f"{name}_scale_{flag}"] = pulse
+        return found
+
+    def _reading(self, scales) -> Value:
+        return Cat(shared.reader.busy for shared in scales.values()).any() if scales else Const(0)
+
+    def _scalers(self, m):
+        return m.submodules.scalers
+
+    def _queue(self, m, scales: Value, push: Value, pop: Value, interval: int) -> Value:
+        """Keep the scales of a tile until its sums leave the last column; give those of the columns
+        to the scalers. The result is what has been popped last."""
+        config = self.config
+        m.submodules.scale_queue = queue = ScaleQueue(len(scales), self.timing.lanes - 1, interval)
+        m.d.comb += [queue.i.eq(scales), queue.push.eq(push), queue.pop.eq(pop)]
+        if "w" in dict(config.scales):
+            m.submodules.scale_skew = skew = Skew(config.cols, SCALE_BITS, last_first=True)
+            m.d.comb += [
+                skew.i.eq(queue.o[-config.cols * SCALE_BITS:]),
+                self._scalers(m).w_scale.eq(skew.o),
+            ]
+        return queue.o
+
+    def _decode(self, m, flags, scales, a_taken, w_taken):
+        """Decode both operands; flag the codes that are no numbers in beats that are taken.
+
+        Gives the operands, and of each lane whether its code is no number.
+        """
+        config, decoded = self.config, []
         for name, stream, operand, lanes, taken in (
                 ("a", self.a, config.a_operand, config.rows, a_taken),
                 ("w", self.w, config.w_operand, config.cols, w_taken)):
             if isinstance(operand.format, IntegerFormat):
-                operands.append(stream.data)
-                continue
-            border = BorderDecoder(operand, lanes, name)
-            m.submodules[f"{name}_decoder"] = border
-            m.d.comb += border.codes.eq(stream.data)
-            operands.append(border.operands)
+                operands, wrong = stream.data, Const(0, lanes)
+            else:
+                one_group = name == "a" and config.dataflow == "ws"
+                border = BorderDecoder(operand, lanes, name, one_group=one_group)
+                m.submodules[f"{name}_decoder"] = border
+                m.d.comb += border.codes.eq(stream.data)
+                if isinstance(operand.format, BitmodFormat):
+                    m.d.comb += border.select.eq(scales[name].selects)
+                operands, wrong = border.operands, border.invalid
+            decoded.append((operands, wrong))
             if any(flag == f"{name}_invalid" for flag, _ in config.flags):
+                found = wrong.any()
+                if name in scales:
+                    reader = scales[name].reader
+                    found |= reader.take & scales[name].nan
                 invalid = Signal(name=f"{name}_invalid")
-                m.d.sync += invalid.eq(taken & border.invalid)
+                m.d.sync += invalid.eq(taken & found)
                 flags[f"{name}_invalid"] = invalid
-        return operands
+        return decoded
 
     def _requantize(self, m, lanes, flags, emission):
         config, timing = self.config, self.timing

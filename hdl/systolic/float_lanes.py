@@ -32,7 +32,7 @@ class RoundedAccumulatorLane(wiring.Component):
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        address = range(max(config.acc_depth, 2))
+        address = range(max(config.sum_depth, 2))
         ports = {"psum": In(FP32.bits), "total": Out(FP32.bits)}
         for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
                            ("write_address", address), ("overflow", 1)):
@@ -48,7 +48,7 @@ class RoundedAccumulatorLane(wiring.Component):
         m = Module()
         config = self.config
         pass_on(m, self)
-        m.submodules.sums = sums = BlockMemory(FP32.bits, max(config.acc_depth, 2),
+        m.submodules.sums = sums = BlockMemory(FP32.bits, max(config.sum_depth, 2),
                                                config.technology)
         m.submodules.add = add = FloatAdder(FP32, config.add_stages)
         augend = Signal(FP32.bits, reset_less=True)

@@ -37,7 +37,7 @@ class FloatWeightStationaryPE(wiring.Component):
     def __init__(self, config: SystolicConfig):
         self.config = config
         a, w = config.a_operand.bits, config.w_operand.bits
-        psum = FP32.bits if config.rounded else shape(config.psum)
+        psum = FP32.bits if config.mesh_rounds else shape(config.psum)
         super().__init__({
             "a_in": In(a), "a_out": Out(a),
             "swap_in": In(1), "swap_out": Out(1),
@@ -54,7 +54,7 @@ class FloatWeightStationaryPE(wiring.Component):
         weight = Signal(config.w_operand.bits, reset_less=True)
         swap = Signal()
         load = Signal()
-        product = RoundedProduct if config.rounded else ExactProduct
+        product = RoundedProduct if config.mesh_rounds else ExactProduct
         m.submodules.multiply = multiply = product(
             config.a_operand, config.w_operand, config.mac_stages - 1, config.technology)
         m.d.sync += [
@@ -74,7 +74,7 @@ class FloatWeightStationaryPE(wiring.Component):
             self.load_out.eq(load),
             self.w_out.eq(loaded),
         ]
-        if config.rounded:
+        if config.mesh_rounds:
             m.submodules.add = add = FloatAdder(FP32, config.add_stages)
             m.d.comb += [
                 add.a.eq(self.psum_in),
@@ -108,7 +108,7 @@ class FloatOutputStationaryPE(wiring.Component):
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        a, w, c = config.a_operand.bits, config.w_operand.bits, config.acc_width + 1
+        a, w, c = config.a_operand.bits, config.w_operand.bits, config.pe_acc.bits + 1
         ports = {"w_in": In(w), "w_out": Out(w), "c_in": In(c), "c_out": Out(c)}
         for into, out in self.row_chain.items():
             width = a if into == "a_in" else 1
@@ -143,7 +143,7 @@ class FloatOutputStationaryPE(wiring.Component):
             self.last_out.eq(last[0]),
         ]
 
-        c = Signal(config.acc_width + 1, reset_less=True)
+        c = Signal(config.pe_acc.bits + 1, reset_less=True)
         with m.If(last[-1]):
             m.d.sync += [c[:-1].eq(mac.total), c[-1].eq(flag)]
         with m.Elif(self.shift_in):
@@ -154,7 +154,7 @@ class FloatOutputStationaryPE(wiring.Component):
     def _mac(self, m: Module) -> tuple[wiring.Component, Value]:
         """The multiply-accumulate, and the flag of its sum."""
         config = self.config
-        m.submodules.mac = mac = ExactMac(config.a_operand, config.w_operand, config.acc,
+        m.submodules.mac = mac = ExactMac(config.a_operand, config.w_operand, config.pe_acc,
                                           config.mac_stages, config.technology)
         return mac, mac.wrapped
 

@@ -56,8 +56,8 @@ class AccumulatorLane(wiring.Component):
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        address = range(max(config.acc_depth, 2))
-        ports = {"psum": In(shape(config.psum)), "total": Out(shape(config.acc))}
+        address = range(max(config.sum_depth, 2))
+        ports = {"psum": In(shape(config.tile_sum)), "total": Out(shape(config.acc))}
         for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
                            ("write_address", address), ("overflow", 1)):
             ports |= {f"{name}_in": In(port), f"{name}_out": Out(port)}
@@ -69,11 +69,11 @@ class AccumulatorLane(wiring.Component):
         pass_on(m, self)
 
         # A row is never read and written in the same cycle (see `interval`).
-        m.submodules.sums = sums = BlockMemory(config.acc_width, max(config.acc_depth, 2),
+        m.submodules.sums = sums = BlockMemory(config.acc_width, max(config.sum_depth, 2),
                                                config.technology)
         augend = Signal(shape(config.acc), reset_less=True)
-        psum = Signal(shape(config.psum), reset_less=True)
-        total = Signal(Shape(max(config.acc_width, config.psum.bits) + 1, config.acc.signed),
+        psum = Signal(shape(config.tile_sum), reset_less=True)
+        total = Signal(Shape(max(config.acc_width, config.tile_sum.bits) + 1, config.acc.signed),
                        reset_less=True)
         overflow = Signal()
         m.d.sync += [

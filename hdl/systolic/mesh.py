@@ -15,7 +15,7 @@ from systolith.hdl.systolic.pe import OutputStationaryPE, WeightStationaryPE
 
 def processing_element(config: SystolicConfig) -> type[wiring.Component]:
     """The kind of PE: of integers where operands are factors alone and sums exact."""
-    if config.rounded:
+    if config.mesh_rounds:
         return FloatWeightStationaryPE if config.dataflow == "ws" else RoundedOutputStationaryPE
     if config.a_operand.has_exponent or config.w_operand.has_exponent:
         return FloatWeightStationaryPE if config.dataflow == "ws" else FloatOutputStationaryPE

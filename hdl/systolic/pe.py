@@ -112,7 +112,7 @@ class OutputStationaryPE(wiring.Component):
 
     def __init__(self, config: SystolicConfig):
         self.config = config
-        a, w, c = shape(config.a), shape(config.w), config.acc_width + 1
+        a, w, c = shape(config.a), shape(config.w), config.pe_acc.bits + 1
         super().__init__({
             "a_in": In(a), "a_out": Out(a),
             "first_in": In(1), "first_out": Out(1),
@@ -149,9 +149,10 @@ class OutputStationaryPE(wiring.Component):
         ]
         m.d.comb += [self.first_out.eq(first[0]), self.last_out.eq(last[0])]
 
-        acc = Signal(shape(config.acc), reset_less=True)
-        augend = Signal(shape(config.acc))
-        total = Signal(Shape(max(config.acc_width, config.product.bits) + 1, config.acc.signed))
+        acc = Signal(shape(config.pe_acc), reset_less=True)
+        augend = Signal(shape(config.pe_acc))
+        total = Signal(Shape(max(config.pe_acc.bits, config.product.bits) + 1,
+                             config.pe_acc.signed))
         m.d.comb += [
             augend.eq(Mux(first[-1], 0, acc)),
             total.eq(augend + multiplier.p),
@@ -159,10 +160,10 @@ class OutputStationaryPE(wiring.Component):
         overflow = Signal(reset_less=True)
         m.d.sync += [
             acc.eq(total),
-            overflow.eq((overflow & ~first[-1]) | ~fits(total, config.acc)),
+            overflow.eq((overflow & ~first[-1]) | ~fits(total, config.pe_acc)),
         ]
 
-        c = Signal(config.acc_width + 1, reset_less=True)
+        c = Signal(config.pe_acc.bits + 1, reset_less=True)
         with m.If(last[-1]):
             m.d.sync += [c[:-1].eq(acc), c[-1].eq(overflow)]
         with m.Elif(self.shift_in):

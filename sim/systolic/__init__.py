@@ -27,6 +27,10 @@ class SystolicModel(Model):
     - ``a`` (M, K) and ``w`` (K, N): integers in the range of ``a_format`` and ``w_format``; values
       of bipolar, ternary and binary; real numbers for floats and pairs, which are quantized to the
       nearest, halves to even, saturating; :class:`Codes` for any format;
+    - with formats whose elements share scales also ``a_scale`` (M, blocks) and ``w_scale`` (blocks,
+      N) beside Codes, one for every block along K: E8M0 codes of ``mx`` and ``bfp``, int8 of
+      ``bitmod``, which has ``a_select`` and ``w_select`` (0) too; real numbers for ``mx`` and
+      ``bfp`` are quantized with scales of their own;
     - with ``output: requant`` also the integers ``multiplier`` and ``shift``, (N,) or one for all
       columns, ``bias`` (N,) or one for all columns (0), and the scalars ``a_zero_point`` (0),
       ``out_zero_point`` (0), ``clamp_low`` and ``clamp_high`` (the range of ``out_format``).
@@ -41,19 +45,25 @@ class SystolicModel(Model):
 
     def check(self, config: SystolicConfig, workload: Workload) -> Workload:
         if config.output == "raw":
-            given = arguments(workload, ("a", "w"), {})
+            given = arguments(workload, ("a", "w"), {
+                f"{name}_{part}": None for name, format in config.scales
+                for part in (("scale", "select") if format.select_bits else ("scale",))})
         else:
             given = arguments(workload, ("a", "w", "multiplier", "shift"), {
                 "bias": 0, "a_zero_point": 0, "out_zero_point": 0,
                 "clamp_low": config.out.low, "clamp_high": config.out.high})
-        a = operands.checked("a", given["a"], ("M", "K"), config.a_element,
-                             operands.pair_axis(config, "a"))
-        w = operands.checked("w", given["w"], ("K", "N"), config.w_element,
-                             operands.pair_axis(config, "w"))
+        arrays, settings = {}, {}
+        for name, axes, element in (("a", ("M", "K"), config.a_element),
+                                    ("w", ("K", "N"), config.w_element)):
+            if name in dict(config.scales):
+                arrays |= operands.checked_blocks(name, given, axes, element)
+            else:
+                arrays[name] = operands.checked(name, given[name], axes, element,
+                                                operands.pair_axis(config, name))
+        a, w = arrays["a"], arrays["w"]
         if a.shape[1] != w.shape[0]:
             raise Error(f"a has {a.shape[1]} columns and w has {w.shape[0]} rows; both are K and "
                         "must be equal")
-        arrays, settings = {"a": a, "w": w}, {}
         if config.output == "requant":
             columns = w.shape[1]
             for name, low, high in (("bias", INT32.low, INT32.high),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from systolith.hdl.formats import BlockFormat
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.model import Workload
 from systolith.sim.systolic.driver import Tiling
@@ -18,6 +19,7 @@ ACCUMULATOR = 1                # lane behind a weight-stationary column, before 
 DRAIN = 1                      # lane behind an output-stationary column
 REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
 MEMORY = 3                     # from the sum of a row until its place has been read again
+POWERS, INTEGERS, ROUNDING = 5, 3, 4   # scaler of a column: E8M0; int8; to fp32, after integers
 
 
 def cycles(config: SystolicConfig, workload: Workload) -> int:
@@ -31,12 +33,25 @@ def cycles(config: SystolicConfig, workload: Workload) -> int:
 def _to_requantizer(config: SystolicConfig) -> int:
     """From the issue of a beat to its sum at the requantizer of the last column."""
     to_lane = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages
-    return to_lane + (_accumulator(config) if config.dataflow == "ws" else 1 + DRAIN)
+    if config.dataflow == "os":
+        to_lane += 1
+        if not config.scales:
+            return to_lane + DRAIN
+    return to_lane + _scaler(config) + _accumulator(config)
+
+
+def _scaler(config: SystolicConfig) -> int:
+    """From a sum of a column to the scaled one."""
+    if not config.scales:
+        return 0
+    if isinstance(config.scales[0][1], BlockFormat):
+        return POWERS
+    return INTEGERS + (ROUNDING if config.rounded else 0)
 
 
 def _accumulator(config: SystolicConfig) -> int:
-    """From a sum of a column to the sum with those of the K tiles before (ws)."""
-    return ACCUMULATOR + config.sum_stages
+    """From a sum of a column to the sum with those of the K tiles, or blocks, before."""
+    return ACCUMULATOR + (config.add_stages if config.rounded else 1)
 
 
 def _behind_issue(config: SystolicConfig) -> int:
@@ -67,11 +82,19 @@ def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:
 def _output_stationary(config: SystolicConfig, tiling: Tiling) -> int:
     """Issue of the last pair, plus the cycles in which the other rows of its tile follow."""
     parameters = _Parameters(config)
-    interval = config.pair_interval
-    end = -config.rows
-    for tile in range(tiling.m_tiles * tiling.n_tiles):
-        first = end + interval if tile else SLICE
-        end = parameters.start(max(first + (tiling.k - 1) * interval, end + config.rows))
+    interval, drain = config.pair_interval, config.rows
+    lengths = [tiling.k]
+    if config.scales:
+        drain = max(drain, _accumulator(config) + MEMORY)
+        lengths = np.diff([*range(0, tiling.k, config.block), tiling.k]).tolist()
+    end = -drain
+    first = SLICE
+    for _ in range(tiling.m_tiles * tiling.n_tiles):
+        for index, length in enumerate(lengths):
+            end = max(first + (length - 1) * interval, end + drain)
+            if index == len(lengths) - 1:
+                end = parameters.start(end)
+            first = end + interval
     return end + config.rows - 1
 
 

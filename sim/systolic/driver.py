@@ -10,7 +10,13 @@ from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Workload
 from systolith.sim.operands import ceil_div
 from systolith.sim.systolic.golden import columns, computed, on_wire_again, requantize, result
-from systolith.sim.systolic.operands import on_wire
+from systolith.sim.systolic.operands import (
+    in_whole_tiles,
+    on_wire,
+    per_step,
+    scale_words,
+    tiles_per_block,
+)
 
 FIRST, LAST = 1, 2                     # tuser of an a frame (ws)
 SETTINGS = ("out_zero_point", "clamp_low", "clamp_high")
@@ -23,7 +29,7 @@ class Tiling:
     Attributes
     ----------
     m, k, n : int
-        Sizes of the product.
+        Sizes of the product; k with the zeros that fill blocks up to whole K tiles.
     m_tile, k_tile, n_tile : int
         Sizes of a full tile.
     frame_rows : int array, shape (m tiles,)
@@ -44,6 +50,9 @@ class Tiling:
         (m, k), n = workload.arrays["a"].shape, workload.arrays["w"].shape[1]
         if config.dataflow == "ws":
             m_tile, k_tile = config.acc_depth, config.rows
+            if config.scales:
+                whole, rest = divmod(k, config.block)
+                k = (whole * tiles_per_block(config) + ceil_div(rest, k_tile)) * k_tile
             frame_rows = np.minimum(m_tile, m - np.arange(0, m, m_tile))
         else:
             m_tile, k_tile = config.rows, k
@@ -72,7 +81,13 @@ def pack(config: SystolicConfig, workload: Workload) -> Job:
     """Tile and pad the operands of a checked workload into beats."""
     tiling = Tiling.of(config, workload)
     pack_operands = _pack_ws if config.dataflow == "ws" else _pack_os
-    inputs = pack_operands(config, tiling, *(on_wire(workload.arrays[name]) for name in "aw"))
+    inputs = pack_operands(config, tiling, *(
+        in_whole_tiles(config, on_wire(workload.arrays[name]), axis)
+        for name, axis in (("a", 1), ("w", 0))))
+    for name, _ in config.scales:
+        words = scale_words(config, workload, name)
+        pack_scales = _pack_a_scales if name == "a" else _pack_w_scales
+        inputs[f"{name}_scale"] = pack_scales(config, tiling, words)
     writes = {}
     if config.output == "requant":
         inputs["q"] = _pack_q(tiling, workload)
@@ -142,6 +157,31 @@ def _pack_os(config: SystolicConfig, tiling: Tiling, a: np.ndarray,
         "a": _frames(np.tile(columns, (n_tiles, 1, 1)).reshape(-1, config.rows), lengths),
         "w": _frames(weights.repeat(m_tiles, axis=0).reshape(-1, config.cols), lengths),
     }
+
+
+def _pack_a_scales(config: SystolicConfig, tiling: Tiling, words: np.ndarray) -> Beats:
+    if config.dataflow == "ws":
+        each = per_step(config, words, 1, tiling.k_tiles)
+        data = np.concatenate([each[m:m + tiling.m_tile].T.reshape(-1, 1)
+                               for m in range(0, tiling.m, tiling.m_tile)])
+        return _frames(np.tile(data, (tiling.n_tiles, 1)),
+                       np.tile(np.repeat(tiling.frame_rows, tiling.k_tiles), tiling.n_tiles))
+    blocks = words.shape[1]
+    each = _padded(words, tiling.m_tiles * config.rows, blocks)
+    each = each.reshape(tiling.m_tiles, config.rows, blocks).swapaxes(1, 2)
+    return _frames(np.tile(each, (tiling.n_tiles, 1, 1)).reshape(-1, config.rows),
+                   np.full(tiling.n_tiles * tiling.m_tiles, blocks))
+
+
+def _pack_w_scales(config: SystolicConfig, tiling: Tiling, words: np.ndarray) -> Beats:
+    if config.dataflow == "ws":
+        words = per_step(config, words, 0, tiling.k_tiles)
+    steps = len(words)
+    each = _padded(words, steps, tiling.n_tiles * config.cols)
+    each = each.reshape(steps, tiling.n_tiles, config.cols).swapaxes(0, 1)
+    each = each.repeat(tiling.m_tiles, axis=0).reshape(-1, config.cols)
+    frame = 1 if config.dataflow == "ws" else steps
+    return _frames(each, np.full(len(each) // frame, frame))
 
 
 def _pack_q(tiling: Tiling, workload: Workload) -> Beats:

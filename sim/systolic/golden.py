@@ -9,6 +9,7 @@ from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.formats import Codes
 from systolith.sim.model import Workload
 from systolith.sim.operands import flag_bit, result_dtype, wrap
+from systolith.sim.systolic.exact import DOUBLE_BITS, magnitude, matmul
 from systolith.sim.systolic.operands import (
     invalid_flags,
     mantissas,
@@ -17,11 +18,9 @@ from systolith.sim.systolic.operands import (
     pair_axis,
 )
 from systolith.sim.systolic.rounded import from_codes, rounded_sums, to_codes
+from systolith.sim.systolic.scaled import scaled_sums
 
 INT32 = IntegerFormat(32, signed=True)
-DOUBLE_BITS = 53                       # magnitudes of so many bits are exact in float64
-LIMB_BITS = 16                         # products of two, and long sums of them, fit int64
-_DOUBLE_EXACT = 1 << DOUBLE_BITS
 _PRODUCTS_AT_ONCE = 1 << 22            # bounds the memory of the search for overflows
 
 
@@ -38,6 +37,12 @@ def computed(config: SystolicConfig, workload: Workload) -> tuple[np.ndarray, in
     C goes on beyond M (os) and N as far as the last tiles do.
     """
     flags = invalid_flags(config, workload)
+    if config.scales:
+        c, wrapped = scaled_sums(config, workload)
+        if config.rounded:
+            flags |= flag_bit(config.flags, "not_finite") * int(not np.isfinite(c).all())
+            return to_codes(c), flags
+        return c, flags | flag_bit(config.flags, "overflow") * int(wrapped)
     a, w = padded(config, workload)
     a_axis, w_axis = (pair_axis(config, name) for name in "aw")
     if config.rounded:
@@ -83,40 +88,6 @@ def on_wire_again(config: SystolicConfig, c: np.ndarray) -> np.ndarray:
     return c
 
 
-def matmul(a: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Exact product of integer matrices: int64, or Python integers where that is too narrow."""
-    if a.dtype == w.dtype == np.int64 and (
-            _magnitude(a) * _magnitude(w) * a.shape[1] <= np.iinfo(np.int64).max):
-        return _matmul(a, w)
-    total = np.zeros((a.shape[0], w.shape[1]), object)
-    for i, a_limb in enumerate(_limbs(a)):
-        for j, w_limb in enumerate(_limbs(w)):
-            total += _matmul(a_limb, w_limb).astype(object) << LIMB_BITS * (i + j)
-    return total
-
-
-def _limbs(matrix: np.ndarray) -> list[np.ndarray]:
-    """Digits of :data:`LIMB_BITS` bits, the lowest first; the highest has the sign."""
-    limbs, rest = [], matrix
-    while _magnitude(rest) >= 1 << LIMB_BITS:
-        limbs.append((rest & ((1 << LIMB_BITS) - 1)).astype(np.int64))
-        rest = rest >> LIMB_BITS
-    return [*limbs, rest.astype(np.int64)]
-
-
-def _matmul(a: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Exact product of int64 matrices whose results fit int64.
-
-    Every slice of K is short enough for float64 to hold any partial sum, in whatever order BLAS
-    adds, so that the fast floating-point product is exact.
-    """
-    step = max(1, _DOUBLE_EXACT // max(1, _magnitude(a) * _magnitude(w)))
-    c = np.zeros((a.shape[0], w.shape[1]), np.int64)
-    for k in range(0, a.shape[1], step):
-        c += (a[:, k:k + step].astype(float) @ w[k:k + step].astype(float)).astype(np.int64)
-    return c
-
-
 def overflows(config: SystolicConfig, a: np.ndarray, w: np.ndarray, total: np.ndarray) -> bool:
     """Whether an addition to an accumulator leaves its range.
 
@@ -131,7 +102,7 @@ def overflows(config: SystolicConfig, a: np.ndarray, w: np.ndarray, total: np.nd
     """
     low, high = config.acc.code_low, config.acc.code_high
     inner = a.shape[1]
-    if inner * _magnitude(a) * _magnitude(w) <= high:
+    if inner * magnitude(a) * magnitude(w) <= high:
         return False
     # No running sum exceeds the sum of the positive products, or falls below that of the negative.
     positive = matmul(a.clip(min=0), w.clip(min=0)) + matmul(a.clip(max=0), w.clip(max=0))
@@ -223,10 +194,6 @@ SCALE = {"tflite": _tflite, "floor": _floor, "half_up": _half_up, "rne": _rne}
 
 def _saturate(x: np.ndarray) -> np.ndarray:
     return x.clip(INT32.low, INT32.high)
-
-
-def _magnitude(x: np.ndarray) -> int:
-    return max(-int(x.min()), int(x.max()))
 
 
 def _chunks(mask: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,5 +1,7 @@
 """Sums in fp32, in the order of the hardware."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from systolith.hdl.formats import FP32
@@ -25,19 +27,19 @@ def rounded_sums(config: SystolicConfig, a: np.ndarray, w: np.ndarray) -> np.nda
     total = np.zeros((a.shape[0], w.shape[1]), np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if config.dataflow == "os":
-            for k in range(inner):
-                total += _product(a, w, k)
-            return total
+            return add_products(total, a, w, range(inner))
         for start in range(0, inner, config.rows):
-            tile = np.zeros_like(total)
-            for k in reversed(range(start, min(start + config.rows, inner))):
-                tile += _product(a, w, k)
-            total += tile
+            tile = reversed(range(start, min(start + config.rows, inner)))
+            total += add_products(np.zeros_like(total), a, w, tile)
     return total
 
 
-def _product(a: np.ndarray, w: np.ndarray, k: int) -> np.ndarray:
-    return np.multiply.outer(a[:, k], w[k]).astype(np.float32)
+def add_products(total: np.ndarray, a: np.ndarray, w: np.ndarray,
+                 order: Iterable[int]) -> np.ndarray:
+    """``total`` with the products of some k added one after another, all rounded to fp32."""
+    for k in order:
+        total += np.multiply.outer(a[:, k], w[k]).astype(np.float32)
+    return total
 
 
 def to_codes(values: np.ndarray) -> np.ndarray:

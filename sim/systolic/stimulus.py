@@ -9,10 +9,11 @@ from systolith.hdl.formats import Format, IntegerFormat
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.formats import Codes
 from systolith.sim.model import Workload
+from systolith.sim.operands import ceil_div
 from systolith.sim.systolic import values
 from systolith.sim.systolic.golden import INT32
 from systolith.sim.systolic.operands import Operand, mantissas, on_wire, pair_axis
-from systolith.sim.systolic.values import Values
+from systolith.sim.systolic.values import Scales, Values
 
 #: Label, (M, K, N), values of A and values of W.
 Corner = tuple[str, tuple[int, int, int], Values, Values]
@@ -28,18 +29,32 @@ def stimulus(config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workl
     if config.output == "requant":
         for workload in _requant_corners(config, rng):
             yield replace(workload, corner=True)
+    for label, chosen in values.SCALES.items() if config.scales else ():
+        block = min(config.block, MAX_BEATS // 2)
+        for wild in (False, True):
+            pick = values.any_code(rng) if wild else values.uniform(rng)
+            yield Workload(
+                f"{label} scales{', any code' if wild else ''}",
+                _operands(config, pick, pick, config.rows + 1, 2 * block + 1, config.cols + 1,
+                          chosen(rng)), corner=True)
     while True:
         m, k, n = _random_size(config, rng)
         a_values, w_values = (values.KINDS[rng.integers(len(values.KINDS))](rng) for _ in "aw")
         yield _complete(config, rng, f"random {m}x{k}x{n}",
-                        _operands(config, a_values, w_values, m, k, n))
+                        _operands(config, a_values, w_values, m, k, n, values.any_scales(rng)))
 
 
-def _operands(config: SystolicConfig, a_values: Values, w_values: Values, m: int, k: int,
-              n: int) -> dict[str, Operand]:
+def _operands(config: SystolicConfig, a_values: Values, w_values: Values, m: int, k: int, n: int,
+              scales: Scales | None = None) -> dict[str, Operand]:
     a = (a_values(config.a_element, (m, k)) if pair_axis(config, "a") == 1
          else _transposed(a_values(config.a_element, (k, m))))
-    return {"a": a, "w": w_values(config.w_element, (k, n))}
+    found = {"a": a, "w": w_values(config.w_element, (k, n))}
+    for name, element in config.scales:
+        blocks = ceil_div(k, element.shared_by)
+        shape = (m, blocks) if name == "a" else (blocks, n)
+        found |= {f"{name}_{part}": array
+                  for part, array in (scales or values.middle_scales)(element, shape).items()}
+    return found
 
 
 def _transposed(operand: Operand) -> Operand:
@@ -90,7 +105,7 @@ def _corners(config: SystolicConfig, rng: np.random.Generator
             yield f"any code of {name}", odd, *((wild, uniform) if name == "A" else (uniform, wild))
             yield f"one special code of {name}", odd, *((one, mixed) if name == "A"
                                                         else (mixed, one))
-    if not config.rounded:
+    if not config.rounded and not config.scales:
         yield from _overflows(config)
 
 
@@ -123,7 +138,8 @@ def _random_size(config: SystolicConfig, rng: np.random.Generator) -> tuple[int,
     """M, K and N within three tiles or so, small ones as likely as large ones."""
     def size(tile: int) -> int:
         return int(np.exp(rng.uniform(0, np.log(3 * tile + 1))))
-    return size(max(config.rows, 8)), size(max(config.rows, 8)), size(config.cols)
+    inner = max(config.rows, 8, min(config.block or 0, MAX_BEATS // 3))
+    return size(max(config.rows, 8)), size(inner), size(config.cols)
 
 
 # ---- requantization --------------------------------------------------------------------------

@@ -235,7 +235,7 @@ def test_weight_stationary_control_refuses_disorder():
 
 
 def test_output_stationary_control_waits_for_the_drain():
-    part = OutputStationaryControl(OS)
+    part = OutputStationaryControl(OS, OS.rows)
     beat = {"a_valid": 1, "w_valid": 1, "a_last": 1, "w_last": 1, "room": 1, "may_emit": 1}
     seen = drive(part, [beat, {}, {}, {"room": 0}, {}, {"room": 1}, {"w_last": 0}, {}],
                  ["issue", "w_long", "a_long"])

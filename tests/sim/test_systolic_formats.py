@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from systolith.hdl.errors import ConfigError, Error
 from systolith.hdl.formats import PairFormat, parse_format
 from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.pairs import allowed
 from systolith.sim import frames
 from systolith.sim.formats import Codes, decode, decode_pairs, invalid
 from systolith.sim.model import Workload
@@ -21,6 +22,8 @@ from systolith.sim.systolic import MODEL, golden
 ELEMENTS = ["int8", "uint5", "bipolar1", "bipolar4", "ternary", "binary", "fp8e4m3", "fp8e5m2",
             "fp6e3m2", "fp6e2m3", "fp4e2m1", "fp8e3m4", "fp8e6m1", "fp5e4m0", "fp3e1m1", "bf16",
             "fp16", "fp12e6m5", "ovp4", "ovp8"]
+PAIRS = [(a, w) for a in ELEMENTS for w in ELEMENTS
+         if allowed(parse_format(a), parse_format(w))]
 
 
 def check(config, **arrays):
@@ -49,9 +52,9 @@ def exact_values(format, codes, axis=1):
 
 @st.composite
 def configs(draw, **fixed):
-    names = st.sampled_from(ELEMENTS)
+    a_format, w_format = draw(st.sampled_from(PAIRS))
     values = {"rows": 2 * draw(st.integers(1, 2)), "cols": 2 * draw(st.integers(1, 2)),
-              "a_format": draw(names), "w_format": draw(names),
+              "a_format": a_format, "w_format": w_format,
               "dataflow": draw(st.sampled_from(["ws", "os"])),
               "max_k": draw(st.sampled_from([1, 16]))}
     if values["dataflow"] == "ws":
@@ -115,7 +118,7 @@ def test_codes_that_are_no_numbers_raise_flags(call):
 
 @pytest.mark.parametrize("a_format, w_format, dtypes", [
     ("bf16", "bf16", (ml_dtypes.bfloat16, ml_dtypes.bfloat16)),
-    ("fp16", "fp8e4m3", (np.float16, ml_dtypes.float8_e4m3fn)),
+    ("bf16", "fp8e4m3", (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn)),
     ("fp8e5m2", "fp8e5m2", (ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2)),
 ])
 @pytest.mark.parametrize("dataflow", ["ws", "os"])
@@ -244,10 +247,13 @@ def test_pairs_are_quantized_along_the_axis_of_the_beats():
 
 
 def test_illegal_codes_are_zero_and_flagged():
-    config = SystolicConfig.parse({"a_format": "ternary", "w_format": "ovp4", "cols": 2})
-    got = result(config, a=Codes([[1, 2]], "ternary"), w=Codes([[8, 8], [1, 2]], "ovp4"))
-    assert got["c"].tolist() == [[0, 0]]
-    assert got["flags"] == flags_of(config, "a_invalid", "w_invalid")
+    for a_format, w_format, a, w, flag in (("ternary", "int8", [[1, 2]], [[0], [3]], "a_invalid"),
+                                           ("int8", "ovp4", [[1, 0]], [[8, 8], [1, 2]],
+                                            "w_invalid")):
+        config = SystolicConfig.parse({"a_format": a_format, "w_format": w_format, "cols": 2})
+        got = result(config, a=Codes(a, a_format), w=Codes(w, w_format))
+        assert not got["c"].any()
+        assert got["flags"] == flags_of(config, flag)
 
 
 @pytest.mark.parametrize("values, arrays, message", [
@@ -281,15 +287,33 @@ def test_messages_of_codes(make, message):
         make()
 
 
-ALLOWED = ("must be int2…int16, uint2…uint16, bipolar1…bipolar16, ternary, binary, ovp4, ovp8, or "
-           "a float of up to 16 bits")
+ALLOWED = ("must be int2…int16, uint2…uint16, bipolar1…bipolar16, ternary, binary, ovp4, ovp8, a "
+           "float of up to 16 bits, mx<element>, bfp<bits>, bitmod3 or bitmod4")
+
+
+def no_pair(a_format, w_format, nearest):
+    return (f"a_format {a_format!r} and w_format {w_format!r} are no pair that the core takes; the "
+            f"nearest is {nearest[0]!r} with {nearest[1]!r} (systolith formats shows the table)")
 
 
 @pytest.mark.parametrize("values, message", [
     ({"a_format": "int32"}, f"a_format: {ALLOWED}, not 'int32'; the nearest is 'int16'"),
     ({"w_format": "uint1"}, f"w_format: {ALLOWED}, not 'uint1'; the nearest is 'uint2'"),
     ({"w_format": "fp32"}, f"w_format: {ALLOWED}, not 'fp32'; the nearest is 'bf16'"),
-    ({"w_format": "bitmod3"}, f"w_format: {ALLOWED}, not 'bitmod3'; the nearest is 'int4'"),
+    ({"a_format": "fp16", "w_format": "fp8e4m3"}, no_pair("fp16", "fp8e4m3", ("bf16", "fp8e4m3"))),
+    ({"a_format": "int4", "w_format": "fp16"}, no_pair("int4", "fp16", ("int4", "bf16"))),
+    ({"a_format": "mxfp4", "w_format": "mxfp4/16"},
+     no_pair("mxfp4e2m1", "mxfp4e2m1/16", ("mxfp4e2m1", "mxfp4e2m1"))),
+    ({"a_format": "mxfp4", "w_format": "mxfp8e4m3"},
+     no_pair("mxfp4e2m1", "mxfp8e4m3", ("mxfp4e2m1", "mxfp4e2m1"))),
+    ({"a_format": "int4", "w_format": "bitmod4"}, no_pair("int4", "bitmod4", ("int8", "bitmod4"))),
+    ({"a_format": "mxfp4", "accumulator": "exact"},
+     "accumulator 'exact' cannot hold sums of mxfp4e2m1, whose scales go from 2^-127 to 2^127; use "
+     "'fp32'"),
+    ({"a_format": "bitmod4", "w_format": "bf16", "acc_width": 40},
+     "acc_width has an effect only if accumulator is 'exact'; leave it out instead of 40"),
+    ({"a_format": "bitmod4", "output": "requant"},
+     "output 'requant' is for sums of integers; those of bitmod4 and int8 are floats: use 'raw'"),
     ({"a_format": "bf16", "accumulator": "exact"},
      "an exact accumulator for bf16, int8 and max_k 4096 takes 281 bits and may have at most 80; "
      "use accumulator 'fp32'"),
