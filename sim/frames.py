@@ -69,7 +69,8 @@ def to_bytes(stream: Stream, data: np.ndarray) -> np.ndarray:
     if codes.shape[1:] != (lanes,):
         raise ValueError(f"stream {stream.name} takes beats of {lanes} lanes, not {codes.shape}")
     if width in (8, 16, 32, 64):
-        return codes.astype(f"<u{width // 8}").view(np.uint8).reshape(len(codes), -1)
+        octets = codes.astype(f"<u{width // 8}").view(np.uint8)
+        return octets.reshape(len(codes), lanes * width // 8)
     bits = np.unpackbits(codes.view(np.uint8).reshape(len(codes), lanes, 8), axis=2,
                          count=width, bitorder="little")
     return np.packbits(bits.reshape(len(codes), lanes * width), axis=1, bitorder="little")

@@ -20,6 +20,7 @@ from systolith.hdl.lut_gemv.config import (
 )
 from systolith.sim.formats import quantize
 from systolith.sim.frames import Beats
+from systolith.sim.functions.integers import round_divide
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import (
     arguments,
@@ -232,7 +233,8 @@ def _products(config: LutGemvConfig, workload: Workload, w: np.ndarray) -> np.nd
         part, exponent = _aligned(config, a[:, start:start + config.block])
         tables = part.reshape(len(a), -1, GROUP)
         largest = np.abs(tables).sum(2).max(1)
-        rounded = _round_divide(TABLE_HIGH * (tables @ SIGNS.T), largest)
+        rounded = round_divide(TABLE_HIGH * (tables @ SIGNS.T),
+                               np.maximum(largest, 1)[:, None, None])
         lookups = _look_up(rounded, weights[:, start:start + config.block],
                            workload.settings["bits"])
         correction = 0 if bipolar else TABLE_HIGH * part.sum(1, keepdims=True)
@@ -251,13 +253,6 @@ def _aligned(config: LutGemvConfig, a: np.ndarray) -> tuple[np.ndarray, np.ndarr
     exponent = np.where(largest == 0, FP16.lsb_exponent, exponent)
     fixed = np.rint(np.ldexp(a, -exponent[:, None])).astype(np.int64)
     return fixed, (exponent - FP16.lsb_exponent).astype(np.int64)
-
-
-def _round_divide(values: np.ndarray, divisor: np.ndarray) -> np.ndarray:
-    """Nearest integers of ``values`` (V, G, entries) over ``divisor`` (V,), halves to even."""
-    divisor = np.maximum(divisor, 1)[:, None, None]
-    floor, rest = np.divmod(values, divisor)
-    return floor + ((2 * rest > divisor) | ((2 * rest == divisor) & (floor % 2 == 1)))
 
 
 def _look_up(tables: np.ndarray, weights: np.ndarray, bits: int) -> np.ndarray:

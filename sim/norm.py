@@ -22,6 +22,7 @@ from systolith.sim.operands import (
     numbers,
     result_dtype,
 )
+from systolith.sim.rounding import to_floats, to_integers
 
 KINDS = ("layer", "rms")
 
@@ -188,24 +189,9 @@ def _fixed(config: NormConfig, x: np.ndarray, raised: set[str]) -> np.ndarray:
 def _rounded(config: NormConfig, value: np.ndarray, lsb: int) -> tuple[np.ndarray, bool]:
     """Codes of value · 2^lsb, to nearest, halves to even, and whether any was out of range."""
     if isinstance(config.y, FloatFormat):
-        # float64 may hold fewer digits than the sum; rounded to odd there, the second rounding is
-        # as good as one from the sum itself.
-        magnitude = np.abs(value)
-        excess = np.maximum(np.frexp(magnitude.astype(float))[1] - 52, 0)
-        kept = magnitude >> excess
-        kept |= (kept << excess) != magnitude
-        exact = np.ldexp(np.copysign(kept, value), excess + lsb)
+        exact = to_floats(value, lsb)
         return quantize(config.y, exact), bool((np.abs(exact) > config.y.high).any())
-    drop = config.y.lsb_exponent - lsb
-    if drop <= 0:
-        nearest = value << -drop
-    else:
-        down = value >> drop
-        rest = value - (down << drop)
-        half = 1 << drop - 1
-        nearest = down + ((rest > half) | ((rest == half) & (down % 2 == 1)))
-    codes = np.clip(nearest, config.y.code_low, config.y.code_high)
-    return codes, bool((codes != nearest).any())
+    return to_integers(config.y, value, lsb)
 
 
 def _values(config: NormConfig, codes: np.ndarray) -> np.ndarray:

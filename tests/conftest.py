@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 
+import hypothesis
 import numpy as np
 import pytest
 from amaranth.hdl import Fragment
@@ -9,6 +10,10 @@ from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 from rich.console import Console
 from rich.table import Table
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("systolith", deadline=None)
+hypothesis.settings.load_profile("systolith")
 
 VERIFIED = "verified"
 

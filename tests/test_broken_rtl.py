@@ -12,6 +12,7 @@ from systolith.sim.simulators.harness import Pauses
 
 WS = {"rows": 3, "cols": 2, "acc_depth": 4}
 OS = {"rows": 3, "cols": 2, "dataflow": "os"}
+PACKED = {"rows": 2, "cols": 4, "w_format": "int4", "acc_depth": 4, "technology": "ecp5"}
 REQUANT = {**WS, "output": "requant"}
 NORM = {"template": "norm", "lanes": 2, "max_length": 11, "x_format": "bf16", "x_fraction": 8,
         "affine": "none"}
@@ -24,12 +25,17 @@ TABLES = {"template": "lut_gemv", "a_format": "fp16", "table": "int8", "rows": 2
           "max_k": 24}
 BITPLANE = {"template": "bitplane", "rows": 2, "cols": 2, "word": 8, "max_a_bits": 3,
             "max_w_bits": 2, "max_k": 40}
+GELU = {"template": "activation", "lanes": 2}
+I_EXP = {"template": "activation", "lanes": 1, "function": "exp", "implementation": "integer"}
 SERIAL = {"template": "bitserial", "rows": 2, "cols": 1, "group": 16}
 SERIAL_INT8 = {**SERIAL, "a_format": "int8", "acc_width": 32}
+TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 20,
+           "a_format": "int16", "output": "scaled"}
 
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
     "sign of a weight": (WS, "$signed(a_held) * $signed(held_b)", "a_held * held_b"),
+    "borrow of a packed product": (PACKED, "assign carry = ", "assign carry = 1'b0 & "),
     "weights never swapped": (WS, ".b_enable(swap_in)", ".b_enable(swap_in & load_in)"),
     "chain refilled too early": (WS, "load <= step ? reached : 3'd0", "load <= {3{step}}"),
     "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & ~write_in) ? "),
@@ -64,6 +70,16 @@ BREAKS = {
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "enough = ~(", "enough = 1'b1 | ~("),
+    "ternary: a negative without its carry": (TERNARY, "carry_2 <= carry_1", "carry_2 <= 1'b0"),
+    "ternary: illegal bytes as weights": (TERNARY, "code >= 8'd243", "code >= 8'd244"),
+    "ternary: largest of the vector before": (TERNARY, "beside_o[1] ? 16'd0 : largest_now",
+                                              "largest_now"),
+    "activation: limit of another element": (GELU, "beside_o[6:0]", "x[6:0]"),
+    "activation: difference of the wrong sign": (GELU, "3'd0}} - {4'd0, difference}",
+                                                 "3'd0}} + {4'd0, difference}"),
+    "activation: buffer overrun": (GELU, "enough = ~(", "enough = 1'b1 | ~("),
+    "activation: exp of positive integers": (I_EXP, "$signed(8'd0)) ? (-taken) : 8'd0",
+                                             "$signed(8'd0)) ? (-taken) : taken"),
     "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
     "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
     "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
@@ -113,7 +129,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
-                                    SERIAL, SERIAL_INT8, FP8, BF16], ids=repr)
+                                    SERIAL, SERIAL_INT8, FP8, BF16, I_EXP, TERNARY], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

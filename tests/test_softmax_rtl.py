@@ -98,6 +98,7 @@ def test_a_replayed_row_that_differs(tmp_path):
 SERIAL = {"algorithm": "integer", "lanes": 3, "max_length": 6, "dividers": 2}
 ONLINE = {"lanes": 2, "max_length": 12, "precision": 9}
 THREE_PASS = ONLINE | {"algorithm": "three_pass"}
+IBERT = {"algorithm": "ibert", "lanes": 2, "max_length": 12, "dividers": 1}
 PATTERNS = ({}, {"x": Pauses(0.3, 0.3), "y": Pauses(0.3, 0.2)}, {"y": Pauses(0.05, 0.01)})
 
 BREAKS = {
@@ -109,7 +110,9 @@ BREAKS = {
     "inverse without its margin": (ONLINE, "inverse_mantissa - {6'd0, inverse_mantissa[10:6]}",
                                    "inverse_mantissa"),
     "sum of the row before": (THREE_PASS, "(in_row ? total : 20'd0)", "total"),
-    "maximum without its mask": (SERIAL, "o = keep ? x : ", "o = keep ? x : x | "),
+    "parabola without its bend": (IBERT, "{1'd0, exp_b} - {3'd0, divider_remainder}",
+                                  "{1'd0, exp_b}"),
+    "maximum without its mask": (SERIAL, "o <= keep ? x : ", "o <= keep ? x : x | "),
 }
 
 
@@ -137,7 +140,7 @@ def problems(values, folder, old=None, new=None):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("values", [INTEGER, SERIAL, ONLINE, THREE_PASS], ids=repr)
+@pytest.mark.parametrize("values", [INTEGER, SERIAL, ONLINE, THREE_PASS, IBERT], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 

@@ -16,7 +16,8 @@ TEMPLATE = Template(
               "Edge-MoE, ICCAD 2023; base2: J. R. Stevens et al., Softermax: Hardware/software "
               "co-design of an efficient softmax for transformers, DAC 2021; integer: G. Islamoglu "
               "et al., ITA: An energy-efficient attention and softmax accelerator for quantized "
-              "transformers, ISLPED 2023",
+              "transformers, ISLPED 2023; ibert: S. Kim et al., I-BERT: Integer-only BERT "
+              "quantization, ICML 2021",
     presets={
         "online": {"max_length": 64},
         "two_pass": {"algorithm": "two_pass", "lanes": 3, "max_length": 20, "in_format": "uint6",
@@ -32,6 +33,8 @@ TEMPLATE = Template(
         "base2_narrow": {"algorithm": "base2", "lanes": 3, "max_length": 40, "in_format": "uint7",
                          "in_fraction": 0, "precision": 9, "sum_integer": 3, "sum_fraction": 4,
                          "out_format": "uint6", "store": "replay"},
+        "ibert": {"algorithm": "ibert", "lanes": 2, "max_length": 20, "dividers": 2,
+                  "additive_mask": True},
         "integer_replay": {"algorithm": "integer", "lanes": 1, "max_length": 16,
                            "store": "replay", "step_shift": 2, "out_format": "uint5"},
     },

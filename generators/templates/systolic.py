@@ -50,5 +50,9 @@ TEMPLATE = Template(
                  "acc_width": 40, "output": "requant", "technology": "ecp5"},
         "ecp5_os": {"rows": 2, "cols": 3, "dataflow": "os", "w_format": "uint9",
                     "mac_stages": 4, "technology": "ecp5"},
+        "ice40_pairs": {"rows": 3, "cols": 4, "max_k": 16, "acc_width": 20, "acc_depth": 5,
+                        "technology": "ice40"},
+        "ecp5_packed": {"rows": 2, "cols": 6, "w_format": "int4", "acc_depth": 4,
+                        "mac_stages": 3, "technology": "ecp5"},
     },
 )

@@ -1,10 +1,11 @@
 """Functions in fixed point: formats, segments and precision, without saying how to compute."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.formats import IntegerFormat, product_format
 
 Fit = Literal["chebyshev", "endpoints"]
 Bound = Literal["nearest", "below"]
@@ -259,12 +260,171 @@ class InverseParameters:
                         degree, 0 if degree == 0 else 4, bound=self.bound)
 
 
+@dataclass(frozen=True)
+class IntegerExponentialParameters:
+    """e^−(n·S) of integers n ≥ 0 with a scale S, by I-BERT's second-order polynomial (i-exp).
+
+    With L = ⌈.6931 / S⌉, n is first limited to 30·L; z = ⌊n / L⌋ and r = n mod L. Then
+    polynomial = ⌊1 / (a·S²)⌋ − r·(⌊b / (a·S)⌋ − r), a = .35815147, b = .96963238, and
+
+        e^−(n·S) ≈ polynomial · a·S² · 2^−z.
+
+    The error is at most :attr:`max_error`. In the paper's letters, n is −q and polynomial q_L.
+
+    Attributes
+    ----------
+    bits : int
+        Of n.
+    scale : float
+        S, more than 0 and at most 1.
+
+    References
+    ----------
+    S. Kim et al., I-BERT: Integer-only BERT quantization, ICML 2021, algorithm 3; the constants are
+    those of the published code.
+    """
+
+    bits: int
+    scale: float
+
+    LN2, SQUARE, LINEAR, EXPONENT_HIGH = 0.6931, 0.35815147, 0.96963238, 30
+
+    def __post_init__(self):
+        if self.bits < 1:
+            raise ValueError(f"bits must be at least 1, not {self.bits}")
+        _check_scale(self.scale)
+
+    @property
+    def period(self) -> int:
+        """L, the integer that ln 2 is taken for."""
+        return math.ceil(self.LN2 / self.scale)
+
+    @property
+    def linear(self) -> int:
+        """⌊b / (a·S)⌋."""
+        return math.floor(self.LINEAR / self.SQUARE / self.scale)
+
+    @property
+    def constant(self) -> int:
+        """⌊1 / (a·S²)⌋, the polynomial of n = 0 and its largest value."""
+        return math.floor(1 / self.SQUARE / self.scale**2)
+
+    @property
+    def n_high(self) -> int:
+        """What n is limited to."""
+        return min(self.EXPONENT_HIGH * self.period, (1 << self.bits) - 1)
+
+    @property
+    def exponent_high(self) -> int:
+        """The largest z."""
+        return self.n_high // self.period
+
+    @property
+    def polynomial(self) -> IntegerFormat:
+        """Format of the polynomial."""
+        return IntegerFormat.holding(0, self.constant)
+
+    @property
+    def unit(self) -> float:
+        """a·S², what 1 of the polynomial is worth."""
+        return self.SQUARE * self.scale**2
+
+    @property
+    def max_error(self) -> float:
+        """Bound of the difference from e^−(n·S).
+
+        The polynomial of real numbers is off by 1.913·10⁻³; ⌊b / (a·S)⌋ by less than one, which
+        r·S ≤ ln 2 multiplies, as is ⌊1 / (a·S²)⌋; and L·S is up to S + 5·10⁻⁵ more than ln 2, z
+        times, where 2^−z is left: z·2^−z ≤ 1/2.
+        """
+        return (1.914e-3 + self.SQUARE * (math.log(2) * self.scale + self.scale**2)
+                + (self.scale + 5e-5) / 2)
+
+
+@dataclass(frozen=True)
+class IntegerGeluParameters:
+    """GELU of integers q with a scale S, by I-BERT's second-order polynomial of erf (i-GELU).
+
+    With u = S / 1.4142, a = .2888, b = 1.769, L = ⌈b / u⌉ and C = ⌈1 / (a·u²)⌉,
+
+        erf = sgn(q) · (C − (L − min(|q|, L))²), factor = ⌈1 / (a·u²·2^shift)⌉ − ⌊−erf / 2^shift⌋,
+
+    and GELU(q·S) ≈ q · factor · :attr:`unit`.
+
+    Attributes
+    ----------
+    bits : int
+        Of q, signed.
+    scale : float
+        S, more than 0 and at most 1.
+    shift : int
+        Bits of erf that are dropped; 14 in the published code, whose S are small, and 0 in ITA.
+
+    References
+    ----------
+    S. Kim et al., I-BERT: Integer-only BERT quantization, ICML 2021, algorithm 2; the constants are
+    those of the published code, where a and erf have the other sign.
+    """
+
+    bits: int
+    scale: float
+    shift: int = 14
+
+    ROOT2, SQUARE, OFFSET = 1.4142, 0.2888, 1.769
+
+    def __post_init__(self):
+        if self.bits < 2:
+            raise ValueError(f"bits must be at least 2, not {self.bits}")
+        if self.shift < 0:
+            raise ValueError(f"shift must be at least 0, not {self.shift}")
+        _check_scale(self.scale)
+
+    @property
+    def limit(self) -> int:
+        """L, from which on erf is 1."""
+        return math.ceil(self.OFFSET / (self.scale / self.ROOT2))
+
+    @property
+    def constant(self) -> int:
+        """C, the integer of erf = 1."""
+        return math.ceil(1 / self.SQUARE / (self.scale / self.ROOT2)**2)
+
+    @property
+    def one(self) -> int:
+        """The integer of 1 without the bits that are dropped."""
+        return math.ceil(1 / (self.SQUARE * (self.scale / self.ROOT2)**2 * 2**self.shift))
+
+    @property
+    def factor(self) -> IntegerFormat:
+        """Format of 1 + erf."""
+        ends = [sign * erf for sign in (1, -1)
+                for erf in (self.constant, self.constant - self.limit**2)]
+        parts = [self.one - (-erf >> self.shift) for erf in (*ends, 0)]
+        return IntegerFormat.holding(min(parts), max(parts))
+
+    @property
+    def product(self) -> IntegerFormat:
+        """Format of q · factor."""
+        q = IntegerFormat(self.bits, True)
+        return product_format(q, self.factor)
+
+    @property
+    def unit(self) -> float:
+        """What 1 of the product is worth."""
+        return self.scale * self.SQUARE * (self.scale / self.ROOT2)**2 * 2**self.shift / 2
+
+
 #: Functions of so few input bits are tables.
 TABLE_BITS = 6
 #: What a table can be asked for.
 TABLE_PRECISION = 12
 #: Up to so many bits of precision, segments are lines; beyond, parabolas.
 LINEAR_BITS = 10
+
+
+def _check_scale(scale: float) -> None:
+    if not 0 < scale <= 1:
+        raise ValueError(f"scale must be more than 0 and at most 1, not {scale:g}")
 
 
 def _check_precision(precision: int) -> None:

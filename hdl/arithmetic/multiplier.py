@@ -1,10 +1,16 @@
 """The one place where a multiplier is made."""
 
-from amaranth import Module, Shape, Signal
+from amaranth import Cat, Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.primitives import ecp5
+from systolith.hdl.primitives import ecp5, gowin, ice40, xilinx
+from systolith.hdl.primitives.config import fits_multiplier, fits_pair
+
+BLOCKS = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx7": xilinx}
+
+#: Whose block makes two products of factors that are packed in one.
+PACKING = ("ecp5", "xilinx7")
 
 
 class Multiplier(wiring.Component):
@@ -45,7 +51,7 @@ class Multiplier(wiring.Component):
                  operand_registers: bool = False, held: str = ""):
         self.a_shape, self.b_shape, self.stages = a_shape, b_shape, stages
         self.technology, self.operand_registers, self.held = technology, operand_registers, held
-        self.shape = Shape(a_shape.width + b_shape.width, a_shape.signed or b_shape.signed)
+        self.shape = product_shape(a_shape, b_shape)
         members = {"a": In(a_shape), "b": In(b_shape), "p": Out(self.shape)}
         if operand_registers:
             members["b_enable"] = In(1)
@@ -60,9 +66,11 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        in_block = self.technology == "ecp5" and ecp5.fits_multiplier(self.a_shape, self.b_shape)
+        block = BLOCKS[self.technology] if fits_multiplier(self.technology, self.a_shape,
+                                                           self.b_shape) else None
         a, b = self.a, self.b
-        if self.operand_registers and (self.held or not in_block):
+        outside = "ab" if block is None else "b" if block is gowin else ""
+        if self.operand_registers and (self.held or outside):
             held_a = Signal(self.a_shape, reset_less=True)
             held_b = Signal(self.b_shape, reset_less=True)
             m.d.sync += held_a.eq(self.a)
@@ -71,11 +79,113 @@ class Multiplier(wiring.Component):
             for factor, register in (("a", held_a), ("b", held_b)):
                 if factor in self.held:
                     m.d.comb += getattr(self, f"{factor}_held").eq(register)
-            if not in_block:
-                a, b = held_a, held_b
-        product, done = ecp5.multiply(m, self) if in_block else (a * b, 0)
+            a = held_a if "a" in outside else a
+            b = held_b if "b" in outside else b
+        product, done = block.multiply(m, self, a, b) if block else (a * b, 0)
         m.d.comb += self.p.eq(pipelined(m, product, self.shape, self.stages - done))
         return m
+
+
+class PairMultiplier(wiring.Component):
+    """Exact products of one integer with two others, pipelined; from one block where it can.
+
+    Parameters
+    ----------
+    a_shape, b_shape : Shape
+        Of the shared factor, and of each of the two others.
+    stages, technology, operand_registers, held
+        As for :class:`Multiplier`.
+
+    Members
+    -------
+    a, b : In
+        The shared factor, and the others: factor i is at ``[i*w +: w]``.
+    b_enable : In(1)
+        Take both of ``b``, which stay otherwise; only with ``operand_registers``.
+    a_held, b_held : Out
+        The factors one cycle later, if asked for.
+    p : Out
+        Products of both, side by side as the factors.
+    carry : Out(1)
+        To be added to the second product: products that come packed from one block are put right by
+        whoever adds them up, whose adder has a carry input. 0 where they are not packed.
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles, one pair of products per cycle.
+    """
+
+    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int, technology: str = "generic", *,
+                 operand_registers: bool = False, held: str = ""):
+        self.a_shape, self.b_shape, self.stages = a_shape, b_shape, stages
+        self.technology, self.operand_registers, self.held = technology, operand_registers, held
+        self.shape = product_shape(a_shape, b_shape)
+        members = {"a": In(a_shape), "b": In(2 * b_shape.width), "p": Out(2 * self.shape.width),
+                   "carry": Out(1)}
+        if operand_registers:
+            members["b_enable"] = In(1)
+        for factor in held:
+            members[f"{factor}_held"] = Out(members[factor].shape)
+        super().__init__(members)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the factors to their products."""
+        return self.stages + self.operand_registers
+
+    @property
+    def packed(self) -> bool:
+        """Whether ``carry`` is ever 1."""
+        return (fits_pair(self.technology, self.a_shape, self.b_shape)
+                and self.technology in PACKING and self.shape.signed)
+
+    def elaborate(self, platform):
+        m = Module()
+        if not fits_pair(self.technology, self.a_shape, self.b_shape):
+            self._separate(m)
+            return m
+        if "a" in self.held:
+            held_a = Signal(self.a_shape, reset_less=True)
+            m.d.sync += held_a.eq(self.a)
+            m.d.comb += self.a_held.eq(held_a)
+        if "b" in self.held:
+            held_b = Signal.like(self.b, reset_less=True)
+            with m.If(self.b_enable):
+                m.d.sync += held_b.eq(self.b)
+            m.d.comb += self.b_held.eq(held_b)
+        products, done = BLOCKS[self.technology].multiply_pair(
+            m, self, self.a, (self.factor(0), self.factor(1)))
+        products = pipelined(m, Cat(*products), Shape(2 * self.shape.width), self.stages - done)
+        m.d.comb += self.p.eq(products)
+        if self.packed:
+            m.d.comb += self.carry.eq(products[self.shape.width - 1])
+        return m
+
+    def factor(self, index: int):
+        """One of the two factors."""
+        bits = self.b.word_select(index, self.b_shape.width)
+        return bits.as_signed() if self.b_shape.signed else bits
+
+    def _separate(self, m: Module):
+        width = self.b_shape.width
+        for index in range(2):
+            held = self.held if index == 0 else self.held.replace("a", "")
+            m.submodules[f"multiplier_{index}"] = one = Multiplier(
+                self.a_shape, self.b_shape, self.stages, self.technology,
+                operand_registers=self.operand_registers, held=held)
+            m.d.comb += [one.a.eq(self.a), one.b.eq(self.factor(index)),
+                         self.p.word_select(index, self.shape.width).eq(one.p)]
+            if self.operand_registers:
+                m.d.comb += one.b_enable.eq(self.b_enable)
+            if "a" in held:
+                m.d.comb += self.a_held.eq(one.a_held)
+            if "b" in held:
+                m.d.comb += self.b_held.word_select(index, width).eq(one.b_held)
+
+
+def product_shape(a: Shape, b: Shape) -> Shape:
+    """Shape of an exact product: as wide as both factors together, signed if a factor is."""
+    return Shape(a.width + b.width, a.signed or b.signed)
 
 
 def pipelined(m: Module, value, shape: Shape, stages: int):

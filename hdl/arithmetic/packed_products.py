@@ -41,10 +41,12 @@ class PackedProducts(wiring.Component):
         Tokens: 2 gives a packed sum, 1 a plain one.
     technology : str
         As for :class:`Multiplier`.
+    w_bits : int
+        Of a weight, at most 8.
 
     Members
     -------
-    w : In(8 * terms)
+    w : In(w_bits * terms)
         Weights.
     a : In(8 * lanes * terms)
         Activations: of term i those of its tokens are at ``[8*lanes*i +: 8*lanes]``.
@@ -58,13 +60,14 @@ class PackedProducts(wiring.Component):
 
     latency = 2
 
-    def __init__(self, terms: int, lanes: int, technology: str = "generic"):
+    def __init__(self, terms: int, lanes: int, technology: str = "generic", w_bits: int = 8):
         if lanes == 2 and terms > MAX_TERMS:
             raise ValueError(f"two lanes hold at most {MAX_TERMS} terms, not {terms}")
-        self.terms, self.lanes, self.technology = terms, lanes, technology
+        self.terms, self.lanes, self.technology, self.w_bits = terms, lanes, technology, w_bits
         self.shape = products_shape(terms, lanes)
-        self.module_name = f"packed_products_{terms}x{lanes}"
-        super().__init__({"w": In(8 * terms), "a": In(8 * lanes * terms),
+        self.module_name = f"packed_products_{terms}x{lanes}" + (
+            f"_of_{w_bits}" if w_bits < 8 else "")
+        super().__init__({"w": In(w_bits * terms), "a": In(8 * lanes * terms),
                           "total": Out(self.shape)})
 
     def elaborate(self, platform):
@@ -74,9 +77,9 @@ class PackedProducts(wiring.Component):
             lane_sum = 0
             for term in range(self.terms):
                 m.submodules[f"multiplier_{lane}_{term}"] = multiplier = Multiplier(
-                    INT8, INT8, 1, self.technology)
+                    signed(self.w_bits), INT8, 1, self.technology)
                 m.d.comb += [
-                    multiplier.a.eq(self.w.word_select(term, 8)),
+                    multiplier.a.eq(self.w.word_select(term, self.w_bits)),
                     multiplier.b.eq(self.a.word_select(self.lanes * term + lane, 8)),
                 ]
                 lane_sum = multiplier.p + lane_sum

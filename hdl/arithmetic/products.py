@@ -128,32 +128,43 @@ class AdderTree(wiring.Component):
         Number of terms, at least 1.
     stages : int
         Registers, 0 to ceil(log2(count)), spread over the levels of the tree.
+    carries : bool
+        One may be added for each adder: what completes the negative of a term that comes as its
+        complement.
 
     Members
     -------
     terms : In(count * number.bits)
         Term i is ``terms[i*bits +: bits]``.
+    carries : In(count - 1)
+        Bits to add, in any order; only with ``carries``, and not for a single term.
     total : Out
         Bits of :attr:`format`.
 
     Attributes
     ----------
     format : IntegerFormat
-        Of the sum: no narrower one holds every sum.
+        Of the sum: no narrower one holds every sum of terms, and of complements with a carry for
+        all but one of them.
 
     Timing
     ------
     Latency ``stages`` cycles, one sum per cycle.
     """
 
-    def __init__(self, number: IntegerFormat, count: int, stages: int = 0):
+    def __init__(self, number: IntegerFormat, count: int, stages: int = 0, *,
+                 carries: bool = False):
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         self.levels = (count - 1).bit_length()
         check_stages(stages, self.levels)
         self.number, self.count, self.latency = number, count, stages
         self.format = number.sum_of(count)
-        super().__init__({"terms": In(count * number.bits), "total": Out(shape(self.format))})
+        members = {"terms": In(count * number.bits), "total": Out(shape(self.format))}
+        self.carried = carries and count > 1
+        if self.carried:
+            members["carries"] = In(count - 1)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -161,12 +172,27 @@ class AdderTree(wiring.Component):
         slices = (self.terms[lane * bits:(lane + 1) * bits] for lane in range(self.count))
         sums = [part.as_signed() if signed else part for part in slices]
         steps = Steps(m, self.levels, self.latency)
+        carries = [self.carries] if self.carried else []
         for level in range(self.levels):
-            pairs = zip(sums[0::2], sums[1::2], strict=False)
-            added = [signal_of(m, left + right, f"sum_{level}_{index}")
-                     for index, (left, right) in enumerate(pairs)]
+            pairs = list(zip(sums[0::2], sums[1::2], strict=False))
+            added = [left + right for left, right in pairs]
+            if carries:
+                # The sum of k terms with k − 1 carries is within k times the format, so that the
+                # carry does not widen it.
+                widths = [max(len(left), len(right)) + 1 for left, right in pairs]
+                added = [(value + carries[0][index])[:width]
+                         for index, (value, width) in enumerate(zip(added, widths, strict=True))]
+                added = [value.as_signed() for value in added] if signed else added
+                carries = [carries[0][len(pairs):]]
+            added = [signal_of(m, value, f"sum_{level}_{index}")
+                     for index, value in enumerate(added)]
             if len(sums) % 2:
                 added.append(signal_of(m, sums[-1], f"sum_{level}_{len(added)}"))
-            sums = steps.after(*added)
+            if carries and len(carries[0]):
+                added.append(signal_of(m, carries[0], f"carries_{level}"))
+                *sums, left_over = steps.after(*added)
+                carries = [left_over]
+            else:
+                sums = steps.after(*added)
         m.d.comb += self.total.eq(sums[0])
         return m

@@ -4,7 +4,9 @@ Ports and parameters are those of the ECP5 and ECP5-5G sysDSP and memory usage g
 (FPGA-TN-02205, FPGA-TN-02204).
 """
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+
+from systolith.hdl.primitives.registers import Registers
 
 MULTIPLIER_BITS = 18
 MEMORY_BITS, MEMORY_DEPTH, MEMORY_ADDRESS = 36, 512, 9
@@ -15,16 +17,8 @@ def bits(name: str, value, direction: str = "i") -> dict[str, Value]:
     return {f"{direction}_{name}{index}": value[index] for index in range(len(value))}
 
 
-def fits_multiplier(a: Shape, b: Shape) -> bool:
-    """Whether a MULT18X18D multiplies factors of these shapes."""
-    return max(a.width, b.width) <= MULTIPLIER_BITS
-
-
-def multiply(m: Module, multiplier) -> tuple[Value, int]:
+def multiply(m: Module, multiplier, a: Value, b: Value) -> tuple[Value, int]:
     """Instantiate a MULT18X18D for a :class:`~systolith.hdl.arithmetic.multiplier.Multiplier`.
-
-    Of its registers, those of the operands are used first, then that of the output, then that of
-    the pipeline.
 
     Returns
     -------
@@ -32,25 +26,51 @@ def multiply(m: Module, multiplier) -> tuple[Value, int]:
     stages : int
         How many of the stages of ``multiplier`` are in the block.
     """
-    operand_registers = multiplier.operand_registers or multiplier.stages >= 2
-    done = min(multiplier.stages, 2 if multiplier.operand_registers else 3)
-    behind = done - (operand_registers and not multiplier.operand_registers)
-    product = Signal(2 * MULTIPLIER_BITS)
+    product, stages = _mult18x18d(m, multiplier, a, b)
+    return product[:len(multiplier.p)], stages
+
+
+def multiply_pair(m: Module, multiplier, a: Value, b: tuple[Value, Value]
+                  ) -> tuple[tuple[Value, Value], int]:
+    """Instantiate a MULT18X18D for a
+    :class:`~systolith.hdl.arithmetic.multiplier.PairMultiplier`, its two factors packed in one.
+
+    Returns
+    -------
+    products : pair of Value
+        The second one is less by 1 where the first is negative.
+    stages : int
+        How many of the stages of ``multiplier`` are in the block.
+    """
+    distance = multiplier.shape.width
+    low, high = b
+    packed = Cat(low, Const(0, distance - len(low)), high)
+    if multiplier.b_shape.signed:                        # a negative one borrows from the high one
+        low_wide = Signal(distance)
+        m.d.comb += low_wide.eq(low)
+        packed = Cat(low_wide, high - low[-1]).as_signed()
+    product, stages = _mult18x18d(m, multiplier, a, packed)
+    return (product[:distance], product[distance:2 * distance]), stages
+
+
+def _mult18x18d(m: Module, multiplier, a: Value, b: Value) -> tuple[Value, int]:
+    registers = Registers.of(multiplier, one_outside=True)
     a_wide = Signal(MULTIPLIER_BITS)
     b_wide = Signal(MULTIPLIER_BITS)
-    m.d.comb += [a_wide.eq(multiplier.a), b_wide.eq(multiplier.b)]
+    m.d.comb += [a_wide.eq(a), b_wide.eq(b)]
+    product = Signal(2 * MULTIPLIER_BITS)
 
     def clock(used: bool) -> str:
         return "CLK0" if used else "NONE"
 
     m.submodules.mult18x18d = Instance(
         "MULT18X18D",
-        p_REG_INPUTA_CLK=clock(operand_registers), p_REG_INPUTA_CE="CE0",
-        p_REG_INPUTB_CLK=clock(operand_registers), p_REG_INPUTB_CE="CE1",
-        p_REG_PIPELINE_CLK=clock(behind == 2), p_REG_PIPELINE_CE="CE0",
-        p_REG_OUTPUT_CLK=clock(behind >= 1), p_REG_OUTPUT_CE="CE0",
+        p_REG_INPUTA_CLK=clock(registers.operands), p_REG_INPUTA_CE="CE0",
+        p_REG_INPUTB_CLK=clock(registers.operands), p_REG_INPUTB_CE="CE1",
+        p_REG_PIPELINE_CLK=clock(registers.pipeline), p_REG_PIPELINE_CE="CE0",
+        p_REG_OUTPUT_CLK=clock(registers.product), p_REG_OUTPUT_CE="CE0",
         p_GSR="DISABLED",
-        i_CLK0=ClockSignal() if operand_registers or done else Const(0, 1),
+        i_CLK0=ClockSignal() if registers.operands or registers.stages else Const(0, 1),
         i_CE0=Const(1, 1), i_RST0=Const(0, 1),
         i_CE1=multiplier.b_enable if multiplier.operand_registers else Const(1, 1),
         i_SIGNEDA=Const(multiplier.a_shape.signed, 1),
@@ -58,7 +78,7 @@ def multiply(m: Module, multiplier) -> tuple[Value, int]:
         i_SOURCEA=Const(0, 1), i_SOURCEB=Const(0, 1),
         **bits("A", a_wide), **bits("B", b_wide), **bits("C", Const(0, MULTIPLIER_BITS)),
         **bits("P", product, "o"))
-    return product[:len(multiplier.p)], done
+    return product, registers.stages
 
 
 def memory(m: Module, name: str, read_address, write_address, write_data, write_enable) -> Value:

@@ -218,7 +218,8 @@ class Base2Sum(wiring.Component):
         m.submodules.ceilings = ceilings = LinearArray(
             lambda: Ceiling(config), config.lanes, name="ceiling")
         m.submodules.running = running = Base2RunningSum(config)
-        m.submodules.inverse = inverse = Inverse(inverse_parameters(config))
+        m.submodules.inverse = inverse = Inverse(inverse_parameters(config),
+                                               config.technology)
         valid, last = control(m, "beat", Ceiling.latency, self.valid, self.last)
         m.d.comb += [
             self.o_valid.eq(self.valid),
@@ -278,7 +279,8 @@ class QuotientLane(wiring.Component):
         if config.in_fraction:
             m.d.comb += power.payload.eq(self.payload)
         m.submodules.multiply = multiply = Multiplier(
-            power.weight.shape(), self.mantissa.shape(), MULTIPLIER_STAGES)
+            power.weight.shape(), self.mantissa.shape(), MULTIPLIER_STAGES,
+            config.technology)
         m.d.comb += [
             multiply.a.eq(power.weight),
             multiply.b.eq(delayed(m, "mantissa", PowerLane.latency, self.mantissa)),

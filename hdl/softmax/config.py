@@ -19,12 +19,18 @@ REAL = ("three_pass", "two_pass", "online", "single_pass")
 #: Width of the register ``scale``, all but one of them fraction bits.
 SCALE_BITS = 18
 
+#: ``ibert``: the parabola of its exponential is a · r² + b · r + 1 between two powers of two; one
+#: that was halved so often counts as 0. Constants of the paper.
+PARABOLA = (0.35815147, 0.96963238)
+LN2 = 0.6931
+HALVINGS = 30
+
 #: Which algorithms a parameter is for.
 USED_BY = {
     "step_shift": ("integer",),
-    "dividers": ("integer",),
-    "in_fraction": (*REAL, "base2"),
-    "precision": (*REAL, "base2"),
+    "dividers": ("integer", "ibert"),
+    "in_fraction": (*REAL, "base2", "ibert"),
+    "precision": (*REAL, "base2", "ibert"),
     "sum_integer": ("base2",),
     "sum_fraction": ("base2",),
 }
@@ -39,11 +45,11 @@ class SoftmaxConfig(CoreConfig):
     """
 
     algorithm: Literal["three_pass", "two_pass", "online", "single_pass", "base2",
-                       "integer"] = param(
+                       "integer", "ibert"] = param(
         "online", "How the sum of a row is found: maximum first (three_pass), a pair of mantissa "
                   "and exponent per lane (two_pass), a running maximum (online), the same for a "
                   "consumer that normalizes (single_pass); or by the integer rules of Softermax "
-                  "(base2) and ITA (integer).")
+                  "(base2), ITA (integer) and I-BERT (ibert).")
     lanes: int = param(4, "Elements per beat.", low=1, high=64, unit="elements", paper=16)
     max_length: int = param(256, "Longest row; the rest of a longer one is dropped.",
                             low=1, high=1 << 14, unit="elements", paper=2047)
@@ -58,18 +64,23 @@ class SoftmaxConfig(CoreConfig):
                "excludes an element.")
     step_shift: int = param(5, "integer: a logit that is 2^step_shift lower has half the weight.",
                             low=0, high=15, paper=5)
-    dividers: int = param(0, "integer: serial dividers that take turns; 0 stands for one pipelined "
-                             "divider, which takes a row every cycle.", low=0, high=16, paper=10)
+    dividers: int = param(0, "integer, ibert: serial dividers that take turns; 0 stands for one "
+                             "pipelined divider, which takes a row every cycle.",
+                          low=0, high=16, paper=10)
     in_fraction: int | None = param(
         None, "Fraction bits of a logit; automatic: half of the bits of in_format, 2 with base2. "
               "integer has none.", low=0, high=15, unit="bits")
     precision: int | None = param(
-        None, "Fraction bits of an exponential; automatic: 20, 15 with base2. integer has none.",
+        None, "Fraction bits of an exponential; automatic: 20, 15 with base2, 16 with ibert. "
+              "integer has none.",
         low=4, high=24, unit="bits")
     sum_integer: int = param(10, "base2: integer bits of the sum, which saturates.", low=1,
                              high=20, unit="bits", paper=10)
     sum_fraction: int = param(6, "base2: fraction bits of the sum.", low=2, high=24, unit="bits",
                               paper=6)
+    technology: Literal["generic", "ecp5"] = param(
+        "generic", "Whose multiplier and memory blocks to instantiate; generic leaves them to "
+                   "synthesis.")
 
     @field_validator("in_format")
     @classmethod
@@ -98,14 +109,17 @@ class SoftmaxConfig(CoreConfig):
                     f"it at {default!r} instead of {getattr(self, name)!r}")
         if self.algorithm != "integer":
             base2 = self.algorithm == "base2"
+            precision = {"base2": 15, "ibert": 16}.get(self.algorithm, 20)
             for name, automatic in (("in_fraction", 2 if base2 else self.x.bits // 2),
-                                    ("precision", 15 if base2 else 20)):
+                                    ("precision", precision)):
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, automatic)      # frozen to everyone else
         if self.algorithm == "base2":
             self._check_base2()
         elif self.algorithm in REAL:
             self._check_real()
+        elif self.algorithm == "ibert":
+            self._check_ibert()
         elif self.step_shift >= self.x.bits:
             raise ConfigError(f"step_shift must be less than the {self.x.bits} bits of in_format, "
                               f"not {self.step_shift}")
@@ -126,6 +140,17 @@ class SoftmaxConfig(CoreConfig):
             raise ConfigError("algorithm='single_pass' keeps no rows: it needs store='replay'")
         if self.algorithm == "three_pass" and self.store == "replay":
             raise ConfigError("algorithm='three_pass' needs store='chip'")
+
+    def _check_ibert(self) -> None:
+        if not 1 <= self.in_fraction <= 12:
+            raise ConfigError("in_fraction must be 1 to 12 with algorithm='ibert', not "
+                              f"{self.in_fraction}")
+        lowest = max(8, self.y.bits)
+        if self.precision < lowest:
+            raise ConfigError(f"precision must be at least {lowest} for {self.out_format} outputs "
+                              f"with algorithm='ibert', not {self.precision}")
+        if self.store == "replay":
+            raise ConfigError("algorithm='ibert' needs store='chip'")
 
     def _check_base2(self) -> None:
         if self.in_fraction > 6:
@@ -185,13 +210,39 @@ class SoftmaxConfig(CoreConfig):
         return self.weight_bits + (self.capacity - 1).bit_length()
 
     @property
+    def factor_bits(self) -> int:
+        """Width of the inverse of a sum of ``ibert``, which is at least 2^(precision − 8)."""
+        return self.precision + 9
+
+    @property
+    def ibert_total_bits(self) -> int:
+        """Width of a sum of ``ibert``."""
+        return self.precision + (self.capacity - 1).bit_length()
+
+    @property
     def registers(self) -> tuple[Register, ...]:
+        if self.algorithm == "ibert":
+            return self._ibert_registers()
         if self.algorithm not in REAL:
             return ()
         doc = "What logits are multiplied by: log2(e) / temperature, with 17 fraction bits."
         reset = round(math.log2(math.e) * (1 << SCALE_BITS - 1))
         return (Register("scale", TEMPLATE_REGISTERS, "rw",
                          (Field("value", 0, SCALE_BITS, doc, reset=reset),), doc),)
+
+    def _ibert_registers(self) -> tuple[Register, ...]:
+        """Constants of the exponential for a scale S of the logits, S = 2^−in_fraction at first;
+        there is room for half of that."""
+        unit, (a, b) = 1 << self.in_fraction, PARABOLA
+        constants = (
+            ("exp_ln2", self.in_fraction + 1, math.ceil(LN2 * unit),
+             "ceil(ln 2 / S), S the worth of 1 in a logit."),
+            ("exp_b", self.in_fraction + 3, math.floor(b / a * unit), "floor(b / (a S))."),
+            ("exp_c", 2 * self.in_fraction + 4, math.floor(unit**2 / a), "floor(1 / (a S^2))."),
+        )
+        return tuple(Register(name, TEMPLATE_REGISTERS + 4 * index, "rw",
+                              (Field("value", 0, bits, doc, reset=reset),), doc)
+                     for index, (name, bits, reset, doc) in enumerate(constants))
 
     @property
     def length_bits(self) -> int:

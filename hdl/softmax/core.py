@@ -11,54 +11,52 @@ from systolith.hdl.bus.credits import Credits
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.softmax.base2 import Base2Normalizer, Base2Sum
 from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.ibert import IbertMaximum, IbertNormalizer, IbertSum
 from systolith.hdl.softmax.integer import IntegerNormalizer, IntegerSum
-from systolith.hdl.softmax.power_sums import OnlineSum, RowMaximum, ThreePassSum, TwoPassSum
+from systolith.hdl.softmax.power_sums import OnlineSum, ThreePassSum, TopExponent, TwoPassSum
 from systolith.hdl.softmax.powers import PowerNormalizer
-from systolith.hdl.softmax.rows import RowReader, RowReplay, RowStore
+from systolith.hdl.softmax.rows import (
+    RowReader,
+    RowReplay,
+    RowStore,
+    beats_between,
+    issue_latency,
+    rows_between,
+)
 
 #: The passes of each algorithm; the last one gives the probabilities.
 PASSES = {
     "online": (OnlineSum, PowerNormalizer),
     "single_pass": (OnlineSum, PowerNormalizer),
-    "three_pass": (RowMaximum, ThreePassSum, PowerNormalizer),
+    "three_pass": (TopExponent, ThreePassSum, PowerNormalizer),
     "two_pass": (TwoPassSum, PowerNormalizer),
     "base2": (Base2Sum, Base2Normalizer),
     "integer": (IntegerSum, IntegerNormalizer),
+    "ibert": (IbertMaximum, IbertSum, IbertNormalizer),
 }
 
 FIFO = axi_stream.Fifo.latency
-#: Cycles from the issue of a beat by a reader or a store to the pass behind it.
-ISSUE_LATENCY = 1
-
-
-def places(config: SoftmaxConfig, number: int) -> tuple[int, int]:
-    """Places for beats and for rows between a pass and the next one.
-
-    As many as it takes so that rows of any length follow each other without a gap.
-
-    Parameters
-    ----------
-    number : int
-        Of the pass in front, from 0.
-    """
-    wait = ISSUE_LATENCY + PASSES[config.algorithm][number].timing(config).record + FIFO
-    return config.max_beats + wait + 1, wait + 2
 
 
 def latency(config: SoftmaxConfig) -> Mapping[str, int | str]:
     """Latency and throughput of the core, in cycles."""
     *before, last = (part.timing(config) for part in PASSES[config.algorithm])
-    cycles = sum(ISSUE_LATENCY + part.record + FIFO for part in before)
-    cycles += SLICE_LATENCY + ISSUE_LATENCY + last.beat + FIFO + SLICE_LATENCY
+    cycles = sum(part.record + FIFO for part in before) + last.beat + FIFO + 2 * SLICE_LATENCY
+    cycles += sum(issue_latency(config, number) for number in range(len(before) + 1))
     interval = f"ceil(length / {config.lanes})"
     if config.dividers:
-        interval = f"max({interval}, {config.y.bits + 1} / {config.dividers})"
+        interval = f"max({interval}, {division_cycles(config)} / {config.dividers})"
     return {
         "latency": cycles,
         "latency_from": "the only beat of a row to the beat of its probabilities",
         "row_interval": interval,
         "elements_per_cycle": config.lanes,
     }
+
+
+def division_cycles(config: SoftmaxConfig) -> int:
+    """Cycles for which a row takes a serial divider."""
+    return (config.factor_bits if config.algorithm == "ibert" else config.y.bits) + 1
 
 
 class SoftmaxCore(wiring.Component):
@@ -120,12 +118,14 @@ class SoftmaxCore(wiring.Component):
         ]
         if row is not None:
             m.d.comb += datapath.row.eq(row)
-        if hasattr(datapath, "scale"):
-            m.d.comb += datapath.scale.eq(self.reg_scale)
+        for register in self.config.registers:
+            m.d.comb += getattr(datapath, register.name).eq(
+                getattr(self, f"reg_{register.name}"))
 
     def _leave(self, m: Module, source, last):
         """The last pass fills the output buffer."""
-        depth = ISSUE_LATENCY + last.timing(self.config).beat + FIFO + 2
+        number = len(PASSES[self.config.algorithm]) - 1
+        depth = issue_latency(self.config, number) + last.timing(self.config).beat + FIFO + 2
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(len(last.o_beat)), depth)
         m.submodules.places = room = Credits(depth, 1)
@@ -142,9 +142,11 @@ class SoftmaxCore(wiring.Component):
 
     def _store(self, m: Module, number: int, source, datapath, flags):
         """The next pass takes beats and records from a store."""
-        beats, rows = places(self.config, number)
+        record = datapath.timing(self.config).record
+        beats = beats_between(self.config, number, record)
+        rows = rows_between(self.config, number, record)
         m.submodules[f"store_{number + 1}"] = store = RowStore(
-            len(datapath.o_beat), len(datapath.record), beats, rows)
+            self.config, len(datapath.o_beat), len(datapath.record), beats, rows)
         m.submodules[f"beats_{number + 1}"] = beat_room = Credits(beats, 1)
         m.submodules[f"rows_{number + 1}"] = row_room = Credits(rows, 1)
         m.d.comb += [
@@ -164,7 +166,7 @@ class SoftmaxCore(wiring.Component):
 
     def _replay(self, m: Module, number: int, source, datapath, flags):
         """The next pass takes the beats from their source again."""
-        _, rows = places(self.config, number)
+        rows = rows_between(self.config, number, datapath.timing(self.config).record)
         m.submodules[f"replay_{number + 1}"] = again = RowReplay(
             self.config, len(datapath.record), rows)
         m.submodules[f"rows_{number + 1}"] = row_room = Credits(rows, 1)

@@ -8,19 +8,17 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.divider_bank import DividerBank
-from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.steps import counter, shape
-from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
     control,
-    delayed,
     logit_beat_bits,
     pass_members,
     split,
 )
+from systolith.hdl.softmax.row_results import RowDivision
+from systolith.hdl.softmax.rows import rows_between
 from systolith.hdl.softmax.running_sum import RunningSum
 from systolith.hdl.structure.linear_array import LinearArray
 
@@ -181,19 +179,18 @@ class IntegerSum(wiring.Component):
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
-        # A serial divider takes a cycle more, behind a queue.
-        waiting = axi_stream.Fifo.latency + 1 if config.dividers else 0
-        return Latency(0, IntegerRunningSum.cycles(config.lanes) + waiting + config.y.bits)
-
-    @staticmethod
-    def rows_waiting(config: SoftmaxConfig) -> int:
-        """Rows that can wait for a divider."""
-        return IntegerSum.timing(config).record + axi_stream.Fifo.latency + 3
+        return Latency(0, IntegerRunningSum.cycles(config.lanes)
+                       + RowDivision.cycles(config.dividers, config.y.bits))
 
     def elaborate(self, platform):
         m = Module()
-        data, keep = split(self.config, self.beat)
-        m.submodules.running = running = IntegerRunningSum(self.config)
+        config = self.config
+        bits = config.y.bits
+        data, keep = split(config, self.beat)
+        m.submodules.running = running = IntegerRunningSum(config)
+        m.submodules.division = division = RowDivision(
+            config.dividers, ((1 << bits) - 1) << bits, len(running.total), bits, config.x.bits,
+            rows_between(config, 0, self.timing(config).record))
         m.d.comb += [
             self.o_valid.eq(self.valid),
             self.o_last.eq(self.last),
@@ -202,39 +199,13 @@ class IntegerSum(wiring.Component):
             running.last.eq(self.last),
             running.keys.eq(data),
             running.keep.eq(keep),
+            division.valid.eq(running.done),
+            division.divisor.eq(running.total),
+            division.tag.eq(running.top),
+            self.record_valid.eq(division.done),
+            self.record.eq(Cat(division.quotient, division.tag_out)),
         ]
-        self._invert(m, running.done, running.total, running.top)
         return m
-
-    def _invert(self, m: Module, done, total, top):
-        """(2^bits − 1) · 2^bits divided by the sum."""
-        bits = self.config.y.bits
-        dividend = ((1 << bits) - 1) << bits
-        if not self.config.dividers:
-            m.submodules.divider = divider = Divider(2 * bits, len(total), quotient_bits=bits)
-            m.d.comb += [
-                divider.dividend.eq(dividend),
-                divider.divisor.eq(total),
-                self.record_valid.eq(delayed(m, "done", divider.latency, done, reset=True)),
-                self.record.eq(Cat(divider.quotient,
-                                   delayed(m, "row_top", divider.latency, top))),
-            ]
-            return
-        m.submodules.sums = sums = axi_stream.Fifo(
-            axi_stream.Signature(len(total) + len(top)), self.rows_waiting(self.config))
-        m.submodules.dividers = dividers = DividerBank(
-            self.config.dividers, 2 * bits, len(total), bits, len(top))
-        m.d.comb += [
-            sums.i.data.eq(Cat(total, top)),
-            sums.i.valid.eq(done),
-            sums.o.ready.eq(dividers.ready),
-            dividers.valid.eq(sums.o.valid),
-            dividers.dividend.eq(dividend),
-            dividers.divisor.eq(sums.o.data[:len(total)]),
-            dividers.tag.eq(sums.o.data[len(total):]),
-            self.record_valid.eq(dividers.done),
-            self.record.eq(Cat(dividers.quotient, dividers.tag_out)),
-        ]
 
 
 class IntegerNormalizer(wiring.Component):

@@ -1,7 +1,7 @@
 """The passes in front of the last one for ``online``, ``single_pass``, ``three_pass`` and
 ``two_pass``: how they find the sum of the weights of a row."""
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,7 +26,8 @@ from systolith.hdl.softmax.powers import (
     power_latency,
     record_bits,
 )
-from systolith.hdl.softmax.running_sum import BeatMaximum, RunningSum
+from systolith.hdl.softmax.row_results import RowMaximum, RowTotal
+from systolith.hdl.softmax.running_sum import RunningSum
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.reduction import Reduction
 
@@ -252,7 +253,7 @@ class ScaleLane(wiring.Component):
         return m
 
 
-class RowMaximum(_PowerPass):
+class TopExponent(_PowerPass):
     """First pass of ``three_pass``: the exponent of the largest power of a row.
 
     Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
@@ -267,31 +268,25 @@ class RowMaximum(_PowerPass):
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
-        return Latency(0, BeatMaximum.cycles(config.lanes) + 1 + MULTIPLIER_STAGES)
+        return Latency(0, RowMaximum.cycles(config.lanes) + MULTIPLIER_STAGES)
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
         self._pass_through(m)
         data, keep = split(config, self.beat)
-        m.submodules.maximum = maximum = BeatMaximum(config.lanes, shape(config.x))
+        m.submodules.maximum = maximum = RowMaximum(config.lanes, shape(config.x))
         m.submodules.multiply = multiply = Multiplier(
-            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES)
-        valid, last = control(m, "beat", BeatMaximum.cycles(config.lanes), self.valid, self.last)
-        in_row = Signal()
-        top = Signal(shape(config.x), reset_less=True)
-        with m.If(valid):
-            m.d.sync += [
-                in_row.eq(~last),
-                top.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum)),
-            ]
+            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
         m.d.comb += [
+            maximum.valid.eq(self.valid),
+            maximum.last.eq(self.last),
             maximum.x.eq(data),
             maximum.keep.eq(keep),
-            multiply.a.eq(top),
+            multiply.a.eq(maximum.maximum),
             multiply.b.eq(self.scale),
             self.record_valid.eq(
-                delayed(m, "done", 1 + MULTIPLIER_STAGES, valid & last, reset=True)),
+                delayed(m, "done", MULTIPLIER_STAGES, maximum.done, reset=True)),
             self.record.eq(multiply.p[-config.z.lsb_exponent:]),
         ]
         return m
@@ -313,7 +308,7 @@ class ThreePassSum(_PowerPass):
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + AlignLane.latency
-                       + Reduction.cycles(config.lanes) + 1 + RowInverse.cycles(config))
+                       + RowTotal.cycles(config.lanes) + RowInverse.cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -322,25 +317,18 @@ class ThreePassSum(_PowerPass):
         powers, valid, last, keep = self._powers(m)
         m.submodules.lanes = lanes = LinearArray(
             lambda: AlignLane(config), config.lanes, name="lane", broadcast=("top",))
-        m.submodules.sum = lane_sum = Reduction(config.lanes, Shape(config.weight_bits), "sum")
+        m.submodules.sum = total = RowTotal(config.lanes, config.weight_bits, config.total_bits)
         top = delayed(m, "row", power_latency(config), self.row)
-        behind = AlignLane.latency + lane_sum.latency
-        valid, last = control(m, "weights", behind, valid, last)
-        in_row = Signal()
-        done = Signal()
-        total = Signal(config.total_bits, reset_less=True)
-        m.d.sync += done.eq(valid & last)
-        with m.If(valid):
-            m.d.sync += [
-                in_row.eq(~last),
-                total.eq(Mux(in_row, total, 0) + lane_sum.o),
-            ]
+        valid, last = control(m, "weights", AlignLane.latency, valid, last)
         m.d.comb += [
             lanes.key.eq(powers.exponent),
             lanes.payload.eq(powers.mantissa),
             lanes.keep.eq(keep),
             lanes.top.eq(top),
-            lane_sum.i.eq(lanes.weight),
+            total.valid.eq(valid),
+            total.last.eq(last),
+            total.weights.eq(lanes.weight),
         ]
-        self._invert(m, done, delayed(m, "row_top", behind + 1, top), total)
+        behind = AlignLane.latency + RowTotal.cycles(config.lanes)
+        self._invert(m, total.done, delayed(m, "row_top", behind, top), total.total)
         return m

@@ -69,9 +69,11 @@ class PowerLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        config = self.config
         m.submodules.multiply = multiply = Multiplier(
-            shape(self.config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES)
-        m.submodules.power = power = Exponential(exponential_parameters(self.config))
+            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
+        m.submodules.power = power = Exponential(exponential_parameters(config),
+                                               config.technology)
         m.d.comb += [
             multiply.a.eq(self.x),
             multiply.b.eq(self.scale),
@@ -163,7 +165,8 @@ class RowInverse(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.inverse = inverse = Inverse(inverse_parameters(config))
+        m.submodules.inverse = inverse = Inverse(inverse_parameters(config),
+                                               config.technology)
         mantissa = Signal.like(inverse.mantissa, name="mantissa", reset_less=True)
         shift = Signal(shift_bits(config), reset_less=True)
         slack = inverse.mantissa[config.precision - 3:]
@@ -230,7 +233,8 @@ class QuotientLane(wiring.Component):
         before = power_latency(config)
         m.submodules.power = power = PowerLane(config)
         m.submodules.multiply = multiply = Multiplier(
-            power.mantissa.shape(), self.mantissa.shape(), MULTIPLIER_STAGES)
+            power.mantissa.shape(), self.mantissa.shape(), MULTIPLIER_STAGES,
+            config.technology)
         # In units of 2^−bits the product is 2^(2·precision − bits) too large, for the lowest shift.
         dropped = 2 * config.precision - config.y.bits
         most = len(multiply.p) - dropped

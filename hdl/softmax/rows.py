@@ -12,6 +12,8 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.passes import control, delayed
+from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.linear_array import LinearArray
 
 
@@ -77,8 +79,11 @@ class RowReader(wiring.Component):
 
     Timing
     ------
-    ``valid``, ``last``, ``data`` and ``keep`` are registers, one cycle behind ``issue``.
+    ``valid``, ``last``, ``data`` and ``keep`` are registers, :attr:`latency` cycles behind
+    ``issue``.
     """
+
+    latency = 1
 
     def __init__(self, config: SoftmaxConfig, *, masked: bool):
         self.config, self.masked = config, masked
@@ -176,11 +181,83 @@ class RowReader(wiring.Component):
         return adders.sum, adders.sum_keep
 
 
+class RowRecords(wiring.Component):
+    """What is known about rows that wait for their next pass: how many beats they have, then their
+    record.
+
+    Parameters
+    ----------
+    config : SoftmaxConfig
+    record_bits : int
+    rows : int
+        Places for rows.
+
+    Members
+    -------
+    passed, passed_ends : In(1)
+        A beat has left the pass before, the last of its row.
+    record_valid, record : In
+        One for each row, in order.
+    known : Out(1)
+        Length and record of the next row are there.
+    next, next_ends : In(1)
+        A beat of that row goes into the next pass, the last one.
+    at_end : Out(1)
+        So many beats of it have gone before that one more makes its length.
+    row : Out(record_bits)
+        Its record.
+
+    Timing
+    ------
+    A row is known two cycles after its record came.
+    """
+
+    def __init__(self, config: SoftmaxConfig, record_bits: int, rows: int):
+        self.rows, self.record_bits = rows, record_bits
+        self.count_bits = counter(config.max_beats - 1).width
+        self.module_name = f"row_records_{rows}x{record_bits}"
+        super().__init__({
+            "passed": In(1), "passed_ends": In(1), "record_valid": In(1),
+            "record": In(record_bits), "known": Out(1), "next": In(1), "next_ends": In(1),
+            "at_end": Out(1), "row": Out(record_bits),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.counts = counts = axi_stream.Fifo(
+            axi_stream.Signature(self.count_bits), self.rows)
+        m.submodules.records = records = axi_stream.Fifo(
+            axi_stream.Signature(self.record_bits), self.rows)
+        finished = Signal()
+        m.d.comb += [
+            counts.i.data.eq(self._before(m, "passed_before", self.passed, self.passed_ends)),
+            counts.i.valid.eq(self.passed & self.passed_ends),
+            counts.o.ready.eq(finished),
+            records.i.data.eq(self.record),
+            records.i.valid.eq(self.record_valid),
+            records.o.ready.eq(finished),
+            self.known.eq(records.o.valid & counts.o.valid),
+            finished.eq(self.next & self.next_ends),
+            self.at_end.eq(counts.o.data == self._before(
+                m, "next_before", self.next, self.next_ends)),
+            self.row.eq(records.o.data),
+        ]
+        return m
+
+    def _before(self, m: Module, name: str, beat, ends):
+        """Beats of the row at hand before this one."""
+        before = Signal(self.count_bits, name=name)
+        with m.If(beat):
+            m.d.sync += before.eq(Mux(ends, 0, before + 1))
+        return before
+
+
 class RowStore(wiring.Component):
     """Keeps the beats of rows until the record of their row is there: what the pass before found.
 
     Parameters
     ----------
+    config : SoftmaxConfig
     beat_bits, record_bits : int
     beats, rows : int
         Places for beats and for records.
@@ -190,7 +267,7 @@ class RowStore(wiring.Component):
     i_valid, i_last, i_data : In
         Beats, in order.
     record_valid, record : In
-        One for each row, in order.
+        One for each row, in order; at least two cycles behind the last beat of the row.
     room : In(1)
         A beat may be issued.
     issue, first, ends : Out(1)
@@ -202,11 +279,15 @@ class RowStore(wiring.Component):
 
     Timing
     ------
-    A beat can be issued two cycles after it came, the first of a row two cycles after its record
-    also. ``valid``, ``last``, ``data`` and ``row`` are registers, one cycle behind ``issue``.
+    The first beat of a row can be issued two cycles after its record came. ``valid``, ``last``,
+    ``data`` and ``row`` are registers, :attr:`latency` cycles behind ``issue``.
     """
 
-    def __init__(self, beat_bits: int, record_bits: int, beats: int, rows: int):
+    latency = BlockMemory.latency
+
+    def __init__(self, config: SoftmaxConfig, beat_bits: int, record_bits: int, beats: int,
+                 rows: int):
+        self.config = config
         self.beat_bits, self.record_bits = beat_bits, record_bits
         self.beats, self.rows = beats, rows
         self.module_name = f"row_store_{beats}x{beat_bits}"
@@ -219,40 +300,44 @@ class RowStore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.beats = beats = axi_stream.Fifo(
-            axi_stream.Signature(self.beat_bits), self.beats)
-        m.submodules.records = records = axi_stream.Fifo(
-            axi_stream.Signature(self.record_bits), self.rows)
+        m.submodules.memory = memory = BlockMemory(self.beat_bits, self.beats,
+                                                   self.config.technology)
+        m.submodules.records = records = RowRecords(self.config, self.record_bits, self.rows)
         in_row = Signal()
-        data = Signal.like(self.data, name="data", reset_less=True)
-        row = Signal.like(self.row, name="row", reset_less=True)
+        valid, last = control(m, "issued", self.latency, self.issue, self.ends)
         m.d.comb += [
-            beats.i.data.eq(self.i_data),
-            beats.i.last.eq(self.i_last),
-            beats.i.valid.eq(self.i_valid),
-            records.i.data.eq(self.record),
-            records.i.valid.eq(self.record_valid),
-            self.issue.eq(beats.o.valid & records.o.valid & self.room),
+            memory.write_address.eq(self._pointer(m, "written", self.i_valid)),
+            memory.write_data.eq(self.i_data),
+            memory.write_enable.eq(self.i_valid),
+            memory.read_address.eq(self._pointer(m, "read", self.issue)),
+            records.passed.eq(self.i_valid),
+            records.passed_ends.eq(self.i_last),
+            records.record_valid.eq(self.record_valid),
+            records.record.eq(self.record),
+            records.next.eq(self.issue),
+            records.next_ends.eq(self.ends),
+            self.issue.eq(records.known & self.room),
             self.first.eq(~in_row),
-            self.ends.eq(beats.o.last),
-            beats.o.ready.eq(self.issue),
-            records.o.ready.eq(self.issue & self.ends),
-            self.data.eq(data),
-            self.row.eq(row),
-        ]
-        m.d.sync += [
-            self.valid.eq(self.issue),
-            self.last.eq(self.ends),
-            data.eq(beats.o.data),
-            row.eq(records.o.data),
+            self.ends.eq(records.at_end),
+            self.valid.eq(valid),
+            self.last.eq(last),
+            self.data.eq(memory.read_data),
+            self.row.eq(delayed(m, "row", self.latency, records.row)),
         ]
         with m.If(self.issue):
             m.d.sync += in_row.eq(~self.ends)
         return m
 
+    def _pointer(self, m: Module, name: str, step):
+        """A place in the memory; the next one after each step."""
+        place = Signal(range(self.beats), name=name)
+        with m.If(step):
+            m.d.sync += place.eq(Mux(place == self.beats - 1, 0, place + 1))
+        return place
+
 
 class RowReplay(wiring.Component):
-    """Takes the beats of rows a second time from their source, each row behind its record.
+    """Takes the beats of rows again from their source, each row behind its record.
 
     Parameters
     ----------
@@ -266,7 +351,7 @@ class RowReplay(wiring.Component):
     x : In(axi_stream.Signature)
         Every row again.
     passed, passed_ends : In(1)
-        A beat is issued in the first pass, the last of its row.
+        A beat is issued in the pass before, the last of its row.
     record_valid, record : In
         One for each row, in order.
     room : In(1)
@@ -280,8 +365,10 @@ class RowReplay(wiring.Component):
 
     Timing
     ------
-    As of :class:`RowStore`.
+    ``valid``, ``last``, ``data`` and ``row`` are registers, one cycle behind ``issue``.
     """
+
+    latency = RowReader.latency
 
     def __init__(self, config: SoftmaxConfig, record_bits: int, rows: int):
         self.config, self.record_bits, self.rows = config, record_bits, rows
@@ -299,48 +386,53 @@ class RowReplay(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.reader = reader = RowReader(self.config, masked=False)
+        m.submodules.records = records = RowRecords(self.config, self.record_bits, self.rows)
         wiring.connect(m, wiring.flipped(self.x), reader.x)
-        count_bits = self.config.max_beats.bit_length()
-        m.submodules.counts = counts = axi_stream.Fifo(
-            axi_stream.Signature(count_bits), self.rows)
-        m.submodules.records = records = axi_stream.Fifo(
-            axi_stream.Signature(self.record_bits), self.rows)
-        row = Signal.like(self.row, name="row", reset_less=True)
-        finished = Signal()
-        known = Signal()
         m.d.comb += [
-            finished.eq(reader.issue & reader.ends),
-            known.eq(records.o.valid & counts.o.valid),
-            counts.i.data.eq(_count(m, "passed_beats", count_bits, self.passed, self.passed_ends)),
-            counts.i.valid.eq(self.passed & self.passed_ends),
-            counts.o.ready.eq(finished),
-            records.i.data.eq(self.record),
-            records.i.valid.eq(self.record_valid),
-            records.o.ready.eq(finished),
-            reader.room.eq(self.room & known),
+            records.passed.eq(self.passed),
+            records.passed_ends.eq(self.passed_ends),
+            records.record_valid.eq(self.record_valid),
+            records.record.eq(self.record),
+            records.next.eq(reader.issue),
+            records.next_ends.eq(reader.ends),
+            reader.room.eq(self.room & records.known),
             self.issue.eq(reader.issue),
             self.first.eq(reader.first),
             self.ends.eq(reader.ends),
             self.valid.eq(reader.valid),
             self.last.eq(reader.last),
             self.data.eq(Cat(reader.data, reader.keep)),
-            self.row.eq(row),
+            self.row.eq(delayed(m, "row", self.latency, records.row)),
             self.busy.eq(reader.busy),
-            self.waiting.eq(reader.waiting | (known & self.room & ~self.x.valid)),
+            self.waiting.eq(reader.waiting | (records.known & self.room & ~self.x.valid)),
             self.long.eq(reader.long),
             self.short.eq(reader.short),
-            self.differs.eq(finished & (counts.o.data != _count(
-                m, "replayed_beats", count_bits, reader.issue, reader.ends))),
+            self.differs.eq(reader.issue & reader.ends & ~records.at_end),
         ]
-        m.d.sync += row.eq(records.o.data)
         return m
 
 
-def _count(m: Module, name: str, bits: int, issue, ends):
-    """Beats of the row at hand, the one that is issued included."""
-    before = Signal(bits, name=f"{name}_before")
-    count = Signal(bits, name=name)
-    m.d.comb += count.eq(before + 1)
-    with m.If(issue):
-        m.d.sync += before.eq(Mux(ends, 0, count))
-    return count
+#: Where the passes behind the first one take their beats from.
+SOURCES = {"chip": RowStore, "replay": RowReplay}
+
+
+def issue_latency(config: SoftmaxConfig, number: int) -> int:
+    """Cycles from the issue of a beat to its pass, which is the one of that number, from 0."""
+    return (RowReader if number == 0 else SOURCES[config.store]).latency
+
+
+def wait_between(config: SoftmaxConfig, number: int, record: int) -> int:
+    """Cycles from the issue of the last beat of a row into a pass to that of the first one into
+    the next, where the pass takes ``record`` cycles to the record of the row."""
+    return issue_latency(config, number) + record + axi_stream.Fifo.latency
+
+
+def rows_between(config: SoftmaxConfig, number: int, record: int) -> int:
+    """Rows that there is room for between a pass and the next one: as many as it takes so that
+    rows of any length follow each other without a gap."""
+    return wait_between(config, number, record) + 2
+
+
+def beats_between(config: SoftmaxConfig, number: int, record: int) -> int:
+    """Beats that there is room for, likewise."""
+    return config.max_beats + wait_between(config, number, record) + 1

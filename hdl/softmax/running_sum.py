@@ -6,64 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
+from systolith.hdl.softmax.row_results import BeatMaximum
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.reduction import Reduction
-
-
-class Candidate(wiring.Component):
-    """A number, or the lowest one in place of a masked one.
-
-    Timing
-    ------
-    Combinational.
-    """
-
-    def __init__(self, shape: Shape):
-        self.low = -(1 << (shape.width - 1)) if shape.signed else 0
-        super().__init__({"x": In(shape), "keep": In(1), "o": Out(shape)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(Mux(self.keep, self.x, self.low))
-        return m
-
-
-class BeatMaximum(wiring.Component):
-    """The maximum of the elements of a beat that count; the lowest number where none does.
-
-    Parameters
-    ----------
-    lanes : int
-    shape : Shape
-
-    Members
-    -------
-    x, keep : In
-    maximum : Out
-
-    Timing
-    ------
-    Latency :meth:`cycles` of ``lanes``, one beat per cycle.
-    """
-
-    def __init__(self, lanes: int, shape: Shape):
-        self.count, self.shape = lanes, shape
-        super().__init__({"x": In(lanes * shape.width), "keep": In(lanes), "maximum": Out(shape)})
-
-    cycles = Reduction.cycles
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.candidates = candidates = LinearArray(
-            lambda: Candidate(self.shape), self.count, name="candidate")
-        m.submodules.tree = tree = Reduction(self.count, self.shape, "max")
-        m.d.comb += [
-            candidates.x.eq(self.x),
-            candidates.keep.eq(self.keep),
-            tree.i.eq(candidates.o),
-            self.maximum.eq(tree.o),
-        ]
-        return m
 
 
 class RunningSum(wiring.Component):
@@ -118,8 +63,8 @@ class RunningSum(wiring.Component):
     @classmethod
     def cycles(cls, lanes: int) -> int:
         """Latency of the sum of so many lanes."""
-        tree = Reduction.cycles(lanes)
-        return tree + 1 + cls.lane_latency + tree + 1
+        front = BeatMaximum.cycles(lanes)
+        return front + 1 + cls.lane_latency + Reduction.cycles(lanes) + 1
 
     def lane(self) -> wiring.Component:
         """Builds the weight of one element: ``key``, ``top``, ``keep`` and ``payload`` in,
@@ -141,8 +86,8 @@ class RunningSum(wiring.Component):
         m.submodules.maximum = maximum = BeatMaximum(self.count, self.key)
         m.submodules.sum = lane_sum = Reduction(self.count, Shape(self.weight_bits), "sum")
         m.d.comb += [maximum.x.eq(self.keys), maximum.keep.eq(self.keep)]
-        tree = Reduction.cycles(self.count)
-        valid, last = control(m, "beat", tree, self.valid, self.last)
+        front = BeatMaximum.cycles(self.count)
+        valid, last = control(m, "beat", front, self.valid, self.last)
 
         # The maximum so far, and by how much this beat raises it.
         in_row = Signal()
@@ -154,19 +99,19 @@ class RunningSum(wiring.Component):
             m.d.sync += [
                 in_row.eq(~last),
                 top.eq(raised),
-                rise.eq(Mux(in_row, raised - top, 0)),
+                rise.eq(Mux(in_row & (maximum.maximum > top), maximum.maximum - top, 0)),
             ]
 
         m.submodules.lanes = lanes = LinearArray(
             self.lane, self.count, name="lane", broadcast=("top",))
         m.d.comb += [
-            lanes.key.eq(delayed(m, "keys", tree + 1, self.keys)),
-            lanes.keep.eq(delayed(m, "keep", tree + 1, self.keep)),
+            lanes.key.eq(delayed(m, "keys", front + 1, self.keys)),
+            lanes.keep.eq(delayed(m, "keep", front + 1, self.keep)),
             lanes.top.eq(top),
             lane_sum.i.eq(lanes.weight),
         ]
         if self.payload_bits:
-            m.d.comb += lanes.payload.eq(delayed(m, "payloads", tree + 1, self.payloads))
+            m.d.comb += lanes.payload.eq(delayed(m, "payloads", front + 1, self.payloads))
 
         behind = self.lane_latency + lane_sum.latency
         valid, last = control(m, "weight", 1 + behind, valid, last)

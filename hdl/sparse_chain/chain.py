@@ -15,7 +15,7 @@ from systolith.hdl.arithmetic.packed_products import (
     products_shape,
 )
 from systolith.hdl.formats import IntegerFormat
-from systolith.hdl.sparse_chain.config import INT8, WEIGHT, SparseChainConfig
+from systolith.hdl.sparse_chain.config import INT8, SparseChainConfig
 from systolith.hdl.structure.delay import Skew
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.select import select_word
@@ -47,10 +47,10 @@ class SparseMultiplexer(wiring.Component):
         self.cell_bits = (config.cells - 1).bit_length()
         bits = config.index_bits
         super().__init__({
-            "element": In(INT8.bits + bits), "neighbor": In(bits),
+            "element": In(config.element_bits), "neighbor": In(bits),
             "base": In(self.cell_bits), "follows": In(1), "mask": In(bits), "beyond": In(bits),
             "word": In(config.lanes * config.cells * INT8.bits),
-            "weight": Out(INT8.bits), "activations": Out(config.lanes * INT8.bits),
+            "weight": Out(config.weight.bits), "activations": Out(config.lanes * INT8.bits),
             "range": Out(1), "order": Out(1),
         })
 
@@ -59,18 +59,18 @@ class SparseMultiplexer(wiring.Component):
         index = Signal(self.config.index_bits)
         place = Signal(self.config.index_bits)
         m.d.comb += [
-            index.eq(self.element[WEIGHT.stop:]),
+            index.eq(self.element[len(self.weight):]),
             place.eq(index & self.mask),
             self.range.eq((index & self.beyond).any()),
             self.order.eq(self.follows & (place <= (self.neighbor & self.mask))),
         ]
         select = Signal(self.cell_bits, reset_less=True)
-        weight_selecting = Signal(INT8.bits, reset_less=True)
-        weight = Signal(INT8.bits, reset_less=True)
+        weight_selecting = Signal.like(self.weight, reset_less=True)
+        weight = Signal.like(self.weight, reset_less=True)
         activations = Signal.like(self.activations, reset_less=True)
         m.d.sync += [
             select.eq(self.base | place),
-            weight_selecting.eq(self.element[WEIGHT]),
+            weight_selecting.eq(self.element[:len(weight)]),
             weight.eq(weight_selecting),
         ]
         for lane in range(self.config.lanes):
@@ -218,7 +218,7 @@ class Chain(wiring.Component):
         cells, groups, columns = config.cells, config.cells // config.group, config.max_speedup
         self.cell_bits = (cells - 1).bit_length()
         super().__init__({
-            "elements": In(cells * (INT8.bits + config.index_bits)),
+            "elements": In(cells * config.element_bits),
             "base": In(cells * self.cell_bits), "follows": In(cells),
             "mask": In(config.index_bits), "beyond": In(config.index_bits),
             "word": In(config.lanes * cells * INT8.bits), "starts": In(groups),
@@ -240,8 +240,8 @@ class Chain(wiring.Component):
         m.submodules.multiplexers = muxes = LinearArray(
             lambda: SparseMultiplexer(config), cells, name="multiplexer",
             broadcast=SparseMultiplexer.broadcast)
-        bits = INT8.bits + config.index_bits
-        indices = [self.elements[cell * bits + WEIGHT.stop:(cell + 1) * bits]
+        bits = config.element_bits
+        indices = [self.elements[cell * bits + config.weight.bits:(cell + 1) * bits]
                    for cell in range(cells)]
         wrong_range = Signal()
         wrong_order = Signal()
@@ -259,8 +259,8 @@ class Chain(wiring.Component):
         m.d.sync += [wrong_range.eq(muxes.range.any()), wrong_order.eq(muxes.order.any())]
 
         m.submodules.products = products = LinearArray(
-            lambda: PackedProducts(config.group, config.lanes, config.technology), groups,
-            name="group")
+            lambda: PackedProducts(config.group, config.lanes, config.technology,
+                                   config.weight.bits), groups, name="group")
         m.submodules.chain = chain = LinearArray(
             lambda: GroupSum(config), groups, name="link", module="links",
             chain={f"{name}_in": f"{name}_out" for name in GroupSum.chain})

@@ -7,19 +7,24 @@ from pydantic import model_validator
 
 from systolith.hdl.config import CoreConfig, param
 from systolith.hdl.errors import ConfigError
-from systolith.hdl.formats import IntegerFormat, product_format
+from systolith.hdl.formats import IntegerFormat, parse_format, product_format
 from systolith.hdl.formats.patterns import PATTERNS, Pattern
 from systolith.hdl.interface import Stream, UserField
 
 INT8 = IntegerFormat(8, signed=True)
-WEIGHT = slice(0, 8)                     # of an element of w; its index lies above
+
+#: Widths of quantized weights.
+QUANTIZED_BITS = (3, 4, 5, 6, 8)
+#: Code of full scale, 2^(bits - 1), times a scale is worth so many units of an int8 weight.
+SCALE = IntegerFormat(8, signed=False)
+UNIT_SCALE = 128
 
 #: Pattern bytes per beat of p: so many blocks of zeros are passed over at a time.
 PATTERN_LANES = 8
 
 
 class SparseChainConfig(CoreConfig):
-    """C[M, N] = A[M, K] · W[K, N] with int8 weights that are dense, N:M-sparse or zero by block.
+    """C[M, N] = A[M, K] · W[K, N] with weights that are dense, N:M-sparse or zero by block.
 
     A chain of ``cells`` multiply-accumulate cells breaks into as many segments as a pattern has
     groups' worth of cells to spare; each segment computes a column of its own, so the time follows
@@ -48,6 +53,14 @@ class SparseChainConfig(CoreConfig):
     buffer_depth: int = param(
         512, "Words of each half of the activation buffer, a power of two; a word holds `cells` "
              "activations of `lanes` tokens.", low=2, high=1 << 16, unit="words")
+    w_format: Literal["int8", "int4"] = param(
+        "int8", "Format of a weight that meets an activation.", paper="int8")
+    weights: Literal["kept", "quantized", "dense"] = param(
+        "kept", "What is on w: kept weights with their indices; quantized, codes of 3 to 8 bits "
+                "with scales that are expanded to int8; or dense weights that are pruned to the "
+                "pattern of their block.")
+    planes: Literal[1, 2, 4, 8] = param(
+        2, "Bits of each weight per beat of w, if weights are quantized.", unit="bits")
     technology: Literal["generic"] = param(
         "generic", "Which device's arithmetic primitives to instantiate.")
 
@@ -68,6 +81,15 @@ class SparseChainConfig(CoreConfig):
         if self.buffer_depth & (self.buffer_depth - 1) or self.buffer_depth < self.max_rounds:
             raise ConfigError("buffer_depth must be a power of two and at least max_tokens / "
                               f"lanes, {self.max_rounds}, not {self.buffer_depth}")
+        if self.weights == "quantized" and self.w_format != "int8":
+            raise ConfigError(f"w_format must be 'int8', not {self.w_format!r}: quantized weights "
+                              "are expanded to it")
+        if self.weights != "quantized" and self.planes != type(self).model_fields["planes"].default:
+            raise ConfigError("planes has an effect only if weights is 'quantized'; leave it at 2 "
+                              f"instead of {self.planes}")
+        if self.weights == "quantized" and self.planes * self.cells < SCALE.bits:
+            raise ConfigError(f"planes must be at least {SCALE.bits // self.cells} with "
+                              f"{self.cells} cells, not {self.planes}: one beat has the scales")
         return self
 
     @property
@@ -108,12 +130,59 @@ class SparseChainConfig(CoreConfig):
     @cached_property
     def segment_sum(self) -> IntegerFormat:
         """Format of the sum of a segment, which is exact."""
-        return product_format(INT8, INT8, self.cells)
+        return product_format(INT8, self.weight, self.cells)
 
     @cached_property
     def acc(self) -> IntegerFormat:
         """Format of an accumulator and of an element of C, which never overflows."""
-        return product_format(INT8, INT8, self.max_k)
+        return product_format(INT8, self.weight, self.max_k)
+
+    @cached_property
+    def weight(self) -> IntegerFormat:
+        """Format of a weight that meets an activation."""
+        return parse_format(self.w_format)
+
+    @property
+    def prune_lanes(self) -> int:
+        """Groups of a chain that are pruned side by side, if weights are dense: what makes a beat
+        of the pattern that keeps the fewest."""
+        return self.cells // min(pattern.n for pattern in self.patterns if pattern.n)
+
+    @property
+    def element_bits(self) -> int:
+        """A kept weight, and its index above it."""
+        return self.weight.bits + self.index_bits
+
+    @property
+    def _w_stream(self) -> Stream:
+        """The weights; an element is a kept weight of a cell, some of its bits, or a group."""
+        cells = self.chains * self.cells
+        place = ("of column n0 + p·max_speedup + b·M/N + s, group g, place r, where "
+                 "i = (s·cells/M + g)·N + r.")
+        match self.weights:
+            case "kept":
+                return Stream(
+                    "w", "in", cells, IntegerFormat(self.element_bits, signed=False),
+                    "A block that is not skipped: max_speedup·N/M beats; beat b, element "
+                    f"p·cells+i: weight (bits {self.weight.bits - 1}:0) and index in its group of "
+                    f"M, {place}")
+            case "quantized":
+                return Stream(
+                    "w", "in", cells, IntegerFormat(self.planes, signed=False),
+                    "A block that is not skipped: a beat with the scales, that of chain p in the "
+                    "low 8 bits of its elements; then for each b of max_speedup·N/M the code in "
+                    "ceil(bits/planes) beats, and the index in ceil(index_bits/planes), low bits "
+                    "first, a code padded below and an index above; element p·cells+i is "
+                    f"{place}",
+                    (UserField("bits", 0, 4, "Bits of a code: 3, 4, 5, 6 or 8."),
+                     UserField("index_bits", 4, 3, "Bits of an index: 0, 2, 3 or 4.")))
+            case _:
+                return Stream(
+                    "w", "in", self.chains * self.prune_lanes, self.weight,
+                    "A block that is not skipped: M beats for each b of max_speedup·N/M; beat "
+                    f"b·M + j, element p·{self.prune_lanes}+l: weight j of group g of column n0 + "
+                    "p·max_speedup + b·M/N + s, where l = s·cells/M + g.",
+                    (UserField("pattern", 0, 8, "Pattern byte of the block."),))
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -126,11 +195,7 @@ class SparseChainConfig(CoreConfig):
             Stream("p", "in", PATTERN_LANES, IntegerFormat(8, signed=False),
                    f"Pattern bytes of a column block, {PATTERN_LANES} blocks of K per beat.",
                    (UserField("final", 0, 1, "The last column block of these activations."),)),
-            Stream("w", "in", self.chains * self.cells,
-                   IntegerFormat(INT8.bits + self.index_bits, signed=False),
-                   "A block that is not skipped: max_speedup·N/M beats; beat b, element p·cells+i: "
-                   "weight (bits 7:0) and index in its group of M, of column n0 + p·max_speedup + "
-                   "b·M/N + s, group g, place r, where i = (s·cells/M + g)·N + r."),
+            self._w_stream,
             Stream("c", "out", self.chains * self.lanes, self.acc,
                    "max_speedup times rounds beats: beat j·rounds + t, element p·lanes + l = "
                    "C[m0+lanes·t+l, n0+p·max_speedup+j]."),
@@ -150,4 +215,18 @@ class SparseChainConfig(CoreConfig):
                             "repeated or out of order; the products count all the same."),
             ("w_short", "A w frame ended early; the missing weights count as zero."),
             ("w_long", "A w frame was longer than its block; the rest was dropped."),
+            *self._loader_flags,
         )
+
+    @property
+    def _loader_flags(self) -> tuple[tuple[str, str], ...]:
+        match self.weights:
+            case "kept":
+                return ()
+            case "quantized":
+                return (("w_format", "A w frame had bits or index_bits that are none; its weights "
+                                     "count as zero."),
+                        ("scale", "A scale was zero; the weights that it scales count as zero."))
+            case _:
+                return (("w_format", "A w frame had a pattern that is none or was not built in; "
+                                     "its weights count as zero."),)

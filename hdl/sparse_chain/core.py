@@ -2,19 +2,24 @@
 
 from collections.abc import Mapping
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.sparse_chain.activations import ActivationBuffer, round_mask
 from systolith.hdl.sparse_chain.chain import Chain
 from systolith.hdl.sparse_chain.config import SparseChainConfig
+from systolith.hdl.sparse_chain.dequantizer import Dequantizer
 from systolith.hdl.sparse_chain.drain import Drain
 from systolith.hdl.sparse_chain.issue import Issue
+from systolith.hdl.sparse_chain.pruner import Pruner
 from systolith.hdl.sparse_chain.scanner import PatternScanner
 from systolith.hdl.sparse_chain.table import PatternTable
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
+
+#: The stage that makes elements of what is on w, where w does not have them.
+STAGES = {"quantized": Dequantizer, "dense": Pruner}
 
 
 class Timing:
@@ -46,11 +51,13 @@ class Timing:
 
 def latency(config: SparseChainConfig) -> Mapping[str, int | str]:
     """Latency and throughput of the core, in cycles."""
+    stage = STAGES[config.weights].latency if config.weights in STAGES else 0
     return {
-        "latency": SLICE_LATENCY + Timing(config).emitted,
+        "latency": SLICE_LATENCY + stage + Timing(config).emitted,
         "latency_from": "the last w beat of a column block accepted, activations loaded, to its "
                         "first c beat",
-        "weights_per_cycle": f"{config.chains * config.cells} / rounds",
+        "weights_per_cycle": f"{config.chains * config.cells} / max(rounds, w beats of each)"
+                             if stage else f"{config.chains * config.cells} / rounds",
         "macs_per_cycle": config.chains * config.cells * config.lanes,
         "block_interval": f"{config.max_speedup} * N / M * rounds",
     }
@@ -82,6 +89,12 @@ class SparseChainCore(wiring.Component):
         m.submodules.pattern = pattern = PatternTable(config)
         m.submodules.issue = issue = Issue(config, len(scanner.k))
         m.submodules.drain = drain = Drain(config)
+        if config.weights in STAGES:
+            m.submodules.stage = stage = STAGES[config.weights](config)
+            wiring.connect(m, wiring.flipped(self.w), stage.w)
+            weights, bad, loading = stage.elements, stage, stage.busy
+        else:
+            weights, bad, loading = self.w, None, Const(0, 1)
         wiring.connect(m, wiring.flipped(self.a), buffer.a)
         wiring.connect(m, wiring.flipped(self.p), scanner.p)
         wiring.connect(m, drain.c, wiring.flipped(self.c))
@@ -109,13 +122,14 @@ class SparseChainCore(wiring.Component):
             issue.blocks.eq(buffer.blocks),
             issue.log2_rounds.eq(buffer.log2_rounds),
             issue.free.eq(owed != 2),
-            issue.w_valid.eq(self.w.valid),
-            issue.w_last.eq(self.w.last),
-            self.w.ready.eq(issue.w_ready),
+            issue.w_valid.eq(weights.valid),
+            issue.w_last.eq(weights.last),
+            issue.w_blank.eq(weights.blank if bad else 0),
+            weights.ready.eq(issue.w_ready),
             buffer.address.eq(issue.address),
             buffer.let_go.eq(issue.let_go),
         ]
-        chains, checked = self._chains(m, buffer, pattern, issue, drain, half)
+        chains, checked = self._chains(m, weights.data, buffer, pattern, issue, drain, half)
 
         m.submodules.to_drain = to_drain = Delay(1, timing.stored - 1, reset=True)
         m.submodules.to_drain_data = to_drain_data = Delay(
@@ -134,31 +148,37 @@ class SparseChainCore(wiring.Component):
             "p_short": issue.p_short, "pattern": issue.pattern,
             "index_range": checked & chains.range.any(),
             "index_order": checked & chains.order.any(),
-            "w_short": issue.w_short, "w_long": issue.w_long,
+            "w_short": issue.w_short | bad.short if bad else issue.w_short,
+            "w_long": issue.w_long,
         }
+        if config.weights == "quantized":
+            flags["scale"] = bad.scale
+        if bad:
+            flags["w_format"] = bad.unknown
         m.d.comb += [
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
-            self.busy.eq(buffer.loading | buffer.any_full | scanner.busy | (owed != 0)
+            self.busy.eq(loading | buffer.loading | buffer.any_full | scanner.busy | (owed != 0)
                          | drain.c.valid),
-            self.waiting.eq(issue.waiting | (buffer.loading & ~self.a.valid & ~buffer.any_full)
+            self.waiting.eq((issue.waiting & ~self.w.valid)
+                            | (buffer.loading & ~self.a.valid & ~buffer.any_full)
                             | (buffer.full & ~scanner.valid & ~self.p.valid)),
         ]
         return m
 
-    def _chains(self, m, buffer, pattern, issue, drain, half):
+    def _chains(self, m, elements_in, buffer, pattern, issue, drain, half):
         """The chains with what goes to all of them; and whether the flags of an index count."""
         config, timing = self.config, self.timing
         m.submodules.chains = chains = LinearArray(
             lambda: Chain(config), config.chains, name="chain", broadcast=Chain.broadcast)
 
-        elements = Signal.like(self.w.data, name="elements", reset_less=True)
+        elements = Signal.like(elements_in, name="elements", reset_less=True)
         word = Signal.like(buffer.word, name="word", reset_less=True)
         base = Signal.like(pattern.base, name="base", reset_less=True)
         follows = Signal.like(pattern.follows, name="follows", reset_less=True)
         mask = Signal.like(pattern.mask, name="mask", reset_less=True)
         beyond = Signal.like(pattern.beyond, name="beyond", reset_less=True)
         m.d.sync += [
-            elements.eq(Mux(issue.blank, 0, self.w.data)),
+            elements.eq(Mux(issue.blank, 0, elements_in)),
             word.eq(buffer.word),
             base.eq(pattern.base),
             follows.eq(pattern.follows),

@@ -27,6 +27,8 @@ class Issue(wiring.Component):
         The accumulators of the column block may be written.
     w_valid, w_last, w_ready :
         Handshake of the weights.
+    w_blank : In(1)
+        This beat of them is nothing but the end of a bad frame, which is flagged elsewhere.
     issue : Out(1)
         The chains get a beat, one round of it.
     address : Out
@@ -54,7 +56,7 @@ class Issue(wiring.Component):
             "known": In(1), "last_beat": In(range(max(speedup, 2))),
             "full": In(1), "blocks": In(range(depth + 1)),
             "log2_rounds": In(range(config.max_log2_rounds + 1)), "free": In(1),
-            "w_valid": In(1), "w_last": In(1), "w_ready": Out(1),
+            "w_valid": In(1), "w_last": In(1), "w_blank": In(1), "w_ready": Out(1),
             "issue": Out(1), "address": Out((depth - 1).bit_length()),
             "round": Out(config.max_log2_rounds), "beat": Out(range(max(speedup, 2))),
             "first": Out(1), "blank": Out(1), "checked": Out(1),
@@ -77,6 +79,7 @@ class Issue(wiring.Component):
         last_round = Signal()
         beat_ends = Signal()
         block_ends = Signal()
+        early = Signal()
         m.d.comb += [
             go.eq(self.block_valid & self.full & self.free),
             usable.eq(self.known & (self.k < self.blocks)),
@@ -88,7 +91,8 @@ class Issue(wiring.Component):
             block_ends.eq(beat_ends & (beat == self.last_beat)),
             self.w_ready.eq(dropping | discard | (compute & last_round & ~filling)),
             self.pattern.eq(discard & self.w_valid & self.w_last),
-            self.w_short.eq(beat_ends & ~filling & self.w_last & ~block_ends),
+            early.eq(beat_ends & ~filling & self.w_last & ~block_ends),
+            self.w_short.eq(early & ~self.w_blank),
             self.w_long.eq(block_ends & ~filling & ~self.w_last),
             self.taken.eq(block_ends | self.pattern | (go & ~self.has_block)),
             self.finish.eq(self.taken & self.column_ends),
@@ -101,8 +105,8 @@ class Issue(wiring.Component):
             self.round.eq(round_now),
             self.beat.eq(beat),
             self.first.eq(fresh),
-            self.blank.eq(filling),
-            self.checked.eq(self.issue & ~filling & (round_now == 0)),
+            self.blank.eq(filling | self.w_blank),
+            self.checked.eq(self.issue & ~self.blank & (round_now == 0)),
         ]
         with m.If(self.issue):
             m.d.sync += round_now.eq(Mux(last_round, 0, round_now + 1))
@@ -114,7 +118,7 @@ class Issue(wiring.Component):
             m.d.sync += fresh.eq(0)
         with m.If(block_ends):
             m.d.sync += filling.eq(0)
-        with m.Elif(self.w_short):
+        with m.Elif(early):
             m.d.sync += filling.eq(1)
         with m.If(self.w_long):
             m.d.sync += dropping.eq(1)

@@ -21,6 +21,7 @@ from systolith.hdl.formats import (
     product_format,
 )
 from systolith.hdl.interface import TEMPLATE_REGISTERS, Field, Register, Stream, UserField
+from systolith.hdl.primitives.config import Technology, fits_pair, technology
 from systolith.hdl.systolic.pairs import INTEGER_BITS, OPERANDS, operand_format
 
 _WITHOUT_ZERO = BipolarFormat | BinaryFormat
@@ -67,15 +68,19 @@ class SystolicConfig(CoreConfig):
     mac_stages: int = param(2, "Registers between the operand register of a PE and its sum, the "
                                "sum's own included; stages beyond the first follow the multiplier.",
                             low=1, high=4, unit="registers")
+    columns_per_pe: int | None = param(
+        None, "Neighbouring columns that share a PE, its activation and, where a block of the "
+              "technology makes two products, its multiplier; 2 is for ws with integers in the "
+              "mesh, raw output and an even number of columns. Automatic: 2 where that is so and "
+              "there is such a block.",
+        low=1, high=2, unit="columns")
     output: Literal["raw", "requant"] = param(
         "raw", "Accumulators as they are (raw), or scaled to out_format (requant).")
     out_format: str = param("int8", "Format of requantized outputs: int2…int16 or uint2…uint16.")
     rounding: Literal["tflite", "rne", "half_up", "floor"] = param(
         "tflite", "How requantization rounds: tflite rounds twice as TensorFlow Lite and gemmlowp "
                   "do, the others once: to nearest even, half up, down.")
-    technology: Literal["generic", "ecp5"] = param(
-        "generic", "Whose multiplier and memory blocks to instantiate; generic leaves them to "
-                   "synthesis.")
+    technology: Technology = technology()
 
     @field_validator("a_format", "w_format")
     @classmethod
@@ -145,6 +150,25 @@ class SystolicConfig(CoreConfig):
                 raise ConfigError(f"{name} has an effect only if {condition}; leave it at "
                                   f"{default!r} instead of {getattr(self, name)!r}")
         return self
+
+    @model_validator(mode="after")
+    def _columns_per_pe(self) -> Self:
+        obstacle = ("dataflow is 'ws'" if self.dataflow != "ws" else
+                    "operands are integers in the mesh" if self.rounded
+                    or self.a_operand.has_exponent or self.w_operand.has_exponent else
+                    "output is 'raw'" if self.output != "raw" else
+                    "cols is even" if self.cols % 2 else "")
+        if self.columns_per_pe is None:
+            pair = not obstacle and fits_pair(self.technology, self.a, self.w)
+            object.__setattr__(self, "columns_per_pe", 2 if pair else 1)
+        elif self.columns_per_pe == 2 and obstacle:
+            raise ConfigError(f"columns_per_pe may be 2 only if {obstacle}; use 1")
+        return self
+
+    @property
+    def wavefront_cols(self) -> int:
+        """Cycles that the wavefront takes through a row, and PEs of a row."""
+        return self.cols // self.columns_per_pe
 
     @cached_property
     def a_element(self) -> Format:

@@ -23,6 +23,7 @@ from systolith.hdl.systolic.decoders import BorderDecoder
 from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.mesh import mesh
+from systolith.hdl.systolic.pair_pe import AccumulatorPairLane
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
 
 
@@ -30,6 +31,8 @@ def lane_kind(config: SystolicConfig) -> type[wiring.Component]:
     """What stands behind a column of the mesh."""
     if config.dataflow == "os":
         return DrainLane
+    if config.columns_per_pe == 2:
+        return AccumulatorPairLane
     return RoundedAccumulatorLane if config.rounded else AccumulatorLane
 
 
@@ -67,7 +70,7 @@ class Timing:
             + (config.dataflow == "os")
         self.swap = self.lanes + lane_latency(config)
         requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
-        self.stored = self.swap + requantize + config.cols - 1
+        self.stored = self.swap + requantize + config.wavefront_cols - 1
         tile = config.rows if config.dataflow == "os" else 1
         self.depth = self.stored + axi_stream.Fifo.latency + 2 + tile
 
@@ -159,12 +162,14 @@ class SystolicCore(wiring.Component):
         # Behind the mesh: lanes, requantizers, de-skew, output buffer.
         lane = lane_kind(config)
         m.submodules.lanes = lanes = LinearArray(
-            lambda: lane(config), config.cols, name="lane", chain=lane.chain, from_last=True)
+            lambda: lane(config), config.wavefront_cols, name="lane", chain=lane.chain,
+            from_last=True)
         results, flags = lanes.total, {config.flags[0][0]: lanes.overflow_out}
         emission = _Emission()
         if config.output == "requant":
             results = self._requantize(m, lanes, flags, emission)
-        m.submodules.deskew = deskew = Skew(config.cols, config.out.bits)
+        m.submodules.deskew = deskew = Skew(
+            config.wavefront_cols, config.columns_per_pe * config.out.bits)
         m.submodules.buffer = buffer = axi_stream.Fifo(
             axi_stream.Signature(streams["c"].data_bits), timing.depth)
         tile = config.rows if config.dataflow == "os" else 1
@@ -216,7 +221,8 @@ class SystolicCore(wiring.Component):
         # with the load enable, which takes one cycle per column.
         m.submodules.a_skew = a_skew = Skew(config.rows, config.a_operand.bits, last_first=True,
                                             pitch=config.pitch)
-        m.submodules.w_skew = w_skew = Skew(config.cols, config.w_operand.bits, last_first=True)
+        m.submodules.w_skew = w_skew = Skew(
+            config.wavefront_cols, config.columns_per_pe * config.w_operand.bits, last_first=True)
         a = Signal(len(a_operands), name="a_issued", reset_less=True)
         swap_line = Signal((config.rows - 1) * config.pitch + 1, name="swaps")
         swaps = Cat(swap_line[row * config.pitch] for row in range(config.rows))

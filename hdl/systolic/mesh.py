@@ -9,6 +9,7 @@ from systolith.hdl.systolic.float_pe import (
     FloatWeightStationaryPE,
     RoundedOutputStationaryPE,
 )
+from systolith.hdl.systolic.pair_pe import WeightStationaryPairPE
 from systolith.hdl.systolic.pe import OutputStationaryPE, WeightStationaryPE
 
 
@@ -18,6 +19,8 @@ def processing_element(config: SystolicConfig) -> type[wiring.Component]:
         return FloatWeightStationaryPE if config.dataflow == "ws" else RoundedOutputStationaryPE
     if config.a_operand.has_exponent or config.w_operand.has_exponent:
         return FloatWeightStationaryPE if config.dataflow == "ws" else FloatOutputStationaryPE
+    if config.columns_per_pe == 2:
+        return WeightStationaryPairPE
     return WeightStationaryPE if config.dataflow == "ws" else OutputStationaryPE
 
 
@@ -31,7 +34,7 @@ def mesh(config: SystolicConfig) -> LinearArray:
     cell = processing_element(config)
 
     def row() -> LinearArray:
-        return LinearArray(lambda: cell(config), config.cols, name="pe", module="row",
+        return LinearArray(lambda: cell(config), config.wavefront_cols, name="pe", module="row",
                            chain=cell.row_chain, from_last=True)
 
     return LinearArray(row, config.rows, name="row", module="mesh", chain=cell.column_chain,

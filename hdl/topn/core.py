@@ -21,7 +21,7 @@ def latency(config: TopNConfig) -> Mapping[str, int | str]:
     }
 
 
-class TopNLane(wiring.Component):
+class TopNStack(wiring.Component):
     """Keeps the largest magnitudes of a group, in the order in which they came.
 
     Every entry knows its rank among the entries. A new element is compared with all of them at
@@ -34,16 +34,11 @@ class TopNLane(wiring.Component):
     x : element.
     step : it is there.
     place : its number in the group.
-    occupied : entries in use before it.
-    insert : the entry for an element that is kept, one bit; the last one if all are in use.
-    full : all are in use.
-    last_rank : number of entries less one.
-    copy : the group is complete: move it to the output.
-    shift : the next element at the output.
-    z : element and index at the output.
+    occupied, insert, full, last_rank : from a :class:`StackControl`.
+    kept : elements and indices, entry after entry.
     """
 
-    broadcast = ("step", "place", "occupied", "insert", "full", "last_rank", "copy", "shift")
+    broadcast = ("step", "place", "occupied", "insert", "full", "last_rank")
 
     def __init__(self, config: TopNConfig):
         self.config = config
@@ -51,8 +46,8 @@ class TopNLane(wiring.Component):
         super().__init__({
             "x": In(config.x.bits), "step": In(1), "place": In(config.index_bits),
             "occupied": In(entries), "insert": In(entries), "full": In(1),
-            "last_rank": In(range(max(entries, 2))), "copy": In(1), "shift": In(1),
-            "z": Out(config.kept.bits),
+            "last_rank": In(range(max(entries, 2))),
+            "kept": Out(entries * config.kept.bits),
         })
 
     def elaborate(self, platform):
@@ -67,8 +62,6 @@ class TopNLane(wiring.Component):
                 for i in range(entries)]
         rank = [Signal.like(self.last_rank, name=f"rank_{i}", reset_less=True)
                 for i in range(entries)]
-        out = [Signal(self.config.kept.bits, name=f"out_{i}", reset_less=True)
-               for i in range(entries)]
         size = Signal(bits)
         beaten = Signal(entries)                         # smaller than the new element
         dropped = Signal(entries)                        # the smallest of all, if it goes
@@ -83,6 +76,7 @@ class TopNLane(wiring.Component):
                            for i in range(entries))),
             keep.eq(self.step & (~self.full | dropped.any())),
             new_rank.eq(sum(above[i] for i in range(entries))),
+            self.kept.eq(Cat(kept)),
         ]
         pushed = [Signal.like(self.last_rank, name=f"pushed_{i}") for i in range(entries)]
         m.d.comb += [pushed[i].eq(rank[i] + beaten[i]) for i in range(entries)]
@@ -96,8 +90,73 @@ class TopNLane(wiring.Component):
                                  rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
                 else:
                     m.d.sync += rank[i].eq(pushed[i])
+        return m
+
+
+class StackControl(wiring.Component):
+    """What all stacks do with an element of a group, combinationally.
+
+    Members
+    -------
+    place : number of the element in its group.
+    last_rank : number of entries less one.
+    occupied : entries in use before it.
+    insert : the entry for an element that is kept, one bit; the last one if all are in use.
+    full : all are in use.
+    """
+
+    def __init__(self, config: TopNConfig):
+        self.config = config
+        entries = config.max_n
+        super().__init__({
+            "place": In(config.index_bits), "last_rank": In(range(max(entries, 2))),
+            "occupied": Out(entries), "insert": Out(entries), "full": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        place, last_rank, entries = self.place, self.last_rank, range(self.config.max_n)
+        m.d.comb += [
+            self.occupied.eq(Cat((place > i) & (last_rank >= i) for i in entries)),
+            self.insert.eq(Cat((place == i) & (last_rank > i) | (place >= i) & (last_rank == i)
+                               for i in entries)),
+            self.full.eq(place > last_rank),
+        ]
+        return m
+
+
+class TopNLane(wiring.Component):
+    """A stack, and the shift register into which a complete group goes.
+
+    Members
+    -------
+    x, step, place, occupied, insert, full, last_rank : of :class:`TopNStack`.
+    copy : the group is complete: move it to the output.
+    shift : the next element at the output.
+    z : element and index at the output.
+    """
+
+    broadcast = (*TopNStack.broadcast, "copy", "shift")
+
+    def __init__(self, config: TopNConfig):
+        self.config = config
+        self.stack = TopNStack(config)
+        super().__init__({
+            **{name: member for name, member in self.stack.signature.members.items()
+               if name != "kept"},
+            "copy": In(1), "shift": In(1), "z": Out(config.kept.bits),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.stack = stack = self.stack
+        m.d.comb += [getattr(stack, name).eq(getattr(self, name))
+                     for name in ("x", *TopNStack.broadcast)]
+        entries, bits = self.config.max_n, self.config.kept.bits
+        out = [Signal(bits, name=f"out_{i}", reset_less=True) for i in range(entries)]
+        for i in range(entries):
             with m.If(self.copy):
-                m.d.sync += out[i].eq(kept[i])
+                m.d.sync += out[i].eq(stack.kept.word_select(i, bits))
             with m.Elif(self.shift):
                 m.d.sync += out[i].eq(out[i + 1] if i + 1 < entries else 0)
         m.d.comb += self.z.eq(out[0])
@@ -125,6 +184,7 @@ class TopN(wiring.Component):
         config, x, z = self.config, self.x, self.z
         m.submodules.lanes = lanes = LinearArray(
             lambda: TopNLane(config), config.lanes, name="lane", broadcast=TopNLane.broadcast)
+        m.submodules.control = control = StackControl(config)
 
         in_frame = Signal()
         filling = Signal()
@@ -189,11 +249,11 @@ class TopN(wiring.Component):
             lanes.x.eq(Mux(filling, 0, x.data)),
             lanes.step.eq(step),
             lanes.place.eq(place),
-            lanes.occupied.eq(Cat((place > i) & (last_rank >= i) for i in range(config.max_n))),
-            lanes.insert.eq(Cat(
-                (place == i) & (last_rank > i) | (place >= i) & (last_rank == i)
-                for i in range(config.max_n))),
-            lanes.full.eq(place > last_rank),
+            control.place.eq(place),
+            control.last_rank.eq(last_rank),
+            lanes.occupied.eq(control.occupied),
+            lanes.insert.eq(control.insert),
+            lanes.full.eq(control.full),
             lanes.last_rank.eq(last_rank),
             lanes.copy.eq(copy),
             lanes.shift.eq(z.ready),

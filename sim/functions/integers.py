@@ -1,4 +1,4 @@
-"""Exact division and square roots of integers."""
+"""Division and square roots of integers."""
 
 import math
 
@@ -17,6 +17,12 @@ def divide(dividend: np.ndarray, divisor: np.ndarray, dividend_bits: int,
     ones, mask = (1 << dividend_bits) - 1, (1 << divisor_bits) - 1
     return (np.where(zero, ones, dividend // some),
             np.where(zero, dividend & mask, dividend % some))
+
+
+def round_divide(dividend: np.ndarray, divisor: np.ndarray | int) -> np.ndarray:
+    """Nearest integers of dividend / divisor, halves to even, for positive divisors below 2^63."""
+    floor, rest = np.divmod(dividend, divisor)
+    return floor + ((rest > divisor - rest) | ((rest == divisor - rest) & (floor % 2 == 1)))
 
 
 def square_root(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ and compiles the fixed runtime once per machine instead of once per design.
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from functools import cache as once
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def build(core: Core) -> Path:
         objects = _compile(core, folder, ["--x-assign", "fast", "--x-initial", "fast"],
                            [folder / SOURCE.name], trace=False)
         tools.link([*objects, runtime(trace=False)], folder / "core.so", shared=True)
-        _keep(folder, "core.so")
+        keep(folder, "core.so")
 
     key = cache.key(*_identity(core), source, SOURCE.read_bytes())
     return cache.entry("verilator", key, make) / "core.so"
@@ -100,7 +101,7 @@ def build_cocotb(core: Core, *, trace: bool) -> Path:
                      "-lcocotbvpi_verilator", "-ldl"]
         tools.link([*objects, runtime(trace=trace)], folder / core.name, shared=False,
                    libraries=libraries)
-        _keep(folder, core.name)
+        keep(folder, core.name)
 
     key = cache.key(*_identity(core), str(cocotb.libs_dir), main.read_bytes(), str(trace))
     return cache.entry("cocotb", key, make)
@@ -115,24 +116,34 @@ def runtime(*, trace: bool) -> Path:
         objects = tools.compile_units([(include / f"{name}.cpp", ["-O2"]) for name in names],
                                       _includes(trace=trace), folder)
         tools.run("ar", [tools.find("ar"), "rcs", folder / "libruntime.a", *objects])
-        _keep(folder, "libruntime.a")
+        keep(folder, "libruntime.a")
 
     texts = [(include / f"{name}.cpp").read_bytes() for name in names]
     key = cache.key(version(), tools.compiler_version(), str(trace), *texts)
     return cache.entry("runtime", key, make) / "libruntime.a"
 
 
+def identity() -> list[str | bytes]:
+    """What every build reads, beside its sources."""
+    return [version(), tools.compiler_version(), repr((FLAGS, OPTIMIZE_FAST, OPTIMIZE_SLOW))]
+
+
 def _identity(core: Core) -> list[str | bytes]:
     """What every build of a core reads."""
-    return [version(), tools.compiler_version(), repr((FLAGS, OPTIMIZE_FAST, OPTIMIZE_SLOW)),
-            core.name, *core.texts()]
+    return [*identity(), core.name, *core.texts()]
 
 
 def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
              trace: bool) -> list[Path]:
     """Verilate a core and compile it with ``extra`` C++ files."""
-    _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", core.name,
-          *map(str, core.sources)])
+    return compile_sources(core.name, core.sources, folder, extra, flags=flags, trace=trace)
+
+
+def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
+                    flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
+                    trace: bool = False) -> list[Path]:
+    """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
+    _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
@@ -174,7 +185,7 @@ def _run(arguments: list[str]) -> str:
                      env={**os.environ, "VERILATOR_ROOT": str(root)})
 
 
-def _keep(folder: Path, name: str) -> None:
+def keep(folder: Path, name: str) -> None:
     """Leave only the product in a cache entry."""
     for path in folder.iterdir():
         if path.name != name:

@@ -12,21 +12,25 @@ from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import arguments, elements, flag_bit, integers, result_dtype, scalar
 from systolith.sim.softmax import cycles
 from systolith.sim.softmax.base2 import base2
+from systolith.sim.softmax.ibert import ibert
 from systolith.sim.softmax.integer import integer
 from systolith.sim.softmax.real import real
 from systolith.sim.softmax.rows import Rows, in_beats
 from systolith.sim.softmax.stimulus import stimulus
 
 
-def probabilities(config: SoftmaxConfig, rows: Rows, scale: int) -> tuple[np.ndarray, bool]:
+def probabilities(config: SoftmaxConfig, rows: Rows,
+                  registers: Mapping[str, int]) -> tuple[np.ndarray, bool]:
     """Probabilities, shape (M, beats, lanes), and whether a sum saturated."""
     match config.algorithm:
         case "base2":
             return base2(config, rows.x, rows.keep)
         case "integer":
             return integer(config, rows.x, rows.keep), False
+        case "ibert":
+            return ibert(config, rows.x, rows.keep, registers), False
         case _:
-            return real(config, rows.x, rows.keep, scale), False
+            return real(config, rows.x, rows.keep, registers["scale"]), False
 
 
 class SoftmaxModel(Model):
@@ -41,6 +45,8 @@ class SoftmaxModel(Model):
       ``in_format`` excludes an element;
     - ``scale``, for the algorithms with real exponents: log2(e) / temperature in units of 2^-17
       (round(log2(e) · 2^17));
+    - ``exp_ln2``, ``exp_b``, ``exp_c``, for ``ibert``: the constants of its exponential for the
+      scale of the logits (those for 2^-in_fraction);
     - ``whole_rows``, 0 or 1: send also the beats behind the last element that counts (0).
 
     The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``, or
@@ -79,7 +85,7 @@ class SoftmaxModel(Model):
 
     def golden(self, config: SoftmaxConfig, workload: Workload) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
-        y, saturated = probabilities(config, rows, workload.settings.get("scale", 0))
+        y, saturated = probabilities(config, rows, workload.settings)
         raised = {"row_empty": not rows.keep.any(axis=(1, 2)).all(), "saturated": saturated}
         count, columns = workload.arrays["x"].shape
         return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y)),

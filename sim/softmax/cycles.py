@@ -11,8 +11,9 @@ from systolith.hdl.arithmetic.config import ExponentialParameters, InverseParame
 from systolith.hdl.softmax.config import SoftmaxConfig
 
 SLICE = 1                      # register slice at a port
-ISSUE = 1                      # register behind a reader or a store
-BUFFER = 2                     # stores and buffers, when empty
+READER = 1                     # register behind a reader of a stream
+MEMORY = 2                     # registers of the memory of a store
+BUFFER = 2                     # records and buffers, when empty
 LEVELS = 2                     # of a tree over the lanes, between two registers
 MULTIPLIER = 2
 
@@ -22,9 +23,10 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
     many beats, both included, with nothing stalling."""
     records, last = PASSES[config.algorithm](config)
     passes = [_Pass() for _ in range(len(records) + 1)]
-    waits = [ISSUE + record + BUFFER for record in records]
+    issue = [READER] + [MEMORY if config.store == "chip" else READER] * len(records)
+    waits = [issue[number] + record + BUFFER for number, record in enumerate(records)]
     if config.dividers:
-        waits[0] += BUFFER + 1                           # a queue, and a cycle more in the divider
+        waits[-1] += BUFFER + 1                          # a queue, and a cycle more in the divider
     divided: list[int] = []                              # when the division of a row began
     for row, count in enumerate(beats):
         start = len(passes[0].issued)
@@ -33,7 +35,7 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
                 earliest = now.issued[-1] + 1 if now.issued else SLICE
                 if number and index == start:
                     ready = passes[number - 1].issued[-1] + waits[number - 1]
-                    if config.dividers:
+                    if config.dividers and number == len(records):
                         ready = _after_division(config, divided, ready)
                     earliest = max(earliest, ready)
                 if number < len(waits):
@@ -45,7 +47,7 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
                         earliest = max(earliest, behind.finished[other] + 1)
                 now.issued.append(earliest)
             now.finished.append(now.issued[-1])
-    return passes[-1].issued[-1] + ISSUE + last + BUFFER + SLICE + 1
+    return passes[-1].issued[-1] + issue[-1] + last + BUFFER + SLICE + 1
 
 
 @dataclass
@@ -58,7 +60,7 @@ class _Pass:
 
 def _after_division(config: SoftmaxConfig, divided: list[int], ready: int) -> int:
     """``ready``, or later because no divider was free."""
-    steps = config.y.bits + 1
+    steps = _quotient_bits(config) + 1
     begun = ready - steps - BUFFER
     if divided:
         begun = max(begun, divided[-1] + 1)
@@ -66,6 +68,10 @@ def _after_division(config: SoftmaxConfig, divided: list[int], ready: int) -> in
         begun = max(begun, divided[-config.dividers] + steps)
     divided.append(begun)
     return begun + steps + BUFFER
+
+
+def _quotient_bits(config: SoftmaxConfig) -> int:
+    return config.factor_bits if config.algorithm == "ibert" else config.y.bits
 
 
 def _tree(config: SoftmaxConfig) -> int:
@@ -78,11 +84,18 @@ def _piecewise(segments: Segments) -> int:
 
 def _running_sum(config: SoftmaxConfig, lane: int) -> int:
     """Maximum of a beat and of the row, weights, their sum, the total."""
-    return _tree(config) + 1 + lane + _tree(config) + 1
+    return 1 + _tree(config) + 1 + lane + _tree(config) + 1
 
 
 def _integer(config: SoftmaxConfig) -> tuple[list[int], int]:
     return [_running_sum(config, 2) + config.y.bits], 2
+
+
+def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
+    # Distance, limit, quotient and remainder, parabola, shift.
+    exponential = 2 + 5 + 1 + MULTIPLIER + 2
+    total = exponential + _tree(config) + 1 + 1
+    return [1 + _tree(config) + 1, total + _quotient_bits(config)], exponential + MULTIPLIER + 1
 
 
 def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
@@ -112,14 +125,14 @@ def _online(config: SoftmaxConfig) -> tuple[list[int], int]:
 
 
 def _two_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return _real(config, _power(config) + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
+    return _real(config, _power(config) + 1 + 1 + 2 + 1 + _tree(config) + 2 + _tree(config))
 
 
 def _three_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return _real(config, _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
+    return _real(config, 1 + _tree(config) + 1 + MULTIPLIER, _power(config) + 2 + _tree(config) + 1)
 
 
 #: Of every algorithm: cycles from the last beat of a row at the input of each pass to the record of
 #: the row, and from a beat to its probabilities in the last pass.
-PASSES = {"base2": _base2, "integer": _integer, "online": _online, "single_pass": _online,
-          "three_pass": _three_pass, "two_pass": _two_pass}
+PASSES = {"base2": _base2, "ibert": _ibert, "integer": _integer, "online": _online,
+          "single_pass": _online, "three_pass": _three_pass, "two_pass": _two_pass}

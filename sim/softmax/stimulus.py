@@ -55,7 +55,17 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         yield corner("all masked", near(2, middle), mask=np.full((2, middle), low))
         yield corner("mask at its ends", uniform(4, middle),
                      mask=rng.choice([low, low + 1, high], (4, middle)))
-    if config.registers:
+    if config.algorithm == "ibert":
+        ends = {register.name: (1 << register.fields[0].bits) - 1 for register in config.registers}
+        yield corner("constants highest", uniform(4, middle), **ends)
+        yield corner("constants for half the scale", near(4, middle),
+                     **{register.name: register.fields[0].reset * (4 if register.name == "exp_c"
+                                                                   else 2)
+                        for register in config.registers})
+        for name in ends:
+            yield corner(f"{name} 0", uniform(3, middle), **{name: 0})
+            yield corner(f"{name} highest", near(3, middle), **{name: ends[name]})
+    elif config.registers:
         for scale in (0, 1, (1 << SCALE_BITS) - 1):
             yield corner(f"scale {scale}", near(4, middle), scale=scale)
         yield corner("scale highest, ends of the range", rng.choice([low, high], (3, middle)),

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from systolith.hdl.errors import Error
-from systolith.hdl.sparse_chain.config import INT8, SparseChainConfig
+from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.sparse_chain.config import INT8, SCALE, UNIT_SCALE, SparseChainConfig
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
-from systolith.sim.operands import arguments, elements, result_dtype
-from systolith.sim.sparse import PackedMatrix
+from systolith.sim.operands import arguments, elements, integers, result_dtype
+from systolith.sim.sparse import PackedMatrix, QuantizedMatrix
 from systolith.sim.sparse.pruning import as_array
+from systolith.sim.sparse.quantizing import check_codes, check_groups, expand
 from systolith.sim.sparse_chain import driver
 from systolith.sim.sparse_chain.cycles import cycles
 from systolith.sim.sparse_chain.stimulus import stimulus
@@ -23,11 +25,15 @@ class SparseChainModel(Model):
     Arguments of a call:
 
     - ``a`` (M, K), int8;
-    - ``w`` (K, N), int8: an array, a scipy.sparse matrix, or a :class:`PackedMatrix`;
+    - ``w`` (K, N), int8 or int4 as ``w_format`` says: an array, a scipy.sparse matrix, or a
+      :class:`PackedMatrix`;
     - ``patterns``, optional: the pattern of all blocks, as text, or a pattern byte for each, shape
       (K blocks, N blocks), for blocks of ``cells`` rows and chains · max_speedup columns. By
       default a packed matrix of such blocks keeps its own, and any other matrix gets the smallest
-      pattern that holds each block.
+      pattern that holds each block. With ``weights: dense`` the core prunes to them;
+    - with ``weights: quantized``, ``bits`` (K blocks, N blocks) and ``scales`` (K blocks, N blocks,
+      chains), optional: then ``w`` are codes. A :class:`QuantizedMatrix` as ``w`` has all three;
+      without, weights are codes of 8 bits that stand for themselves.
 
     The result is ``c``, shape (M, N), int32 where every sum fits, else int64.
     """
@@ -35,26 +41,48 @@ class SparseChainModel(Model):
     config = SparseChainConfig
 
     def check(self, config: SparseChainConfig, workload: Workload) -> Workload:
-        given = arguments(workload, ("a", "w"), {"patterns": None})
+        quantized = config.weights == "quantized"
+        given = arguments(workload, ("a", "w"), {
+            "patterns": None, **({"bits": None, "scales": None} if quantized else {})})
         w, patterns = given["w"], given["patterns"]
+        bits, scales = given.get("bits"), given.get("scales")
+        if (bits is None) != (scales is None):
+            raise Error("bits and scales belong together: give both or none")
+        block = config.cells, config.block_columns
+        if quantized and isinstance(w, QuantizedMatrix) and bits is None:
+            if w.codes.block != block or w.scales.shape[2] != config.chains:
+                raise Error(f"w is quantized in blocks of {w.codes.block} with {w.scales.shape[2]} "
+                            f"scales each; this core takes blocks of {block} with {config.chains}")
+            bits, scales, w = w.bits, w.scales, w.codes
         if (patterns is None and isinstance(w, PackedMatrix)
-                and w.block == (config.cells, config.block_columns)):
+                and w.block == block):
             patterns = w.patterns
         a = elements("a", given["a"], ("M", "K"), INT8)
-        w = elements("w", as_array(w) if hasattr(w, "toarray") else w, ("K", "N"), INT8)
+        w = elements("w", as_array(w) if hasattr(w, "toarray") else w, ("K", "N"),
+                     config.weight)
         if a.shape[1] != w.shape[0]:
             raise Error(f"a has {a.shape[1]} columns and w has {w.shape[0]} rows; both are K and "
                         "must be equal")
         if w.shape[0] > config.max_k:
             raise Error(f"K is {w.shape[0]}, and the activation buffer holds at most "
                         f"buffer_depth * cells = {config.max_k}")
-        packed = driver.compress(config, w, patterns)
-        return replace(workload, arrays={"a": a, "w": w, "patterns": packed.patterns}, settings={})
+        if config.weights == "dense" and patterns is not None:
+            codes = driver.compress(config, np.zeros_like(w), patterns).patterns
+        else:
+            codes = driver.compress(config, w, patterns).patterns
+        arrays = {"a": a, "w": w, "patterns": codes}
+        if quantized:
+            arrays |= _groups(config, w, codes, bits, scales)
+        return replace(workload, arrays=arrays, settings={})
 
     def golden(self, config: SparseChainConfig, workload: Workload) -> dict[str, np.ndarray]:
-        """Plain matrix product with the decompressed weights."""
-        packed = driver.packed(config, workload)
-        c = workload.arrays["a"] @ packed.toarray().astype(np.int64)
+        """Plain matrix product with the weights as they are after decompression, pruning and
+        dequantization."""
+        w = driver.packed(config, workload).toarray()
+        if config.weights == "quantized":
+            w = expand(w, (config.cells, config.block_columns), workload.arrays["bits"],
+                       workload.arrays["scales"])
+        c = workload.arrays["a"] @ w.astype(np.int64)
         return {"c": c.astype(result_dtype(config.acc)), "flags": 0}
 
     def pack(self, config: SparseChainConfig, workload: Workload) -> Job:
@@ -69,7 +97,8 @@ class SparseChainModel(Model):
         return driver.unpack(config, workload, beats)
 
     def cycles(self, config: SparseChainConfig, workload: Workload) -> int:
-        return cycles(config, driver.Tiling.of(config, workload), workload.arrays["patterns"])
+        return cycles(config, driver.Tiling.of(config, workload), workload.arrays["patterns"],
+                      workload.arrays.get("bits"))
 
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.
@@ -89,6 +118,22 @@ class SparseChainModel(Model):
     def stimulus(self, config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):
             yield self.check(config, workload)
+
+
+def _groups(config: SparseChainConfig, w: np.ndarray, patterns: np.ndarray, bits,
+            scales) -> dict[str, np.ndarray]:
+    """Widths and scales of checked codes."""
+    if bits is None:
+        bits, scales = np.full(patterns.shape, INT8.bits), np.full((1, 1, 1), UNIT_SCALE)
+        scales = np.broadcast_to(scales, (*patterns.shape, config.chains))
+    bits = elements("bits", bits, ("K blocks", "N blocks"), IntegerFormat(4, signed=False))
+    scales = integers("scales", scales, ("K blocks", "N blocks", "chains"), 0, SCALE.high)
+    check_groups(patterns, bits, scales)
+    if scales.shape[2] != config.chains:
+        raise Error(f"scales has {scales.shape[2]} for each block, and there are {config.chains} "
+                    "chains")
+    check_codes(w, (config.cells, config.block_columns), bits)
+    return {"bits": bits, "scales": scales}
 
 
 MODEL = SparseChainModel()

@@ -19,17 +19,26 @@ OUTPUT = 1                     # output register of the drain
 BESIDE_GROUPS = 5 + 1 + 2
 
 
-def cycles(config: SparseChainConfig, tiling: Tiling, patterns: np.ndarray) -> int:
+# Registers between the last beat of an element at w and the chains, after which it waits: product
+# and rounded weight; the element that pruning gave.
+STAGE_REGISTERS = {"quantized": 2, "dense": 1}
+
+
+def cycles(config: SparseChainConfig, tiling: Tiling, patterns: np.ndarray,
+           bits: np.ndarray | None = None) -> int:
     """Cycles from the first accepted input beat to the last accepted output beat, both included,
     with nothing stalling.
 
     Parameters
     ----------
     patterns : uint8 array, shape (K blocks, N blocks)
+    bits : integer array of that shape, optional
+        Widths of the codes, if weights are quantized.
     """
     to_accumulators = BESIDE_GROUPS + config.cells // config.group
-    speedups = {pattern.code: pattern.speedup for pattern in config.patterns if pattern.n}
-    columns = [_beats_of_column(column, speedups, config.max_speedup) for column in patterns.T]
+    columns = [_steps_of_column(config, codes, None if bits is None else bits[:, n])
+               for n, codes in enumerate(patterns.T)]
+    stage = _Stage(STAGE_REGISTERS[config.weights]) if config.weights != "kept" else None
 
     scan = SLICE                       # next step of the scanner
     taken = 0                          # when the last block was finished
@@ -47,25 +56,74 @@ def cycles(config: SparseChainConfig, tiling: Tiling, patterns: np.ndarray) -> i
                 found = max(scan, taken)
                 scan = found + 1
                 start = max(found + 1, ready)
-                taken = start + max(beats * rounds, 1) - 1
+                if stage and beats:
+                    taken = stage.block(start, beats, rounds)
+                else:
+                    taken = start + max(len(beats) * rounds, 1) - 1
             begin = max(taken + to_accumulators, drained[1] + 1)
             drained = [drained[1], begin + config.max_speedup * rounds - 1]
         free[tile % 2] = taken + 1
     return drained[1] + OUTPUT + SLICE + 1
 
 
-def _beats_of_column(column: np.ndarray, speedups: dict[int, int],
-                     max_speedup: int) -> list[int | None]:
-    """What the scanner finds in a column block: beats of each block that is not skipped.
+class _Stage:
+    """Elements on their way from w to the chains: gathered, then through registers in a row."""
 
-    0 is the end of the column block, if its last beat of pattern bytes has no other block; None is
-    any other such beat.
+    def __init__(self, registers: int):
+        self._gathered = SLICE                           # when the next one's first beat may come
+        self._left = [-1] * (registers + 1)              # when the last one left each place
+
+    def block(self, start: int, beats: list[int], rounds: int) -> int:
+        """When the chains are done with a block.
+
+        Parameters
+        ----------
+        start : int
+            When they could begin with it.
+        beats : list of int
+            Beats of w for each of its elements; the first one's with the header.
+        rounds : int
+            Cycles for which an element is used.
+        """
+        for count in beats:
+            moved = self._gathered + count               # the cycle after its last beat
+            for place in range(len(self._left) - 1):
+                # It leaves a place when the next one is, or becomes, empty.
+                moved = max(moved, self._left[place + 1])
+                if place == 0:
+                    self._gathered = moved
+                self._left[place] = moved
+                moved += 1
+            start = max(start, moved) + rounds
+            self._left[-1] = start - 1
+        return start - 1
+
+
+def _steps_of_column(config: SparseChainConfig, codes: np.ndarray,
+                     bits: np.ndarray | None) -> list[list[int] | None]:
+    """What the scanner finds in a column block: of each block that is not skipped the beats of w
+    for each element beat.
+
+    Nothing is the end of the column block, if its last beat of pattern bytes has no other block;
+    None is any other such beat.
     """
-    steps: list[int | None] = []
-    count = ceil_div(len(column), PATTERN_LANES)
+    steps: list[list[int] | None] = []
+    count = ceil_div(len(codes), PATTERN_LANES)
     for beat in range(count):
-        codes = column[beat * PATTERN_LANES:(beat + 1) * PATTERN_LANES]
-        blocks = [max_speedup // speedups[code] for code in codes.tolist()
-                  if Pattern.from_code(code).n]
-        steps += blocks or [0 if beat == count - 1 else None]
+        blocks = []
+        for k in range(beat * PATTERN_LANES, min((beat + 1) * PATTERN_LANES, len(codes))):
+            pattern = Pattern.from_code(int(codes[k]))
+            if pattern.n:
+                each = _w_beats(config, pattern, None if bits is None else int(bits[k]))
+                elements = [each] * (config.max_speedup // pattern.speedup)
+                elements[0] += config.weights == "quantized"         # the scales
+                blocks.append(elements)
+        steps += blocks or [[] if beat == count - 1 else None]
     return steps
+
+
+def _w_beats(config: SparseChainConfig, pattern: Pattern, bits: int | None) -> int:
+    """Beats of w that make an element beat, the header not counted."""
+    if bits is not None:
+        return ceil_div(bits, config.planes) + ceil_div(pattern.index_bits, config.planes)
+    return pattern.m if config.weights == "dense" else 1

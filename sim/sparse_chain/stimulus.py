@@ -5,10 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from systolith.hdl.formats.patterns import Pattern
-from systolith.hdl.sparse_chain.config import INT8, PATTERN_LANES, SparseChainConfig
+from systolith.hdl.sparse_chain.config import (
+    INT8,
+    PATTERN_LANES,
+    QUANTIZED_BITS,
+    SCALE,
+    UNIT_SCALE,
+    SparseChainConfig,
+)
 from systolith.sim.model import Workload
 from systolith.sim.operands import ceil_div
 from systolith.sim.sparse import prune
+from systolith.sim.sparse.quantizing import per_weight
 
 MAX_BEATS = 1024                       # of the longest stream of a corner case
 SKIPPED = Pattern(0, 16)
@@ -20,21 +28,29 @@ def stimulus(config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Wo
     cells, columns = config.cells, config.block_columns
     blocks = min(config.buffer_depth, 3)
     whole = blocks * cells, columns
+    low, high = config.weight.low, config.weight.high
     dense = np.full((blocks, 1), Pattern(config.max_m, config.max_m).code)
 
     yield make("one product", 1, (1, 1))
     yield make("one block", config.lanes, (cells, columns))
     yield make("one token", 1, (blocks * cells - 1, 2 * columns + 1))
     yield make("all rounds and one more token", config.max_tokens + 1, (cells, 1))
-    for a, w in ((-128, -128), (-128, 127), (127, -128), (127, 127)):
+    for a, w in ((-128, low), (-128, high), (127, low), (127, high)):
         yield make(f"a = {a}, w = {w}", config.lanes, whole, dense, a=a, w=w)
     if config.buffer_depth <= MAX_BEATS // config.max_speedup:
-        yield make("largest K", 1, (config.max_k, 1), a=-128, w=-128)
+        yield make("largest K", 1, (config.max_k, 1), a=-128, w=low)
     yield make("zeros", 2, whole, w=0)
     for pattern in config.patterns:
         yield make(f"pattern {pattern}", config.max_tokens, whole,
                    np.full((blocks, 1), pattern.code))
     fast = max((pattern for pattern in config.patterns if pattern.n), key=lambda p: p.speedup)
+    if config.weights == "quantized":
+        for bits in QUANTIZED_BITS:
+            for scale in (1, UNIT_SCALE, SCALE.high):
+                yield make(f"{bits} bits, scale {scale}", config.max_tokens, whole, bits=bits,
+                           scale=scale)
+        yield make("one token of 3 bits", 1, whole, dense, bits=3)
+        yield make("one token of 8 bits", 1, whole, dense, bits=8)
     yield make("results faster than they leave", config.max_tokens, (cells, 5 * columns),
                np.full((1, 5), fast.code))
     yield make("tiles faster than they load", 3 * config.max_tokens, (blocks * cells, 1),
@@ -65,18 +81,33 @@ class _Maker:
 
     def __call__(self, label: str, tokens: int, shape: tuple[int, int],
                  codes: np.ndarray | None = None, *, a: int | None = None, w: int | None = None,
+                 bits: int | None = None, scale: int | None = None,
                  corner: bool = True) -> Workload:
-        arrays = {"a": self._values((tokens, shape[0]), a), "w": self._values(shape, w)}
+        config = self._config
+        arrays = {"a": self._values((tokens, shape[0]), a, INT8),
+                  "w": self._values(shape, w, config.weight)}
+        block = config.cells, config.block_columns
+        grid = ceil_div(shape[0], block[0]), ceil_div(shape[1], block[1])
+        if config.weights == "quantized" and w is None:
+            arrays["bits"] = (self._rng.choice(QUANTIZED_BITS, grid) if bits is None
+                              else np.full(grid, bits))
+            scales = (*grid, config.chains)
+            arrays["scales"] = (self._rng.integers(1, SCALE.high, scales, endpoint=True)
+                                if scale is None else np.full(scales, scale))
+            # The high bits of an int8 weight are as good a code as any.
+            arrays["w"] >>= INT8.bits - per_weight(arrays["bits"], block, shape)
         if codes is not None:
-            arrays |= {"w": self._pruned(arrays["w"], codes), "patterns": codes}
+            arrays["patterns"] = codes
+            if config.weights != "dense":
+                arrays["w"] = self._pruned(arrays["w"], codes)
         return Workload(label, arrays, corner=corner)
 
-    def _values(self, shape, value):
+    def _values(self, shape, value, element):
         if value is not None:
             return np.full(shape, value)
-        values = self._rng.integers(INT8.low, INT8.high, shape, endpoint=True)
+        values = self._rng.integers(element.low, element.high, shape, endpoint=True)
         if self._rng.random() < 0.3:
-            values[self._rng.random(shape) < 0.5] = INT8.low
+            values[self._rng.random(shape) < 0.5] = element.low
         return values
 
     def _pruned(self, w: np.ndarray, codes: np.ndarray) -> np.ndarray:

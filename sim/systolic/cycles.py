@@ -42,7 +42,8 @@ def _accumulator(config: SystolicConfig) -> int:
 def _behind_issue(config: SystolicConfig) -> int:
     """From the issue of a beat to its result at the port."""
     requantizer = REQUANTIZER[config.rounding] if config.output == "requant" else 0
-    return _to_requantizer(config) + requantizer + config.cols - 1 + BUFFER + SLICE
+    last_pe = config.cols // config.columns_per_pe - 1
+    return _to_requantizer(config) + requantizer + last_pe + BUFFER + SLICE
 
 
 def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:

@@ -16,7 +16,14 @@ from systolith.hdl.errors import Error
 #: What can be measured, and what each topic tells.
 TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
+    "softmax": "errors against float64, exponentials, traffic, an attention over digits",
+    "boards": "efficiency of the host link",
+    "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
+    "primitives": "clock rates of multiplier blocks, alone and in whole systolic cores",
+    "primitives": "clock rates of multiplier blocks between registers",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
+    "activation": "errors by function and implementation; in a full run also area and clock rate, "
+                  "of norm too",
     "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
 })
 

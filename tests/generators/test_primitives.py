@@ -1,4 +1,10 @@
-"""Instantiated blocks, with their models, do what the generic parts do: proven by Yosys."""
+"""Instantiated blocks, with their models, do what the generic parts do: proven by Yosys.
+
+Where Yosys ships a simulation cell of a block, the same is proven with that cell.
+"""
+
+import re
+from importlib.resources import files
 
 import pytest
 from amaranth.hdl import Module, Shape
@@ -6,21 +12,61 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from systolith.generators.verilog import emit
-from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.multiplier import Multiplier, PairMultiplier
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.sim.cells import models
 
+#: Where Yosys has simulation cells.
+SHIPPED = {"ice40": "ice40/cells_sim.v", "xilinx7": "xilinx/cells_sim.v"}
 
-def pair(prover, build, technology, change=str):
+
+def shipped(technology):
+    """Models of cells as Yosys ships them, for the cells that a design is made of."""
+    text = (files("pyosys") / "share" / SHIPPED[technology]).read_text()
+
+    def of(cells):
+        return "\n".join(re.search(rf"^module {cell} .*?^endmodule$", text, re.M | re.S)[0]
+                         for cell in cells)
+    return of
+
+
+def pair(prover, build, technology, change=str, cell_models=models):
     """The generic part as RTLIL; the instantiated one and its models as Verilog."""
     emitted = emit(build(technology), name="gate")
     assert emitted.cells
-    text = change(models(emitted.cells)) + emitted.text
+    text = change(cell_models(emitted.cells)) + "\n`default_nettype none\n" + emitted.text
     return prover.rtlil_of(build("generic")), text
 
 
 def multiplier(a, b, stages, **options):
     return lambda technology: Multiplier(Shape(*a), Shape(*b), stages, technology, **options)
+
+
+class WholePair(wiring.Component):
+    """A pair of products, put right."""
+
+    def __init__(self, *arguments, **options):
+        self.pair = PairMultiplier(*arguments, **options)
+        self.ports = {name: member for name, member in self.pair.signature.members.items()
+                      if name != "carry"}
+        super().__init__(self.ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.pair = pair = self.pair
+        for name, member in self.ports.items():
+            ours, inside = getattr(self, name), getattr(pair, name)
+            if name == "p":
+                width = pair.shape.width
+                m.d.comb += [ours[:width].eq(inside[:width]),
+                             ours[width:].eq(inside[width:] + pair.carry)]
+            else:
+                m.d.comb += inside.eq(ours) if member.flow == In else ours.eq(inside)
+        return m
+
+
+def products(a, b, stages, **options):
+    return lambda technology: WholePair(Shape(*a), Shape(*b), stages, technology, **options)
 
 
 MULTIPLIERS = [
@@ -29,15 +75,43 @@ MULTIPLIERS = [
     multiplier((2, False), (5, True), 2),
     multiplier((3, False), (3, False), 3),
     multiplier((3, True), (2, True), 5),
-    multiplier((18, False), (2, True), 1),
     *(multiplier((3, True), (4, False), stages, operand_registers=True, held=held)
       for stages, held in ((0, ""), (1, "a"), (2, "ab"), (4, "b"))),
 ]
+WIDEST = {"ecp5": multiplier((18, False), (2, True), 1),
+          "ice40": multiplier((10, False), (2, True), 1),
+          "gowin": multiplier((18, False), (2, True), 1),
+          "xilinx7": multiplier((1, False), (18, False), 1, operand_registers=True)}
+
+PAIRS = [
+    products((4, True), (3, True), 0),
+    products((3, False), (3, True), 1),
+    products((3, True), (3, False), 2, operand_registers=True, held="a"),
+    products((2, False), (2, False), 4),
+    products((3, True), (2, True), 1, operand_registers=True, held="ab"),
+]
 
 
-@pytest.mark.parametrize("technology", ["ecp5"])
+@pytest.mark.parametrize("technology", ["ecp5", "ice40", "gowin", "xilinx7"])
 def test_multipliers(prover, technology):
-    prover.prove_pairs([pair(prover, build, technology) for build in MULTIPLIERS], steps=8)
+    pairs = {"gowin": [], "xilinx7": PAIRS[:3]}.get(technology, PAIRS)
+    builds = [*MULTIPLIERS, WIDEST[technology], *pairs]
+    prover.prove_pairs([pair(prover, build, technology) for build in builds], steps=8)
+
+
+@pytest.mark.parametrize("technology", SHIPPED)
+def test_multipliers_with_the_cells_of_yosys(prover, technology):
+    cells = shipped(technology)
+    prover.prove_pairs([pair(prover, build, technology, cell_models=cells)
+                        for build in (MULTIPLIERS[2], MULTIPLIERS[7], PAIRS[1])], steps=6)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("technology", SHIPPED)
+def test_all_multipliers_with_the_cells_of_yosys(prover, technology):
+    cells = shipped(technology)
+    prover.prove_pairs([pair(prover, build, technology, cell_models=cells)
+                        for build in [*MULTIPLIERS, WIDEST[technology], *PAIRS]], steps=8)
 
 
 class GuardedMemory(wiring.Component):
@@ -68,6 +142,15 @@ def test_memories(prover, width, depth):
     prover.prove_pairs([pair(prover, build, "ecp5")], steps=6)
 
 
+def test_a_pair_without_its_carry_is_refuted(prover):
+    build = products((4, True), (3, True), 0)
+    generic, text = pair(prover, build, "ecp5")
+    changed = text.replace("assign carry = ", "assign carry = 1'b0 & ")
+    assert changed != text
+    result = prover.run([(generic, changed)], steps=6)
+    assert result.returncode and "proof did fail" in result.stdout, result.stdout[-2000:]
+
+
 @pytest.mark.parametrize(("old", "new"), [
     ("SIGNEDA & a_used[17]", "a_used[17]"),
     ("REG_INPUTB_CE == \"CE1\" ? CE1 : CE0", "CE0"),
@@ -78,6 +161,6 @@ def test_another_multiplier_is_refuted(prover, old, new):
         assert old in text
         return text.replace(old, new)
 
-    build = multiplier((18, False), (2, True), 2, operand_registers=True)
+    build = multiplier((18, False), (2, True), 3, operand_registers=True)
     result = prover.run([pair(prover, build, "ecp5", change)], steps=6)
     assert result.returncode and "proof did fail" in result.stdout, result.stdout[-2000:]

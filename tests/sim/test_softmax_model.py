@@ -8,13 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from systolith.hdl.arithmetic.config import ExponentialParameters
 from systolith.hdl.errors import ConfigError, Error
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.sim.functions import exponential
 from systolith.sim.model import Workload
 from systolith.sim.softmax import MODEL
+from systolith.sim.softmax.ibert import parabola
 
 REAL = ["three_pass", "two_pass", "online", "single_pass"]
-ALGORITHMS = [*REAL, "base2", "integer"]
+ALGORITHMS = [*REAL, "base2", "integer", "ibert"]
 
 
 def parse(algorithm, **config):
@@ -144,6 +148,72 @@ def test_order_of_a_row_hardly_matters(algorithm):
     assert abs(plain[:, order] - shuffled).max() <= 1
 
 
+def test_a_pair_is_the_published_pair():
+    """e^x as v · 2^n of the two-pass paper, whose v is from sqrt(1/2) to sqrt(2), ours from 1 to
+    2."""
+    logits = IntegerFormat(32, True, -16)
+    v, n = exponential(ExponentialParameters(logits, 24),
+                       np.array([100, 101, 88, -5]) * (1 << 16))
+    published = np.array([1.205393, 0.819150, 0.970745, 0.862457])
+    high = published < 1
+    np.testing.assert_array_equal(n, np.array([144, 146, 127, -7]) - high)
+    np.testing.assert_allclose(v / 2**24, published * (1 + high), atol=1.1e-6)
+
+
+# ---- ibert -----------------------------------------------------------------------------------
+
+def test_ibert_has_the_published_exponential():
+    """Scale 1/16: constants 12, 43, 714; −40 is halved 3 times."""
+    config = parse("ibert")
+    constants = [register.fields[0].reset for register in config.registers]
+    assert constants == [12, 43, 714]
+    polynomial, halvings = parabola(np.array([0, 1, 8, 40]), *constants)
+    assert polynomial.tolist() == [714, 672, 434, 558]
+    assert halvings.tolist() == [0, 0, 0, 3]
+    assert polynomial[3] << 30 - 3 == 74_893_492_224
+
+
+def test_ibert_s_parabola_is_off_by_1_9e_3():
+    """The error of the paper, at a scale so fine that nothing else shows."""
+    config = parse("ibert", in_format="int16", in_fraction=12)
+    constants = {register.name: register.fields[0].reset for register in config.registers}
+    distance = np.arange(constants["exp_ln2"])
+    polynomial, _ = parabola(distance, *constants.values())
+    error = abs(polynomial / constants["exp_c"] - np.exp(-distance / 4096)).max()
+    assert 1.8e-3 < error < 2.0e-3
+
+
+@given(st.data())
+def test_ibert_is_the_quotient_of_integer_exponentials(data):
+    """Element by element in Python's integers, over rows with masks."""
+    config = SoftmaxConfig.parse({"algorithm": "ibert", "lanes": data.draw(st.integers(1, 4))})
+    row = data.draw(st.lists(st.integers(-128, 127), min_size=1, max_size=24))
+    length = data.draw(st.integers(0, len(row)))
+    workload = MODEL.check(config, Workload("", {"x": [row], "lengths": [length]}))
+    ln2, b, c = 12, 43, 714
+
+    def e(x):
+        d = min(max(row[:length]) - x, 30 * ln2)
+        z, r = divmod(d, ln2)
+        return (c - r * (b - r)) * 16 >> z           # exp_c has 12 bits, an exponential 16
+
+    total = sum(map(e, row[:length]))
+    want = [min(e(x) * (2**32 // total) >> 24, 255) for x in row[:length]]
+    assert MODEL.golden(config, workload)["y"].tolist() == [want + [0] * (len(row) - length)]
+
+
+def test_ibert_rows_never_exceed_one_and_are_near():
+    rng = np.random.default_rng(4)
+    config = parse("ibert", in_format="int16", in_fraction=8)
+    for columns in (1, 2, 7, 250):
+        x = rng.normal(0, 512, (200, columns)).astype(int)
+        y = softmax(x, algorithm="ibert", in_format="int16", in_fraction=8)
+        e = np.exp((x - x.max(axis=1, keepdims=True)) / 256)
+        assert y.sum(axis=1).max() <= 256
+        assert abs(y / 256 - e / e.sum(axis=1, keepdims=True)).max() < 2**-8 + 4e-3
+    assert config.factor_bits == 25
+
+
 # ---- base2 -----------------------------------------------------------------------------------
 
 def test_base2_gives_the_published_rule_s_vector():
@@ -237,6 +307,11 @@ def test_serial_dividers_set_the_pace_of_short_rows():
         return MODEL.cycles(config, workload)
     for dividers in (1, 3):
         assert cycles(dividers, 198) - cycles(dividers, 99) == 99 * 9 / dividers
+    config = parse("ibert", dividers=5)
+    rows = [MODEL.check(config, Workload("", {"x": np.zeros((count, 4), int)}))
+            for count in (100, 200)]
+    short, long = (MODEL.cycles(config, each) for each in rows)
+    assert long - short == 100 * (config.factor_bits + 1) / 5
     assert cycles(9, 200) - cycles(9, 100) == cycles(0, 200) - cycles(0, 100) == 100
 
 
@@ -273,10 +348,15 @@ def test_mask_must_fit():
     ({"additive_mask": True, "store": "replay"},
      "additive_mask needs store='chip': a replayed row comes without its mask"),
     ({"algorithm": "base2", "dividers": 2},
-     "dividers has an effect only if algorithm is integer; leave it at 0 instead of 2"),
+     "dividers has an effect only if algorithm is integer or ibert; leave it at 0 instead of 2"),
     ({"algorithm": "integer", "precision": 9},
      "precision has an effect only if algorithm is three_pass or two_pass or online or single_pass "
-     "or base2; leave it at None instead of 9"),
+     "or base2 or ibert; leave it at None instead of 9"),
+    ({"algorithm": "ibert", "in_fraction": 13},
+     "in_fraction must be 1 to 12 with algorithm='ibert', not 13"),
+    ({"algorithm": "ibert", "out_format": "uint12", "precision": 11},
+     "precision must be at least 12 for uint12 outputs with algorithm='ibert', not 11"),
+    ({"algorithm": "ibert", "store": "replay"}, "algorithm='ibert' needs store='chip'"),
     ({"precision": 7}, "precision must be at least 8 for uint8 outputs, not 7"),
     ({"out_format": "uint16", "precision": 8},
      "precision must be at least 9 for uint16 outputs, not 8"),

@@ -298,6 +298,13 @@ ALLOWED = ("must be int2…int16, uint2…uint16, bipolar1…bipolar16, ternary,
     ({"a_format": "bf16", "accumulator": "fp32", "acc_width": 40},
      "acc_width has an effect only if accumulator is 'exact'; leave it out instead of 40"),
     ({"acc_width": 70}, "acc_width must be at most 64 for sums of integers, not 70"),
+    ({"columns_per_pe": 2, "dataflow": "os"},
+     "columns_per_pe may be 2 only if dataflow is 'ws'; use 1"),
+    ({"columns_per_pe": 2, "a_format": "bf16"},
+     "columns_per_pe may be 2 only if operands are integers in the mesh; use 1"),
+    ({"columns_per_pe": 2, "output": "requant"},
+     "columns_per_pe may be 2 only if output is 'raw'; use 1"),
+    ({"columns_per_pe": 2, "cols": 7}, "columns_per_pe may be 2 only if cols is even; use 1"),
     ({"a_format": "ovp4", "rows": 3}, "rows must be even for pairs of a_format ovp4, not 3"),
     ({"w_format": "ovp8", "cols": 3}, "cols must be even for pairs of w_format ovp8, not 3"),
     ({"w_format": "fp8e4m3", "output": "requant"},
@@ -349,3 +356,18 @@ def test_matrices_of_wide_integers_multiply_exactly():
     a, w = (rng.integers(-1 << 62, 1 << 62, shape) for shape in ((3, 4), (4, 2)))
     expected = a.astype(object) @ w.astype(object)
     assert golden.matmul(a, w).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("values", "columns"), [
+    ({"technology": "ice40"}, 2),
+    ({"technology": "ice40", "w_format": "int9"}, 1),
+    ({"technology": "ice40", "cols": 7}, 1),
+    ({"technology": "ecp5"}, 1),
+    ({"technology": "ecp5", "w_format": "int4"}, 2),
+    ({"technology": "xilinx7"}, 2),
+    ({"technology": "xilinx7", "w_format": "uint8"}, 2),
+    ({"technology": "gowin"}, 1),
+    ({}, 1),
+])
+def test_columns_share_a_pe_where_a_block_makes_two_products(values, columns):
+    assert SystolicConfig.parse(values).columns_per_pe == columns

@@ -21,7 +21,7 @@ from systolith.sim.simulators import verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
 from systolith.sim.simulators.harness import Pauses
-from systolith.sim.sparse import pack, prune
+from systolith.sim.sparse import pack, prune, quantize
 from systolith.sim.sparse_chain import MODEL
 
 VALUES = {"chains": 1, "cells": 8, "max_m": 8, "max_speedup": 4, "max_tokens": 8,
@@ -261,6 +261,94 @@ def test_a_block_beyond_the_activations_is_skipped(core, work):
     w = Beats(np.insert(w.data, 6, 99, axis=0), np.insert(w.last, 6, True),
               np.insert(w.user, 6, 0))
     run(core, work, with_input(with_input(job, "p", p), "w", w), work.arrays["w"], "pattern")
+
+
+# ---- bad frames in front of the stages -------------------------------------------------------
+
+def loaded(tmp_path, values):
+    """A compiled core with a stage; its config."""
+    template = registry.get("sparse_chain")
+    config = template.config.parse(VALUES | values)
+    generated = elaborate(template, config, "core")
+    write(generated, tmp_path)
+    return config, verilator.simulator(Core.read(
+        tmp_path / "core.v", tmp_path / "core.json", generated.model))
+
+
+def run_bad(simulator, config, work, job, weights, *flags):
+    """As :func:`run`, for a core of any config."""
+    names = [name for name, _ in config.flags]
+    for pauses in ({}, STALLS):
+        result = simulator.run(job, pauses=pauses, seed=1, patience=2000)
+        c = MODEL.unpack(config, work, {"c": result.beats["c"].data})["c"]
+        np.testing.assert_array_equal(c, work.arrays["a"] @ weights)
+        assert {name for bit, name in enumerate(names) if result.flags >> bit & 1} == set(flags)
+        after = simulator.run(MODEL.pack(config, work), pauses=pauses, patience=2000)
+        np.testing.assert_array_equal(
+            MODEL.unpack(config, work, {"c": after.beats["c"].data})["c"],
+            MODEL.golden(config, work)["c"])
+        assert after.flags == 0
+
+
+def with_user(beats, rows, value):
+    user = beats.user.copy()
+    user[rows] = value
+    return Beats(beats.data, beats.last, user)
+
+
+def test_bad_frames_of_quantized_weights(tmp_path):
+    """2:4 in 5 bits: scales, and twice three beats of a code and one of an index."""
+    config, built = loaded(tmp_path, {"weights": "quantized"})
+    rng = np.random.default_rng(8)
+    held = quantize(prune(rng.integers(-128, 128, (24, COLUMNS)), "2:4"), (8, COLUMNS), bits=5,
+                    patterns="2:4", allowed=config.patterns)
+    work = MODEL.check(config, Workload("", {"a": rng.integers(-128, 128, (4, 24)), "w": held}))
+    job, w = MODEL.pack(config, work), held.toarray().astype(int)
+    beats = job.inputs["w"]
+    assert len(beats) == 3 * (1 + 2 * (3 + 1))
+    block = slice(9, 18)
+    without_block, half = w.copy(), w.copy()
+    without_block[8:16] = 0
+    half[8:16, 2:] = 0
+    with built as simulator:
+        for value in (7 | 2 << 4, 5 | 1 << 4, 5 | 4 << 4, 0):
+            run_bad(simulator, config, work, with_input(job, "w", with_user(beats, block, value)),
+                    without_block, "w_format")
+        zero = beats.data.copy()
+        zero[9] = 0
+        run_bad(simulator, config, work,
+                with_input(job, "w", Beats(zero, beats.last, beats.user)), without_block, "scale")
+        run_bad(simulator, config, work, with_input(job, "w", without(beats, 17)), half, "w_short")
+        keep = np.r_[0:10, 18:27]                        # nothing left of it but the scales
+        last = beats.last.copy()
+        last[9] = True
+        cut = Beats(*(part[keep] for part in (beats.data, last, beats.user)))
+        run_bad(simulator, config, work, with_input(job, "w", cut), without_block, "w_short")
+        longer = Beats(*(np.insert(part, 18, part[14:18], axis=0)
+                         for part in (beats.data, beats.last, beats.user)))
+        longer.last[17] = False
+        run_bad(simulator, config, work, with_input(job, "w", longer), w, "w_long")
+
+
+def test_bad_frames_of_dense_weights(tmp_path):
+    """2:4: twice four beats of a block."""
+    config, built = loaded(tmp_path, {"weights": "dense"})
+    rng = np.random.default_rng(8)
+    dense = rng.integers(-128, 128, (24, COLUMNS))
+    work = MODEL.check(config, Workload("", {"a": rng.integers(-128, 128, (4, 24)), "w": dense,
+                                             "patterns": "2:4"}))
+    job, w = MODEL.pack(config, work), prune(dense, "2:4")
+    beats = job.inputs["w"]
+    assert len(beats) == 3 * 2 * 4
+    without_block, half = w.copy(), w.copy()
+    without_block[8:16] = 0
+    half[8:16, 2:] = 0
+    with built as simulator:
+        for code in (3, Pattern(2, 16).code, 0):
+            run_bad(simulator, config, work,
+                    with_input(job, "w", with_user(beats, slice(8, 16), code)), without_block,
+                    "w_format")
+        run_bad(simulator, config, work, with_input(job, "w", without(beats, 15)), half, "w_short")
 
 
 # ---- breaks ----------------------------------------------------------------------------------

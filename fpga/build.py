@@ -1,0 +1,269 @@
+"""From a core to a bitstream: link, top level, synthesis, place and route, packing."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from systolith.fpga import boards, pll, toolchain
+from systolith.fpga.boards import Board
+from systolith.fpga.errors import ConstraintError
+from systolith.fpga.linked import LinkedCore
+from systolith.fpga.place_route import Timing, read_report, run_nextpnr
+from systolith.fpga.synthesis import cells_by_type, check_technology
+from systolith.generators.core import GeneratedCore
+from systolith.generators.render import banner
+from systolith.hdl.errors import Error
+from systolith.hdl.link.config import LinkConfig
+from systolith.sim.simulators import cache
+
+TOP = "board_top"
+DEFAULT_BAUD = 1_000_000
+SUFFIX = {"ice40": "bin", "ecp5": "bit", "gowin": "fs", "gatemate": "bit"}
+
+
+@dataclass(frozen=True)
+class TopLevel:
+    """What becomes a bitstream.
+
+    Attributes
+    ----------
+    board : Board
+    linked : LinkedCore
+    verilog : str
+        Everything; the top module is :data:`TOP`, its ports are pins.
+    """
+
+    board: Board
+    linked: LinkedCore
+    verilog: str
+
+    @classmethod
+    def of(cls, core: GeneratedCore, board: Board, *, mhz: float | None = None,
+           baud: int = DEFAULT_BAUD, buffer_bytes: int = 512) -> "TopLevel":
+        """Put a core with its link on a board.
+
+        Raises
+        ------
+        Error
+            If the clock cannot be made, or the baud rate not made of it.
+        """
+        clock, actual = pll.instance(board.device.family.name, board.pll, board.clock_mhz,
+                                     mhz or board.clock_mhz)
+        link = LinkConfig.parse({"clock_hz": round(actual * 1e6), "baud": baud,
+                                 "buffer_bytes": buffer_bytes})
+        linked = LinkedCore.of(core, link)
+        top = f"""\
+// {core.name} on {board.title}: {actual:g} MHz, {baud} baud.
+module {TOP} (
+  input  wire pin_clk,
+  input  wire pin_rx,
+  output wire pin_tx
+);
+{clock}
+  // Reset ends some cycles after the clock is stable.
+  reg [1:0] stable = 2'd0;
+  reg [3:0] settled = 4'd0;
+  always @(posedge clk) begin
+    stable <= {{stable[0], locked}};
+    if (~stable[1])
+      settled <= 4'd0;
+    else if (~(&settled))
+      settled <= settled + 4'd1;
+  end
+
+  {linked.name} u_linked (
+    .clk(clk),
+    .rst(~(&settled)),
+    .rx(pin_rx),
+    .tx(pin_tx)
+  );
+endmodule
+"""
+        return cls(board, linked, linked.verilog + "\n" + top)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A bitstream, and what is known about it; :attr:`timing` is that of the seed that was kept."""
+
+    top: TopLevel
+    bitstream: bytes
+    resources: Mapping[str, float]
+    timing: Timing
+    history: tuple[Timing, ...]
+    tools: tuple[str, ...]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        core, board, link = self.top.linked.core, self.top.board, self.top.linked.link
+        capacity = board.device.capacity
+        return {
+            "generator": banner(), "name": core.name, "template": core.template.name,
+            "config": core.manifest["config"], "config_hash": core.manifest["config_hash"],
+            "board": board.name, "device": board.device.title,
+            "clock_mhz": link.clock_hz / 1e6, "baud": link.baud,
+            "resources": dict(self.resources), "capacity": dict(capacity),
+            "timing": asdict(self.timing),
+            "seeds": [{"seed": timing.seed, "fmax_mhz": timing.fmax_mhz}
+                      for timing in self.history],
+            "tools": list(self.tools), "bitstream_bytes": len(self.bitstream),
+        }
+
+
+def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: int = DEFAULT_BAUD,
+          seed: int = 1, seeds: int = 1,
+          progress: Callable[[str], None] = lambda message: None) -> Built:
+    """Build a bitstream.
+
+    Parameters
+    ----------
+    board : str
+        A name from :data:`systolith.fpga.boards.BOARDS`.
+    mhz : float, optional
+        Clock of the core; that of the board's oscillator by default.
+    seed, seeds : int
+        The first seed of place and route, and how many to try until the clock is reached.
+
+    Raises
+    ------
+    Error
+        If the request is wrong.
+    ConstraintError
+        If the core is too large, or no seed reaches the clock.
+    ToolError
+        If a tool is missing or fails.
+    """
+    target = boards.get(board)
+    top = TopLevel.of(core, target, mhz=mhz, baud=baud)
+    check_technology(core.name, top.linked.technology, target.device.family.name, target.name)
+    progress(f"{core.name}: synthesis for {target.title}")
+    netlist, cells = _synthesize(top)
+    resources = target.device.family.resources(cells)
+    excess = ", ".join(f"{resources[name]:,.0f} {name} of {total:,}"
+                       for name, total in target.device.capacity.items()
+                       if resources[name] > total)
+    if excess:
+        raise ConstraintError(f"{core.name} with its link does not fit {target.title}: it needs "
+                              f"{excess}")
+    goal = top.linked.link.clock_hz / 1e6
+    history: list[Timing] = []
+    for number in range(seed, seed + seeds):
+        progress(f"{core.name}: place and route for {target.title}, seed {number}")
+        bitstream, timing = _place(top, netlist, goal, number)
+        history.append(timing)
+        if timing.fmax_mhz >= goal:
+            tools = (toolchain.yosys_label(), toolchain.NEXTPNR[target.device.family.name].label,
+                     toolchain.PACK[target.device.family.name].label)
+            return Built(top, bitstream, resources, timing, tuple(history), tools)
+    best = max(history, key=lambda timing: timing.fmax_mhz)
+    path = best.critical_path
+    where = f"; the longest path leads from {path[0].name} to {path[-1].name}" if path else ""
+    raise ConstraintError(f"{core.name} misses {goal:g} MHz on {target.title} by "
+                          f"{goal - best.fmax_mhz:.1f} MHz ({best.fmax_mhz:.1f} MHz with seed "
+                          f"{best.seed}){where}")
+
+
+def write(built: Built, directory: Path) -> list[Path]:
+    """Write bitstream, top level, constraints and report: all of them or none.
+
+    Raises
+    ------
+    Error
+        If the directory cannot be written.
+    """
+    board = built.top.board
+    stem = f"{built.top.linked.core.name}_{board.name.replace('-', '_')}"
+    constraints, text = board.constraints
+    files = {
+        f"{stem}.{SUFFIX[board.device.family.name]}": built.bitstream,
+        f"{stem}.v": f"// {banner()}\n{built.top.verilog}".encode(),
+        f"{stem}{Path(constraints).suffix}": text.encode(),
+        f"{stem}.json": (json.dumps(built.report, indent=2) + "\n").encode(),
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=directory) as scratch:
+            for name, content in files.items():
+                Path(scratch, name).write_bytes(content)
+            for name in files:
+                if (directory / name).is_dir():
+                    raise Error(f"{directory / name} is a directory; nothing was written")
+            for name in files:
+                Path(scratch, name).replace(directory / name)
+    except OSError as error:
+        raise Error(f"cannot write into {directory}: {error.strerror}") from None
+    return [directory / name for name in files]
+
+
+def _synthesize(top: TopLevel) -> tuple[str, dict[str, int]]:
+    device = top.board.device
+    script = (
+        "read_verilog design.v",
+        f"hierarchy -top {TOP}",
+        # Read again as processed RTLIL: instances of cells with parameters survive synthesis.
+        "proc",
+        "write_rtlil processed.il",
+        "design -reset",
+        "read_rtlil processed.il",
+        f"{device.family.synthesis} {device.synthesis} -top {TOP}",
+        "autoname",
+        "tee -q -o statistics.json stat -json",
+        "write_json netlist.json",
+    )
+
+    def make(folder: Path) -> None:
+        (folder / "design.v").write_text(top.verilog)
+        toolchain.yosys(script, folder)
+        cells = cells_by_type(folder / "statistics.json")
+        for path in folder.iterdir():
+            if path.name != "netlist.json":
+                path.unlink()
+        (folder / "cells.json").write_text(json.dumps(cells))
+
+    place = cache.entry("board-synthesis", cache.key(toolchain.yosys_label(), *script, top.verilog),
+                        make)
+    return (place / "netlist.json").read_text(), json.loads((place / "cells.json").read_text())
+
+
+def _place(top: TopLevel, netlist: str, goal: float, seed: int) -> tuple[bytes, Timing]:
+    board, family = top.board, top.board.device.family.name
+    program, packer = toolchain.NEXTPNR[family], toolchain.PACK[family]
+    file, text = board.constraints
+    pins, result, pack = {
+        "ice40": (("--pcf", file, "--asc", "routed.asc"), "top.bin", ("routed.asc", "top.bin")),
+        "ecp5": (("--lpf", file, "--textcfg", "routed.config"), "top.bit",
+                 ("routed.config", "top.bit")),
+        "gowin": (("--vopt", f"cst={file}", "--write", "routed.json"), "top.fs",
+                  ("-d", _chip(board), "-o", "top.fs", "routed.json")),
+        "gatemate": (("--vopt", f"ccf={file}", "--vopt", "out=routed.txt"), "top.bit",
+                     ("routed.txt", "top.bit")),
+    }[family]
+    arguments = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed),
+                 "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", *board.route, *pins)
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="systolith-") as scratch:
+            work = Path(scratch)
+            (work / "netlist.json").write_text(netlist)
+            (work / file).write_text(text)
+            run_nextpnr(program, arguments, work, board.device)
+            packer.run(pack, work)
+            shutil.copy(work / result, folder / "bitstream")
+            shutil.copy(work / "report.json", folder)
+
+    key = cache.key(program.label, packer.label, *arguments, *pack, text, netlist)
+    place = cache.entry("bitstream", key, make)
+    report = json.loads((place / "report.json").read_text())
+    return ((place / "bitstream").read_bytes(),
+            read_report(report, goal, seed, board.device.caveat))
+
+
+def _chip(board: Board) -> str:
+    """Gowin's name of the chip, as its packer knows it; empty for the other families."""
+    return next((option.removeprefix("family=") for option in board.device.route
+                 if option.startswith("family=")), "")

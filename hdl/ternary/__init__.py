@@ -1,0 +1,1 @@
+"""Ternary matrix-vector multiply."""
