@@ -48,6 +48,8 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         # A full running sum, then all lanes at full scale in the highest digit.
         yield workload(f"widest sum of a cycle, {label}", (1, cols, group), 0, a=sign * high,
                        w=np.r_[-1, 0, 0, 0, [-64] * 4, np.zeros(group - 8, np.int64)])
+    yield workload("sum of -2 to a power", (1, cols, group), 0, a=np.r_[-1, -1, [0] * (group - 2)],
+                   w=1, scales=1)
     alternating = np.resize([high, -high], group)
     yield workload("cancellation", (rows, cols, group), 3, a=alternating, w=7)
     if not config.exact:
