@@ -155,8 +155,8 @@ class LutGemvModel(Model):
             for _ in range(frames * blocks):
                 block_end = max(next_issue + lookups - 1, block_end + interval)
                 next_issue = block_end + 1
-            free.append(block_end + 4)
-        return block_end + config.rows + (10 if config.quantized else 8)
+            free.append(block_end + 5)
+        return block_end + config.rows + (11 if config.quantized else 9)
 
     def utilization(self, config: LutGemvConfig, workload: Workload, cycles: int) -> float:
         """Bits of weights looked up, over those that the lanes offer in ``cycles``."""

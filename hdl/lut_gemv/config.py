@@ -37,6 +37,10 @@ class LutGemvConfig(CoreConfig):
     max_k: int = param(2048, "Largest K: the tables that fit on chip.",
                        low=GROUP, high=1 << 14, unit="activations")
 
+    technology: Literal["generic", "ecp5"] = param(
+        "generic", "Whose memory blocks to instantiate for the tables; generic leaves them to "
+                   "synthesis.")
+
     @model_validator(mode="after")
     def _combinations(self) -> Self:
         if self.table == "exact":

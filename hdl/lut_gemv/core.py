@@ -14,13 +14,14 @@ from systolith.hdl.lut_gemv.control import LookupControl, VectorControl
 from systolith.hdl.lut_gemv.finish import Finisher
 from systolith.hdl.lut_gemv.lane import LookupLane
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
+from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
 
 #: Vectors whose tables are on chip: one is looked up while the next is built.
 BANKS = 2
-#: Cycles from an index to the lanes: the table memory and a register.
-FETCH = 2
+#: Cycles from an index to the lanes: the table memory, and the choice of the bank.
+FETCH = BlockMemory.latency + 1
 
 
 def latency(config: LutGemvConfig) -> Mapping[str, int | str]:
@@ -86,24 +87,28 @@ class LutGemv(wiring.Component):
             made["largest"] = builder.largest
         if config.shift_high:
             made["exponent"] = builder.exponent
-        m.submodules.tables = tables = Memory(
-            shape=len(builder.entries), depth=BANKS << len(control.address), init=[])
+        tables = [BlockMemory(len(builder.entries), max(config.max_tables, 2), config.technology)
+                  for _ in range(BANKS)]
         m.submodules.scales = scales = Memory(
             shape=len(Cat(*made.values())), depth=BANKS << len(control.block), init=[])
-        table_write, table_read = tables.write_port(), tables.read_port()
         scale_write, scale_read = scales.write_port(), scales.read_port()
         built = Signal.like(control.address)
         built_block = Signal.like(control.block)
         write_bank = Signal()
         read_bank = Signal()
         m.d.comb += [
-            table_write.addr.eq(Cat(built, write_bank)),
-            table_write.data.eq(builder.entries),
-            table_write.en.eq(builder.write),
             scale_write.addr.eq(Cat(built_block, write_bank)),
             scale_write.data.eq(Cat(*made.values())),
             scale_write.en.eq(builder.ends),
         ]
+        for bank, memory in enumerate(tables):
+            m.submodules[f"tables_{bank}"] = memory
+            m.d.comb += [
+                memory.write_address.eq(built),
+                memory.write_data.eq(builder.entries),
+                memory.write_enable.eq(builder.write & (write_bank == bank)),
+                memory.read_address.eq(control.address),
+            ]
         with m.If(builder.write):
             m.d.sync += built.eq(Mux(builder.last_out, 0, built + 1))
         with m.If(builder.ends):
@@ -133,11 +138,12 @@ class LutGemv(wiring.Component):
             lambda: LookupLane(config), config.rows, name="lane", chain=LookupLane.chain,
             broadcast=LookupLane.broadcast, from_last=True)
         m.submodules.to_index = to_index = Delay(len(self.w.data), FETCH)
-        entries = Signal.like(table_read.data, name="entries", reset_less=True)
+        entries = Signal(len(builder.entries), reset_less=True)
+        m.submodules.to_bank = to_bank = Delay(1, BlockMemory.latency)
         m.submodules.to_lanes = to_lanes = Delay(4, FETCH, reset=True)
-        m.d.sync += entries.eq(table_read.data)
+        m.d.sync += entries.eq(Mux(to_bank.o, tables[1].read_data, tables[0].read_data))
         m.d.comb += [
-            table_read.addr.eq(Cat(control.address, read_bank)),
+            to_bank.i.eq(read_bank),
             to_index.i.eq(Mux(control.fill, 0, self.w.data)),
             to_lanes.i.eq(Cat(control.issue, control.first, control.double,
                               control.issue & control.ends)),
