@@ -132,6 +132,8 @@ class LookupControl(wiring.Component):
         plane = Signal(2)
         plane_now = Signal(2)
         table = Signal.like(self.last_table)             # within the block
+        table_first = Signal(init=1)                     # it is 0
+        table_last = Signal(reset_less=True)             # another one is the last
         address = Signal.like(self.address, name="address_now")
         base = Signal.like(self.address)                 # of the block
         block = Signal.like(self.block, name="block_now")
@@ -144,7 +146,7 @@ class LookupControl(wiring.Component):
         m.d.comb += [
             user.eq(Mux(in_frame, held_user, self.i_user)),
             plane_now.eq(Mux(in_frame, plane, planes)),
-            plane_ends.eq(table == self.last_table),
+            plane_ends.eq(Mux(table_first, self.last_table == 0, table_last)),
             self.ends.eq(plane_ends & (plane_now == 0)),
             self.ends_frame.eq(self.ends & (block == self.last_block)),
             have.eq((self.i_valid & ~dropping) | filling),
@@ -153,8 +155,8 @@ class LookupControl(wiring.Component):
             self.i_ready.eq((self.issue & ~filling) | dropping),
             self.fill.eq(filling),
             self.address.eq(address),
-            self.double.eq(table == 0),
-            self.first.eq((table == 0) & (plane_now == planes)),
+            self.double.eq(table_first),
+            self.first.eq(table_first & (plane_now == planes)),
             self.block.eq(block),
             self.bipolar.eq(user[2]),
             self.done.eq(self.issue & self.ends_frame & user[3]),
@@ -169,6 +171,8 @@ class LookupControl(wiring.Component):
                 held_user.eq(user),
                 in_frame.eq(~self.ends_frame),
                 table.eq(Mux(plane_ends, 0, table + 1)),
+                table_first.eq(plane_ends),
+                table_last.eq(table + 1 == self.last_table),
                 plane.eq(Mux(self.ends, planes, plane_now - plane_ends)),
                 address.eq(Mux(plane_ends & ~self.ends, base, following)),
             ]
