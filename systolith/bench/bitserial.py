@@ -101,7 +101,7 @@ def _area(progress: Progress) -> Table:
         Figure("encoder of a weight's terms", encoder, "GE"),
         Figure("encoders, share of an 8 × 8 tile of PEs and encoders",
                100 * encoders / (tile + encoders), "%", "paper: 2.4 %"),
-    ), "Flip-flops of the activations, the terms and the control are not in any of them.")
+    ), "Decoders and registers of the operands are outside of the PEs, in all of them.")
 
 
 def _clock(progress: Progress) -> Grid:
