@@ -12,6 +12,7 @@ from systolith.hdl.arithmetic.packed_products import (
     high_parts,
     lane_sum,
     low_part,
+    products_latency,
     products_shape,
 )
 from systolith.hdl.formats import IntegerFormat
@@ -199,7 +200,7 @@ class Chain(wiring.Component):
     elements : a beat of weights and indices.
     base, follows, mask, beyond : of its pattern, from the pattern table.
     word : activations of its block, one cycle later.
-    starts : of its pattern, group i :attr:`start_latency` + i cycles later.
+    starts : of its pattern, group i :meth:`start_latency` + i cycles later.
     log2_speedup : of its pattern, :attr:`reduced` cycles later.
     enable, first, address : banks that take a sum, one cycle after that.
     read_address, column : sums of one column, in the same cycle.
@@ -209,9 +210,6 @@ class Chain(wiring.Component):
 
     broadcast = ("base", "follows", "mask", "beyond", "word", "starts", "log2_speedup", "enable",
                  "first", "address", "read_address", "column")
-
-    #: Cycles from ``elements`` to the products of the first group of cells.
-    start_latency = SparseMultiplexer.latency + PackedProducts.latency
 
     def __init__(self, config: SparseChainConfig):
         self.config = config
@@ -228,10 +226,21 @@ class Chain(wiring.Component):
             "sums": Out(config.lanes * config.acc.bits), "range": Out(1), "order": Out(1),
         })
 
+    @staticmethod
+    def products(config: SparseChainConfig) -> PackedProducts:
+        """What a group of cells is."""
+        return PackedProducts(config.group, config.lanes, config.technology, config.weight.bits)
+
+    @classmethod
+    def start_latency(cls, config: SparseChainConfig) -> int:
+        """Cycles from ``elements`` to the products of the first group of cells."""
+        return SparseMultiplexer.latency + products_latency(
+            config.group, config.lanes, config.technology)
+
     @classmethod
     def reduced(cls, config: SparseChainConfig) -> int:
         """Cycles from ``elements`` to the sums of all segments, side by side."""
-        return cls.start_latency + config.cells // config.group + 1
+        return cls.start_latency(config) + config.cells // config.group + 1
 
     def elaborate(self, platform):
         m = Module()
@@ -259,8 +268,7 @@ class Chain(wiring.Component):
         m.d.sync += [wrong_range.eq(muxes.range.any()), wrong_order.eq(muxes.order.any())]
 
         m.submodules.products = products = LinearArray(
-            lambda: PackedProducts(config.group, config.lanes, config.technology,
-                                   config.weight.bits), groups, name="group")
+            lambda: self.products(config), groups, name="group")
         m.submodules.chain = chain = LinearArray(
             lambda: GroupSum(config), groups, name="link", module="links",
             chain={f"{name}_in": f"{name}_out" for name in GroupSum.chain})

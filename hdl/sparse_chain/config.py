@@ -10,6 +10,7 @@ from systolith.hdl.errors import ConfigError
 from systolith.hdl.formats import IntegerFormat, parse_format, product_format
 from systolith.hdl.formats.patterns import PATTERNS, Pattern
 from systolith.hdl.interface import Stream, UserField
+from systolith.hdl.primitives.config import Technology, technology
 
 INT8 = IntegerFormat(8, signed=True)
 
@@ -61,8 +62,7 @@ class SparseChainConfig(CoreConfig):
                 "pattern of their block.")
     planes: Literal[1, 2, 4, 8] = param(
         2, "Bits of each weight per beat of w, if weights are quantized.", unit="bits")
-    technology: Literal["generic"] = param(
-        "generic", "Which device's arithmetic primitives to instantiate.")
+    technology: Technology = technology()
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

@@ -187,7 +187,8 @@ class SparseChainCore(wiring.Component):
         ]
         m.submodules.checked = checked = Delay(1, timing.elements + 1, reset=True)
         groups = config.cells // config.group
-        m.submodules.to_starts = to_starts = Delay(groups, timing.elements + Chain.start_latency)
+        m.submodules.to_starts = to_starts = Delay(
+            groups, timing.elements + Chain.start_latency(config))
         m.submodules.starts = starts = Skew(groups, 1)
         m.d.comb += [
             checked.i.eq(issue.checked),

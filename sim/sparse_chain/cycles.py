@@ -19,6 +19,10 @@ OUTPUT = 1                     # output register of the drain
 BESIDE_GROUPS = 5 + 1 + 2
 
 
+# In DSP48E1: a register more in front of the product, one for each sum of a cascade of two, and
+# that of all sums, where elsewhere there is one for the sum.
+CASCADE = {1: 2, 2: 3, 4: 3}
+
 # Registers between the last beat of an element at w and the chains, after which it waits: product
 # and rounded weight; the element that pruning gave.
 STAGE_REGISTERS = {"quantized": 2, "dense": 1}
@@ -36,6 +40,8 @@ def cycles(config: SparseChainConfig, tiling: Tiling, patterns: np.ndarray,
         Widths of the codes, if weights are quantized.
     """
     to_accumulators = BESIDE_GROUPS + config.cells // config.group
+    if config.technology == "xilinx7" and config.lanes == 2:
+        to_accumulators += CASCADE[config.group]
     columns = [_steps_of_column(config, codes, None if bits is None else bits[:, n])
                for n, codes in enumerate(patterns.T)]
     stage = _Stage(STAGE_REGISTERS[config.weights]) if config.weights != "kept" else None

@@ -1,4 +1,5 @@
-"""Figures of the sparse chain: cycles by pattern, digits with pruned weights."""
+"""Figures of the sparse chain: cycles by pattern, digits with pruned and with quantized weights,
+break-even with a dense array."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,26 +7,47 @@ from typing import Any
 import numpy as np
 
 import systolith
-from systolith.bench.results import SEED, Figure, Progress, Table, at_least, same
+from systolith.bench.results import (
+    SEED,
+    Figure,
+    Grid,
+    Plot,
+    Progress,
+    Table,
+    at_least,
+    at_most,
+    same,
+)
 from systolith.demo import digits
 from systolith.demo.quantize import Dense, quantize_network
+from systolith.fpga.synthesis import synthesize
+from systolith.generators import registry
+from systolith.generators.core import elaborate
 from systolith.hdl.formats.patterns import DENSE, Pattern
 from systolith.hdl.sparse_chain.config import SparseChainConfig
 from systolith.sim.model import Workload
-from systolith.sim.sparse import prune
+from systolith.sim.sparse import prune, quantize
 from systolith.sim.sparse_chain import MODEL
 
 LARGE = {"chains": 4}                                    # 4 chains of 16 cells, 2 tokens each
 SMALL = {"chains": 1, "cells": 16, "max_tokens": 8, "buffer_depth": 64}
 DIGITS = {"chains": 1, "cells": 16, "max_tokens": 16, "buffer_depth": 32}
+QUANTIZED = DIGITS | {"weights": "quantized", "planes": 1}
+#: Both with 64 multiply-accumulates per cycle.
+SPARSE = {"chains": 2, "buffer_depth": 512, "technology": "ecp5"}
+SYSTOLIC = {"rows": 8, "cols": 8, "technology": "ecp5"}
+DEVICE = "ecp5-85k"
 PATTERNS = ("dense", "2:4", "1:4", "4:8", "2:8", "2:16", "mixed")
 
 
-def tables(progress: Progress, *, quick: bool) -> Iterator[Table]:
+def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid | Plot]:
     """Measure everything, a table at a time."""
     yield _utilization(progress)
     yield _rtl(progress)
     yield _digits(progress)
+    yield _mixed_precision(progress)
+    if not quick:
+        yield from _break_even(progress)
 
 
 def _utilization(progress: Progress) -> Table:
@@ -95,6 +117,97 @@ def _digits(progress: Progress) -> Table:
                            f"{dense_cycles / cycles:.2f} times fewer than dense")]
     return Table(f"Sparse chain: {len(data.test)} handwritten digits, both layers on the simulated "
                  "RTL", tuple(figures))
+
+
+def _mixed_precision(progress: Progress) -> Table:
+    """The same network in codes of 3 to 8 bits, 3.5 in the mean, pruned and not."""
+    progress("digits in mixed precision")
+    data = digits.load_digits()
+    trained = digits.train(data)
+    core = systolith.load("sparse_chain", **QUANTIZED)
+    config = core.config
+    stream = next(stream for stream in config.streams if stream.name == "w")
+    requantizer = systolith.load("systolic", output="requant", backend="golden")
+    figures = []
+    for name in ("dense", "2:4"):
+        network = [Dense(prune(layer.weights, name), layer.bias, layer.relu) for layer in trained]
+        results = {}
+        for bits in (8, 3.5):
+            codes, moved, dense = None, 0, 0
+            packed_bytes, kept, spent = 0, 0, 0.0
+            for layer in quantize_network(network, data.train):
+                codes = layer.input.quantize(data.test) if codes is None else codes
+                packed = quantize(layer.weights, (config.cells, config.block_columns),
+                                  parts=config.chains, bits=bits, patterns=name,
+                                  allowed=config.patterns)
+                product = core(a=codes, w=packed)["c"]
+                expanded = packed.toarray().astype(np.int64)
+                same(product, codes.astype(np.int64) @ expanded)
+                work = MODEL.check(config, Workload(name, {"a": codes[:1], "w": packed}))
+                beats = len(MODEL.pack(config, work).inputs["w"])
+                moved, dense = moved + beats * stream.tdata_bits // 8, dense + layer.weights.size
+                packed_bytes, kept = packed_bytes + packed.nbytes, kept + packed.kept
+                spent += packed.average_bits * packed.kept
+                # The zero point of the activations is folded into a sum over the weights used.
+                codes = requantizer(a=codes, **layer.arguments | {"w": expanded})["c"]
+            results[bits] = digits.accuracy(codes, data.test_labels)
+        what = "not pruned" if name == "dense" else f"pruned to {name}"
+        figures += [
+            Figure(f"accuracy, {what}, int8", 100 * results[8], "%"),
+            Figure(f"accuracy, {what}, mixed", 100 * results[3.5], "%"),
+            at_most(f"mean width of a code, {what}", spent / kept, "bits", 3.5),
+            Figure(f"bytes stored, {what}: patterns, widths, scales, codes, indices", packed_bytes,
+                   "bytes", f"dense int8 takes {dense:,}"),
+            Figure(f"bytes on w for each pass of the weights, {what}", moved, "bytes",
+                   f"{dense / moved:.2f} times fewer than dense int8"),
+        ]
+    return Table(f"Sparse chain: {len(data.test)} handwritten digits in mixed precision, both "
+                 "layers on the simulated RTL", tuple(figures),
+                 "Codes of 3, 4, 5, 6 or 8 bits by block, the weights quantized after training; "
+                 "every product equals that of the golden model's int8 weights.")
+
+
+def _break_even(progress: Progress) -> Iterator[Grid | Plot]:
+    """A sparse chain and a dense array with as many MACs, synthesized, placed and routed."""
+    found = {}
+    for name, values in (("sparse_chain", SPARSE), ("systolic", SYSTOLIC)):
+        template = registry.get(name)
+        core = elaborate(template, template.config.parse(values), name)
+        found[name] = synthesize(core, DEVICE, pnr=True, progress=progress)
+    rows = []
+    for name, run in found.items():
+        used = run.resources
+        rows.append((name, *(used[what] for what in ("logic", "ff", "dsp", "bram")),
+                     run.timing.fmax_mhz))
+    sparse, dense = found["sparse_chain"], found["systolic"]
+    speed = sparse.timing.fmax_mhz / dense.timing.fmax_mhz
+    factors = {what: speed * dense.resources[what] / sparse.resources[what]
+               for what in ("logic", "ff", "dsp")}
+    limit = 1 / SparseChainConfig.parse(SPARSE).max_speedup
+    yield Grid("Sparse chain and dense array with 64 MACs per cycle, with their shells, ECP5-85",
+               ("core", "LUT4 sites", "FF", "DSP", "block RAM", "Fmax, MHz"), tuple(rows),
+               f"Parameters: {SPARSE} and {SYSTOLIC}; place and route with seed 1. The array keeps "
+               "no activations: its host feeds them for each tile of weights.")
+    yield Grid("Density of weights below which the sparse chain wins",
+               ("throughput", "density"), tuple(
+                   (f"per {label}", min(factors[what], 1.0)) for what, label in (
+                       ("logic", "LUT4"), ("ff", "FF"), ("dsp", "DSP"))),
+               "Products per second, skipped ones included, by resource: density = Fmax of the "
+               "chain · resource of the array / (Fmax of the array · resource of the chain), at "
+               f"most 1. Below a density of {limit:g} this instance gains no more.")
+
+    def draw(axes) -> None:
+        densities = np.linspace(0.05, 1, 200)
+        for what, label in (("logic", "per LUT4"), ("dsp", "per DSP")):
+            axes.plot(densities, factors[what] / np.maximum(densities, limit), label=label)
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_xlabel("density of the weights, N/M")
+        axes.set_ylabel("throughput of the chain over the dense array")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+    yield Plot("Sparse chain over dense array, by density", "sparse_chain_break_even", draw,
+               "Multiply-accumulates per second and resource, ECP5-85; the dense array is 1.")
 
 
 def _product(config: SparseChainConfig, name: str, m: int, k: int, n: int) -> Workload:

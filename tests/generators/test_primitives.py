@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In
 
 from systolith.generators.verilog import emit
 from systolith.hdl.arithmetic.multiplier import Multiplier, PairMultiplier
+from systolith.hdl.arithmetic.packed_products import PackedProducts
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.sim.cells import models
 
@@ -112,6 +113,28 @@ def test_all_multipliers_with_the_cells_of_yosys(prover, technology):
     cells = shipped(technology)
     prover.prove_pairs([pair(prover, build, technology, cell_models=cells)
                         for build in [*MULTIPLIERS, WIDEST[technology], *PAIRS]], steps=8)
+
+
+class SumOfPairs(wiring.Component):
+    """A packed sum of products."""
+
+    def __init__(self, technology):
+        self.products = PackedProducts(1, 2, technology, 2)
+        super().__init__(dict(self.products.signature.members))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.products = products = self.products
+        m.d.comb += [products.w.eq(self.w), products.a.eq(self.a), self.total.eq(products.total)]
+        return m
+
+
+@pytest.mark.parametrize(("technology", "cells"), [
+    pytest.param("ice40", shipped("ice40"), id="ice40"),
+    pytest.param("ecp5", models, id="ecp5", marks=pytest.mark.nightly)])
+def test_packed_products(prover, technology, cells):
+    """Two int8 tokens to a block, for a weight of two bits."""
+    prover.prove_pairs([pair(prover, SumOfPairs, technology, cell_models=cells)], steps=5)
 
 
 class GuardedMemory(wiring.Component):

@@ -1,7 +1,9 @@
 """The sparse chain's RTL: packed lanes, bad streams, and breaks that its stimulus must show."""
 
 import itertools
+import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -355,19 +357,41 @@ def test_bad_frames_of_dense_weights(tmp_path):
 
 TINY = {"chains": 1, "cells": 4, "group": 1, "max_m": 4, "max_speedup": 4, "max_tokens": 4,
         "buffer_depth": 2}
+QUANTIZED = {"weights": "quantized"}
+DENSE = {"weights": "dense", "w_format": "int4"}
+DSP48E1 = {"technology": "xilinx7", "group": 2, "max_speedup": 2}
+NARROW = {"technology": "ecp5", "w_format": "int4"}
 BREAKS = {
-    "carries of the lanes lost": ("high_1 <= start ? ", "high_1 <= 1'b1 ? "),
-    "segments run together": ("word_out <= (start ? ", "word_out <= (1'b0 ? "),
-    "sums of the column block before": ("stored_0 = first ? ", "stored_0 = 1'b0 ? "),
-    "half overwritten before it is drained": ("issue_free = owed != 2'd2", "issue_free = 1'b1"),
+    "carries of the lanes lost": ({}, "high_1 <= start ? ", "high_1 <= 1'b1 ? "),
+    "segments run together": ({}, "word_out <= (start ? ", "word_out <= (1'b0 ? "),
+    "sums of the column block before": ({}, "stored_0 = first ? ", "stored_0 = 1'b0 ? "),
+    "half overwritten before it is drained": ({}, "issue_free = owed != 2'd2",
+                                              "issue_free = 1'b1"),
+    "code not aligned": (QUANTIZED, "code <= {planes, (code[7:2] & ", "code <= {(code[7:2] & "),
+    "code not rounded": (QUANTIZED, " + 17'h40)", ")"),
+    "code not saturated": (QUANTIZED, "fits ? rounded", "1'b1 ? rounded"),
+    "scale of the block after": (QUANTIZED, "w_ready = (~complete) | taken", "w_ready = 1'b1"),
+    "group kept in another order": (DENSE, "stacks_of_1_kept, stacks_of_2_kept[9:0]",
+                                    "stacks_of_2_kept[9:0], stacks_of_1_kept"),
+    "low lane borrows": (DSP48E1, "48'h7f00", "48'h0"),
+    "cascade starts anew": (DSP48E1, ".OPMODE(7'd21)", ".OPMODE(7'd5)"),
+    "sign of a token in a narrow factor": (NARROW, "low_negative_0 <= a[7]",
+                                           "low_negative_0 <= 1'b0"),
+    "borrow of a narrow product": (NARROW, "weight_0[3] & (|", "weight_0[3] | (|"),
 }
+#: Two lanes on the blocks of each technology.
+BLOCKS = [DSP48E1, {"technology": "xilinx7", "group": 4, "cells": 8, "max_speedup": 2},
+          {"technology": "ice40"}, {"technology": "ecp5"}, {"technology": "gowin", "lanes": 1},
+          NARROW, QUANTIZED | {"technology": "ecp5", "planes": 8}]
 
 
-def problems(folder, old=None, new=None, values=TINY):
-    """What the stimulus shows, without and with stalls."""
+def problems(folder, old=None, new=None, values=TINY, cells=None):
+    """What the stimulus shows, without and with stalls; with other models of the cells if given."""
     template = registry.get("sparse_chain")
     generated = elaborate(template, template.config.parse(values), "core")
     write(generated, folder)
+    if cells is not None:
+        (folder / "core_cells.v").write_text(cells)
     if old is not None:
         assert old in generated.verilog
         (folder / "core.v").write_text(generated.verilog.replace(old, new))
@@ -403,10 +427,25 @@ def test_longer_chains(values, tmp_path):
     assert problems(tmp_path, values=values) == []
 
 
+def test_two_tokens_in_a_dsp48e1(tmp_path):
+    """Cascades of the simulation cell that Yosys ships."""
+    text = (files("pyosys") / "share" / "xilinx" / "cells_sim.v").read_text()
+    cell = re.search(r"^module DSP48E1 .*?^endmodule$", text, re.M | re.S)[0]
+    assert problems(tmp_path, values=TINY | DSP48E1,
+                    cells=f"// verilator lint_off COMBDLY\n{cell}\n") == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("values", BLOCKS[1:], ids=str)
+def test_blocks_of_other_technologies(values, tmp_path):
+    assert problems(tmp_path, values=TINY | values) == []
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_chain_is_caught(name, tmp_path):
-    assert problems(tmp_path, *BREAKS[name])
+    values, old, new = BREAKS[name]
+    assert problems(tmp_path, old, new, TINY | values)
 
 
 def test_packed_weights_are_what_a_core_runs(core):
