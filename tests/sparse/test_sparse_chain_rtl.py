@@ -371,8 +371,8 @@ BREAKS = {
     "code not rounded": (QUANTIZED, " + 17'h40)", ")"),
     "code not saturated": (QUANTIZED, "fits ? rounded", "1'b1 ? rounded"),
     "scale of the block after": (QUANTIZED, "w_ready = (~complete) | taken", "w_ready = 1'b1"),
-    "group kept in another order": (DENSE, "stacks_of_1_kept, stacks_of_2_kept[9:0]",
-                                    "stacks_of_2_kept[9:0], stacks_of_1_kept"),
+    "group kept in another order": (DENSE, "stacks_of_1_kept, stacks_of_2_kept[5:0]",
+                                    "stacks_of_2_kept[5:0], stacks_of_1_kept"),
     "low lane borrows": (DSP48E1, "48'h7f00", "48'h0"),
     "cascade starts anew": (DSP48E1, ".OPMODE(7'd21)", ".OPMODE(7'd5)"),
     "sign of a token in a narrow factor": (NARROW, "low_negative_0 <= a[7]",
@@ -381,8 +381,9 @@ BREAKS = {
 }
 #: Two lanes on the blocks of each technology.
 BLOCKS = [DSP48E1, {"technology": "xilinx7", "group": 4, "cells": 8, "max_speedup": 2},
-          {"technology": "ice40"}, {"technology": "ecp5"}, {"technology": "gowin", "lanes": 1},
-          NARROW, QUANTIZED | {"technology": "ecp5", "planes": 8}]
+          {"technology": "ice40"}, {"technology": "ecp5"},
+          {"technology": "gowin", "lanes": 1, "max_tokens": 2}, NARROW,
+          QUANTIZED | {"technology": "ecp5", "planes": 8}]
 
 
 def problems(folder, old=None, new=None, values=TINY, cells=None):
