@@ -1,9 +1,9 @@
 // Xilinx 7 series multiplier and adder: P = (A + D) * B + Z, all signed, Z one of 0, PCIN, P and C,
 // with the registers of its operands, of A + D, of the product and of P. UG479.
 module DSP48E1 #(
-  parameter A_INPUT = "DIRECT",
-  parameter B_INPUT = "DIRECT",
-  parameter USE_DPORT = "FALSE",
+  parameter [55:0] A_INPUT = "DIRECT",
+  parameter [55:0] B_INPUT = "DIRECT",
+  parameter [39:0] USE_DPORT = "FALSE",
   parameter integer AREG = 1,
   parameter integer ACASCREG = 1,
   parameter integer BREG = 1,
@@ -39,7 +39,7 @@ module DSP48E1 #(
 );
   generate
     if (ALUMODEREG != 0 || CARRYINREG != 0 || CARRYINSELREG != 0 || INMODEREG != 0 ||
-        ACASCREG != (AREG > 0) || BCASCREG != (BREG > 0)) begin : gen_unsupported
+        ACASCREG != (AREG > 0 ? 1 : 0) || BCASCREG != (BREG > 0 ? 1 : 0)) begin : gen_unsupported
       DSP48E1_is_modelled_with_constant_modes unsupported ();
     end
   endgenerate
