@@ -120,7 +120,7 @@ def test_a_config_that_computes_wrong_is_found(tmp_path):
     assert wrong(core, tmp_path) is None
     write(core, tmp_path)
     text = core.verilog
-    broken = text.replace("<= first ? ", "<= 1'b0 ? ")
+    broken = text.replace("= first ? ", "= 1'b0 ? ")
     object.__setattr__(core, "verilog", broken)
     object.__setattr__(core, "files", {**core.files, "core.v": broken})
     assert broken != text and wrong(core, tmp_path)

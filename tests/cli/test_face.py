@@ -89,8 +89,8 @@ def test_wrong_calls(face, backend, call, message):
     (("toy",), {"lanes": 10**5000}, r"^lanes must be at most 256, not an integer of 16610 bits$"),
     (("toy",), {"name": "a b"}, r"^a core cannot be called 'a b'"),
     (("toy",), {"name": ""}, r"^a core cannot be called ''"),
-    (("toy",), {"backend": "serial:/dev/ttyUSB0"},
-     r"^unknown backend 'serial:/dev/ttyUSB0'; backends are 'sim', 'golden'$"),
+    (("toy",), {"backend": "serial"},
+     r"^unknown backend 'serial'; backends are 'sim', 'golden'"),
 ])
 def test_wrong_requests(face, arguments, options, message):
     with pytest.raises(Error, match=message):

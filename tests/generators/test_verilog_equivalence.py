@@ -45,7 +45,7 @@ COMPONENTS = {
     "drain lane": lambda: lanes.DrainLane(OS),
     "chain loader": lambda: control.ChainLoader(2, 3),
     "weight-stationary control": lambda: control.WeightStationaryControl(WS, 3),
-    "output-stationary control": lambda: control.OutputStationaryControl(OS),
+    "output-stationary control": lambda: control.OutputStationaryControl(OS, OS.rows),
     "drain control": lambda: control.DrainControl(3),
     "credits": lambda: Credits(5, 2),
     "parameter loader": lambda: ParameterLoader(2, 6),
