@@ -18,7 +18,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
     "formats": "gates, cells, latency and accumulator of every number format",
     "primitives": "clock rates of multiplier blocks between registers",
-    "sparse_chain": "utilization and speed-up by pattern, digits with pruned weights",
+    "sparse_chain": "utilization and speed-up by pattern, digits with pruned and quantized "
+                    "weights, break-even with a dense array",
     "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
     "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",

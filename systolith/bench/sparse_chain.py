@@ -184,17 +184,21 @@ def _break_even(progress: Progress) -> Iterator[Grid | Plot]:
     factors = {what: speed * dense.resources[what] / sparse.resources[what]
                for what in ("logic", "ff", "dsp")}
     limit = 1 / SparseChainConfig.parse(SPARSE).max_speedup
+    path = " → ".join(step.name.removeprefix("u_inner.") for step in sparse.timing.critical_path)
     yield Grid("Sparse chain and dense array with 64 MACs per cycle, with their shells, ECP5-85",
                ("core", "LUT4 sites", "FF", "DSP", "block RAM", "Fmax, MHz"), tuple(rows),
-               f"Parameters: {SPARSE} and {SYSTOLIC}; place and route with seed 1. The array keeps "
-               "no activations: its host feeds them for each tile of weights.")
+               f"Parameters: {_settings(SPARSE)}; {_settings(SYSTOLIC)}; place and route with seed "
+               "1. The array keeps no activations: its host feeds them for each tile of weights. "
+               f"Longest path of the chain: `{path}`.")
     yield Grid("Density of weights below which the sparse chain wins",
                ("throughput", "density"), tuple(
-                   (f"per {label}", min(factors[what], 1.0)) for what, label in (
-                       ("logic", "LUT4"), ("ff", "FF"), ("dsp", "DSP"))),
+                   (f"per {label}", min(factors[what], 1.0) if factors[what] >= limit
+                    else "never") for what, label in (
+                        ("logic", "LUT4"), ("ff", "FF"), ("dsp", "DSP"))),
                "Products per second, skipped ones included, by resource: density = Fmax of the "
                "chain · resource of the array / (Fmax of the array · resource of the chain), at "
-               f"most 1. Below a density of {limit:g} this instance gains no more.")
+               f"most 1; never, if that is below {limit:g}, the smallest that this instance makes "
+               "use of.")
 
     def draw(axes) -> None:
         densities = np.linspace(0.05, 1, 200)
@@ -208,6 +212,10 @@ def _break_even(progress: Progress) -> Iterator[Grid | Plot]:
 
     yield Plot("Sparse chain over dense array, by density", "sparse_chain_break_even", draw,
                "Multiply-accumulates per second and resource, ECP5-85; the dense array is 1.")
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def _product(config: SparseChainConfig, name: str, m: int, k: int, n: int) -> Workload:
