@@ -127,10 +127,8 @@ def test_a_config_that_computes_wrong_is_found(tmp_path):
 
 
 @TEMPLATES
-def test_values_that_cannot_be_are_refused(template):
+def test_a_value_of_the_wrong_kind_is_refused_by_name(template):
     for name in template.config.model_fields:
-        for value in ("", "no such value", -1, 10**30, 1.5, [1], {"a": 1}, None, True):
-            try:
+        for value in ("no such value", -1, 10**30, 1.5, [1], {"a": 1}):
+            with pytest.raises(ConfigError, match=name):
                 template.config.parse({name: value})
-            except ConfigError as error:
-                assert str(error)
