@@ -7,6 +7,7 @@ numbers between cores are int16 in fixed point; the caller's part is to add the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,8 @@ class Cores:
         Parameters
         ----------
         lanes : int
-            Of the element-wise cores.
+            Of the element-wise cores; ``ternary`` takes as many activations at once, or a
+            divisor.
         rows, word : int
             Of :mod:`ternary <systolith.hdl.ternary>`.
         """
@@ -108,8 +110,9 @@ class Cores:
                  "y_fraction": FRACTION, "lanes": lanes}
         return cls(
             systolith.load("norm", backend=backend, affine="none", max_length=longest, **fixed),
-            systolith.load("ternary", backend=backend, rows=rows, word=word, a_format="int16",
-                           output="scaled", max_k=-(-longest // word) * word),
+            systolith.load("ternary", backend=backend, rows=rows, word=word,
+                           a_lanes=gcd(word, lanes), a_format="int16", output="scaled",
+                           max_k=-(-longest // word) * word),
             systolith.load("gating", backend=backend, max_channels=channels, **fixed),
             systolith.load("gating", backend=backend, unit="glu", **fixed))
 
