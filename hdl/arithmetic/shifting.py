@@ -39,15 +39,22 @@ class LeadingZeros(wiring.Component):
         m = Module()
         # Padded below, a word keeps its leading zeros.
         word = Cat(Const(0, (1 << self.levels) - self.width), self.word)
-        bits = []
-        for level in reversed(range(self.levels)):
-            half = 1 << level
-            upper_zero = signal_of(m, ~word[half:].any(), f"upper_zero_{level}")
-            word = signal_of(m, Mux(upper_zero, word[:half], word[half:]), f"word_{level}")
-            bits.insert(0, upper_zero)
+        # A tree from the bits up: whether a part has no one, and the zeros above its leading one.
+        parts = [(~word[index], Const(0, 0)) for index in range(1 << self.levels)]
+        for level in range(self.levels):
+            joined = []
+            for index in range(0, len(parts), 2):
+                (low_zero, low), (high_zero, high) = parts[index], parts[index + 1]
+                place = f"{level + 1}_{index // 2}"
+                joined.append((
+                    signal_of(m, low_zero & high_zero, f"zero_{place}"),
+                    signal_of(m, Cat(Mux(high_zero, low, high) if len(low) else low, high_zero),
+                              f"count_{place}")))
+            parts = joined
+        (zero, count), = parts
         m.d.comb += [
-            self.zero.eq(~word[0]),
-            self.count.eq(Cat(*bits)),
+            self.zero.eq(zero),
+            self.count.eq(count),
         ]
         return m
 

@@ -29,7 +29,7 @@ MULTIPLIER_STAGES = 2
 
 def ceiling_shape(config: SoftmaxConfig) -> Shape:
     """Of a logit rounded up to an integer."""
-    return Shape(config.x.bits - config.in_fraction + 1, config.x.signed)
+    return Shape(config.logit.bits - config.in_fraction + 1, config.logit.signed)
 
 
 def inverse_parameters(config: SoftmaxConfig) -> InverseParameters:
@@ -63,7 +63,7 @@ class Ceiling(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.fraction_bits = config.in_fraction
-        members = {"x": In(shape(config.x)), "ceiling": Out(ceiling_shape(config))}
+        members = {"x": In(shape(config.logit)), "ceiling": Out(ceiling_shape(config))}
         if config.in_fraction:
             members["fraction"] = Out(config.in_fraction)
         super().__init__(members)

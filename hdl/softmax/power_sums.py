@@ -20,12 +20,11 @@ from systolith.hdl.softmax.powers import (
     MULTIPLIER_STAGES,
     AlignLane,
     PowerLane,
-    RowInverse,
     exponential_parameters,
     limited,
     power_latency,
-    record_bits,
 )
+from systolith.hdl.softmax.records import row_record
 from systolith.hdl.softmax.row_results import RowMaximum, RowTotal
 from systolith.hdl.softmax.running_sum import RunningSum
 from systolith.hdl.structure.linear_array import LinearArray
@@ -81,14 +80,14 @@ class _PowerPass(wiring.Component):
         valid, last = control(m, "powers", latency, self.valid, self.last)
         return powers, valid, last, delayed(m, "keep", latency, keep)
 
-    def _invert(self, m: Module, done, top, total):
-        m.submodules.inverse = inverse = RowInverse(self.config)
+    def _record(self, m: Module, done, top, total):
+        m.submodules.record = found = row_record(self.config)(self.config)
         m.d.comb += [
-            inverse.done.eq(done),
-            inverse.top.eq(top),
-            inverse.total.eq(total),
-            self.record_valid.eq(inverse.record_valid),
-            self.record.eq(inverse.record),
+            found.done.eq(done),
+            found.top.eq(top),
+            found.total.eq(total),
+            self.record_valid.eq(found.record_valid),
+            self.record.eq(found.record),
         ]
 
 
@@ -103,12 +102,12 @@ class OnlineSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, record_bits(config))
+        super().__init__(config, 0, row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + PowerRunningSum.cycles(config.lanes)
-                       + RowInverse.cycles(config))
+                       + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -122,7 +121,7 @@ class OnlineSum(_PowerPass):
             running.keys.eq(powers.exponent),
             running.payloads.eq(powers.mantissa),
         ]
-        self._invert(m, running.done, running.top, running.total)
+        self._record(m, running.done, running.top, running.total)
         return m
 
 
@@ -137,12 +136,12 @@ class TwoPassSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, record_bits(config))
+        super().__init__(config, 0, row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + PowerRunningSum.cycles(1)
-                       + PairMerge.cycles(config) + RowInverse.cycles(config))
+                       + PairMerge.cycles(config) + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -163,7 +162,7 @@ class TwoPassSum(_PowerPass):
             merge.tops.eq(pairs.top),
             merge.totals.eq(pairs.total),
         ]
-        self._invert(m, merge.done, merge.top, merge.total)
+        self._record(m, merge.done, merge.top, merge.total)
         return m
 
 
@@ -275,9 +274,9 @@ class TopExponent(_PowerPass):
         config = self.config
         self._pass_through(m)
         data, keep = split(config, self.beat)
-        m.submodules.maximum = maximum = RowMaximum(config.lanes, shape(config.x))
+        m.submodules.maximum = maximum = RowMaximum(config.lanes, shape(config.logit))
         m.submodules.multiply = multiply = Multiplier(
-            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
+            shape(config.logit), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
         m.d.comb += [
             maximum.valid.eq(self.valid),
             maximum.last.eq(self.last),
@@ -303,12 +302,13 @@ class ThreePassSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, exponential_parameters(config).exponent.bits, record_bits(config))
+        super().__init__(config, exponential_parameters(config).exponent.bits,
+                         row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + AlignLane.latency
-                       + RowTotal.cycles(config.lanes) + RowInverse.cycles(config))
+                       + RowTotal.cycles(config.lanes) + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -330,5 +330,5 @@ class ThreePassSum(_PowerPass):
             total.weights.eq(lanes.weight),
         ]
         behind = AlignLane.latency + RowTotal.cycles(config.lanes)
-        self._invert(m, total.done, delayed(m, "row_top", behind, top), total.total)
+        self._record(m, total.done, delayed(m, "row_top", behind, top), total.total)
         return m
