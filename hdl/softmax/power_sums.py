@@ -81,7 +81,7 @@ class _PowerPass(wiring.Component):
         return powers, valid, last, delayed(m, "keep", latency, keep)
 
     def _record(self, m: Module, done, top, total):
-        m.submodules.record = found = row_record(self.config)(self.config)
+        m.submodules.found = found = row_record(self.config)(self.config)
         m.d.comb += [
             found.done.eq(done),
             found.top.eq(top),

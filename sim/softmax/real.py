@@ -28,8 +28,8 @@ def real(config: SoftmaxConfig, x: np.ndarray, keep: np.ndarray,
       lanes are shifted to the largest n and added.
 
     With r the inverse of the sum, lowered by ⌊r / 2^(precision − 3)⌋, y = v · r · 2^(n − top):
-    never above the true quotient. The logarithm of the sum gives ln y = ln 2 · (z − log2(sum) − top), at
-    most 0, with z cut to ``precision`` bits.
+    never above the true quotient. The logarithm of the sum gives
+    ln y = ln 2 · (z − log2(sum) − top), at most 0, with z cut to ``precision`` bits.
 
     Parameters
     ----------
