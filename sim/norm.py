@@ -214,7 +214,7 @@ def _latency(config: NormConfig) -> int:
     entry = 4 if config.x == BF16 else 1
     sums = product + (config.lanes - 1).bit_length() + 1
     degree = config.inverse.segments.degree
-    root = 3 + 3 + (3 * degree + 1 if degree else 0)         # normalize; table; polynomial
+    root = 4 + 3 + (3 * degree + 1 if degree else 0)         # normalize; table; polynomial
     statistics = sums + product + 2 + root
     normalize = product + 1 + 2 + product + 1                # center, shift, scale
     affine = 0 if config.affine == "none" else product + 1

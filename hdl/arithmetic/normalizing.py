@@ -32,8 +32,8 @@ class Normalizer(wiring.Component):
     Latency :attr:`latency` cycles, one number per cycle.
     """
 
-    #: The leading one is found, and moved to the top in two steps, far and near.
-    latency = 3
+    #: The leading one is found in two cycles, and moved to the top in two, far and near.
+    latency = 4
 
     def __init__(self, width: int, bits: int):
         self.width, self.bits = width, bits
@@ -43,12 +43,14 @@ class Normalizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.width
-        m.submodules.zeros = zeros = LeadingZeros(width)
+        m.submodules.zeros = zeros = LeadingZeros(width, 1)
+        x_before = Signal(width, reset_less=True)
         x = Signal(width, reset_less=True)
         count = Signal(len(zeros.count), reset_less=True)
         none = Signal(reset_less=True)
         m.d.comb += zeros.word.eq(self.x)
-        m.d.sync += [x.eq(self.x), count.eq(zeros.count), none.eq(zeros.zero)]
+        m.d.sync += [x_before.eq(self.x), x.eq(x_before), count.eq(zeros.count),
+                     none.eq(zeros.zero)]
 
         near_bits = (len(count) + 1) // 2
         far = (width - 1) >> near_bits << near_bits

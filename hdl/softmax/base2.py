@@ -170,11 +170,11 @@ class Base2RunningSum(RunningSum):
     def lane(self) -> wiring.Component:
         return PowerLane(self.config)
 
-    def scaling(self, m: Module, rise):
+    def scaling(self, m: Module, rise, fresh):
         most = self.total_bits
         limited = Signal(counter(most), name="limited_rise")
-        m.d.comb += limited.eq(Mux(rise > most, most, rise) if most < (1 << len(rise)) - 1
-                               else rise)
+        within = Mux(rise > most, most, rise) if most < (1 << len(rise)) - 1 else rise
+        m.d.comb += limited.eq(Mux(fresh, most, within))
         return limited
 
     def add(self, m: Module, total, scaling, weights):

@@ -31,6 +31,10 @@ PARABOLA = (0.35815147, 0.96963238)
 LN2 = 0.6931
 HALVINGS = 30
 
+#: Sums of real powers are relative to a power of two whose exponent is a multiple of so many, so
+#: that only that far a sum is ever shifted.
+STEP = 8
+
 #: Which algorithms a parameter is for.
 USED_BY = {
     "step_shift": ("integer",),
@@ -293,8 +297,8 @@ class SoftmaxConfig(CoreConfig):
     @property
     def guard(self) -> int:
         """Bits of a weight in the sum beyond ``precision``: what is cut off all weights of a row
-        together stays below 2^−precision."""
-        return (self.capacity - 1).bit_length() + 2
+        together stays below 2^−precision of the sum, which is more than 2^−STEP."""
+        return (self.capacity - 1).bit_length() + 2 + STEP - 1
 
     @property
     def weight_bits(self) -> int:

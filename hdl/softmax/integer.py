@@ -153,8 +153,9 @@ class IntegerRunningSum(RunningSum):
     def lane(self) -> wiring.Component:
         return WeightLane(self.config)
 
-    def scaling(self, m: Module, rise):
-        return halvings(m, rise, self.config.step_shift, self.total_bits, "halve")
+    def scaling(self, m: Module, rise, fresh):
+        most = self.total_bits
+        return Mux(fresh, most, halvings(m, rise, self.config.step_shift, most, "halve"))
 
     def add(self, m: Module, total, scaling, weights):
         return (total >> scaling) + weights

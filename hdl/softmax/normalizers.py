@@ -11,7 +11,7 @@ from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.rounding import FixedRounder, FloatEncoder
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import IntegerFormat
-from systolith.hdl.softmax.config import LN2_BITS, SCALE_BITS, SoftmaxConfig
+from systolith.hdl.softmax.config import LN2_BITS, SCALE_BITS, STEP, SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
     control,
@@ -22,8 +22,9 @@ from systolith.hdl.softmax.passes import (
 )
 from systolith.hdl.softmax.powers import (
     MULTIPLIER_STAGES,
+    STEP_BITS,
     PowerLane,
-    exponential_parameters,
+    key_shape,
     limited,
     power_latency,
 )
@@ -61,7 +62,7 @@ class QuotientLane(wiring.Component):
         super().__init__(lane_members(config) | {
             "mantissa": In(shape(inverse_parameters(config).mantissa)),
             "shift": In(shift_bits(config)),
-            "top": In(shape(exponential_parameters(config).exponent))})
+            "top": In(key_shape(config))})
 
     @staticmethod
     def cycles(config: SoftmaxConfig) -> int:
@@ -85,13 +86,15 @@ class QuotientLane(wiring.Component):
         # The product is worth 2^(−2·precision − amount), beside which it comes.
         shift, top = (delayed(m, name, before, value)
                       for name, value in (("shift", self.shift), ("top", self.top)))
-        distance = Signal((top - power.exponent).shape(), name="distance", reset_less=True)
-        shift_held = Signal.like(shift, name="shift_held", reset_less=True)
-        m.d.sync += [distance.eq(top - power.exponent), shift_held.eq(shift)]
+        # The lowest inverse is of a sum of 2^(1 − STEP).
+        far = (top << STEP_BITS) - power.exponent
+        distance = Signal(far.shape(), name="distance", reset_less=True)
+        excess = Signal(Shape(len(shift) + 1, True), name="excess", reset_less=True)
+        m.d.sync += [distance.eq(far), excess.eq(shift - (STEP - 1))]
         most = 4 - config.y.lsb_exponent if config.float_out else \
             len(multiply.p) - 2 * config.precision + config.y.bits
         amount = Signal(counter(most), reset_less=True)
-        m.d.sync += amount.eq(limited(m, distance + shift_held, most, "far"))
+        m.d.sync += amount.eq(limited(m, distance + excess, most, "far"))
         keep = delayed(m, "keep", before + MULTIPLIER_STAGES, self.keep)
         undefined = delayed(m, "undefined", before + MULTIPLIER_STAGES, self.undefined) \
             if config.float_in else Const(0, 1)

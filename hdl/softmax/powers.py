@@ -1,8 +1,8 @@
 """What the algorithms with real exponents share: e^x as a pair of mantissa and exponent.
 
 A logit times the register ``scale`` is the exponent z of a power of two; the pair is
-mantissa · 2^⌊z⌋. Weights are relative to 2^top with top an integer, so that a sum of them is scaled
-by shifts alone.
+mantissa · 2^⌊z⌋. Weights are relative to 2^(STEP · top) with top an integer, so that a sum of them
+is scaled by shifts alone, and by few.
 """
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal
@@ -13,14 +13,26 @@ from systolith.hdl.arithmetic.config import ExponentialParameters
 from systolith.hdl.arithmetic.exponential import Exponential, exponential_latency
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.steps import counter, shape
-from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
+from systolith.hdl.softmax.config import SCALE_BITS, STEP, SoftmaxConfig
 
 MULTIPLIER_STAGES = 2
+STEP_BITS = (STEP - 1).bit_length()
 
 
 def exponential_parameters(config: SoftmaxConfig) -> ExponentialParameters:
     """Of the powers of two."""
     return ExponentialParameters(config.z, config.precision, "2")
+
+
+def key_shape(config: SoftmaxConfig) -> Shape:
+    """Of an exponent in steps, rounded up."""
+    exponent = exponential_parameters(config).exponent
+    return Shape(max(exponent.bits - STEP_BITS, 1) + 1, exponent.signed)
+
+
+def payload_bits(config: SoftmaxConfig) -> int:
+    """Width of what an exponent is below its key, and a mantissa."""
+    return STEP_BITS + exponential_parameters(config).mantissa.bits
 
 
 def power_latency(config: SoftmaxConfig) -> int:
@@ -38,6 +50,10 @@ class PowerLane(wiring.Component):
         The register, constant while rows are in flight.
     mantissa, exponent : Out
         As of :class:`~systolith.hdl.arithmetic.exponential.Exponential`.
+    key : Out
+        ⌈exponent / STEP⌉.
+    payload : Out
+        STEP · key − exponent, and the mantissa above it.
 
     Timing
     ------
@@ -49,7 +65,8 @@ class PowerLane(wiring.Component):
         parameters = exponential_parameters(config)
         super().__init__({"x": In(shape(config.logit)), "scale": In(SCALE_BITS),
                           "mantissa": Out(shape(parameters.mantissa)),
-                          "exponent": Out(shape(parameters.exponent))})
+                          "exponent": Out(shape(parameters.exponent)),
+                          "key": Out(key_shape(config)), "payload": Out(payload_bits(config))})
 
     def elaborate(self, platform):
         m = Module()
@@ -64,17 +81,19 @@ class PowerLane(wiring.Component):
             power.x.eq(multiply.p),
             self.mantissa.eq(power.mantissa),
             self.exponent.eq(power.exponent),
+            self.key.eq((power.exponent + (STEP - 1)).shift_right(STEP_BITS)),
+            self.payload.eq(Cat((-power.exponent)[:STEP_BITS], power.mantissa)),
         ]
         return m
 
 
 class AlignLane(wiring.Component):
-    """The weight of one element relative to 2^top, in units of the sum, cut.
+    """The weight of one element relative to 2^(STEP · top), in units of the sum, cut.
 
     Members
     -------
     key, payload : In
-        Exponent and mantissa of its power.
+        Its power.
     top : In
         Not below ``key`` where the element counts.
     keep : In(1)
@@ -89,21 +108,22 @@ class AlignLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        parameters = exponential_parameters(config)
-        exponent = shape(parameters.exponent)
-        super().__init__({"key": In(exponent), "top": In(exponent), "keep": In(1),
-                          "payload": In(shape(parameters.mantissa)),
+        key = key_shape(config)
+        super().__init__({"key": In(key), "top": In(key), "keep": In(1),
+                          "payload": In(payload_bits(config)),
                           "weight": Out(config.weight_bits)})
 
     def elaborate(self, platform):
         m = Module()
         amount = Signal(counter(self.config.weight_bits), reset_less=True)
-        mantissa = Signal.like(self.payload, name="mantissa", reset_less=True)
+        below, power = self.payload[:STEP_BITS], self.payload[STEP_BITS:]
+        mantissa = Signal(len(power), name="mantissa", reset_less=True)
         keep = Signal(reset_less=True)
         weight = Signal.like(self.weight, name="weight", reset_less=True)
         m.d.sync += [
-            amount.eq(limited(m, self.top - self.key, self.config.weight_bits, "distance")),
-            mantissa.eq(self.payload),
+            amount.eq(limited(m, Cat(below, self.top - self.key), self.config.weight_bits,
+                              "distance")),
+            mantissa.eq(power),
             keep.eq(self.keep),
             weight.eq(Mux(keep, Cat(Const(0, self.config.guard), mantissa) >> amount, 0)),
         ]

@@ -10,9 +10,9 @@ from systolith.hdl.arithmetic.inverse import Inverse, inverse_latency
 from systolith.hdl.arithmetic.logarithm import Logarithm, logarithm_latency
 from systolith.hdl.arithmetic.steps import shape, signal_of
 from systolith.hdl.formats import IntegerFormat
-from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.config import STEP, SoftmaxConfig
 from systolith.hdl.softmax.passes import delayed
-from systolith.hdl.softmax.powers import exponential_parameters
+from systolith.hdl.softmax.powers import STEP_BITS, exponential_parameters, key_shape
 
 
 def inverse_parameters(config: SoftmaxConfig) -> InverseParameters:
@@ -35,7 +35,7 @@ class RowInverse(wiring.Component):
     Members
     -------
     done, top, total : In
-        A row, the exponent its weights are relative to, and their sum.
+        A row, in steps the exponent its weights are relative to, and their sum.
     record_valid, record : Out
 
     Timing
@@ -45,15 +45,15 @@ class RowInverse(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        exponent = shape(exponential_parameters(config).exponent)
-        super().__init__({"done": In(1), "top": In(exponent), "total": In(config.total_bits),
+        super().__init__({"done": In(1), "top": In(key_shape(config)),
+                          "total": In(config.total_bits),
                           "record_valid": Out(1), "record": Out(self.bits(config))})
 
     @staticmethod
     def bits(config: SoftmaxConfig) -> int:
         """Width of a record: mantissa and exponent of the inverse, top."""
         return (inverse_parameters(config).mantissa.bits + shift_bits(config)
-                + exponential_parameters(config).exponent.bits)
+                + key_shape(config).width)
 
     @staticmethod
     def cycles(config: SoftmaxConfig) -> int:
@@ -82,8 +82,9 @@ class RowInverse(wiring.Component):
 
 
 def lowest_exponent(config: SoftmaxConfig) -> int:
-    """The lowest exponent of an inverse: a sum is at least 1, but for the error of a mantissa."""
-    return config.precision + config.guard - 1
+    """The lowest exponent of an inverse: a sum is at least 2^(1 − STEP), but for the error of a
+    mantissa."""
+    return config.precision + config.guard - STEP
 
 
 def shift_bits(config: SoftmaxConfig) -> int:
@@ -92,7 +93,8 @@ def shift_bits(config: SoftmaxConfig) -> int:
 
 
 class RowLogarithm(wiring.Component):
-    """The record of a row for logarithms: log2 of its sum · 2^top, in units of 2^−precision.
+    """The record of a row for logarithms: log2 of its sum · 2^(STEP · top), in units of
+    2^−precision.
 
     Members
     -------
@@ -107,8 +109,8 @@ class RowLogarithm(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        exponent = shape(exponential_parameters(config).exponent)
-        super().__init__({"done": In(1), "top": In(exponent), "total": In(config.total_bits),
+        super().__init__({"done": In(1), "top": In(key_shape(config)),
+                          "total": In(config.total_bits),
                           "record_valid": Out(1), "record": Out(self.bits(config))})
 
     @staticmethod
@@ -127,7 +129,8 @@ class RowLogarithm(wiring.Component):
             logarithm_parameters(config), config.technology)
         latency = self.cycles(config)
         top = delayed(m, "top", latency - 1, self.top)
-        whole = signal_of(m, top + logarithm.whole - config.precision - config.guard, "whole")
+        whole = signal_of(m, (top << STEP_BITS) + logarithm.whole
+                          - config.precision - config.guard, "whole")
         level = Signal(shape(level_format(config)), name="level", reset_less=True)
         m.d.sync += level.eq((whole << config.precision) + logarithm.fraction)
         m.d.comb += [

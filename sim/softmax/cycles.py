@@ -19,7 +19,7 @@ SLICE = 1                      # register slice at a port
 MEMORY = 2                     # registers of the memory of a store
 BUFFER = 2                     # records and buffers, when empty
 MULTIPLIER = 2
-NORMALIZE = 3                  # the leading one found, and moved to the top
+NORMALIZE = 4                  # the leading one found, and moved to the top
 
 
 def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:

@@ -7,7 +7,7 @@ from systolith.hdl.arithmetic.config import (
     InverseParameters,
     LogarithmParameters,
 )
-from systolith.hdl.softmax.config import LN2_BITS, SoftmaxConfig
+from systolith.hdl.softmax.config import LN2_BITS, STEP, SoftmaxConfig
 from systolith.sim.functions import exponential, inverse, logarithm
 
 #: Shifts are limited to this, by which any number here is gone.
@@ -19,13 +19,14 @@ def real(config: SoftmaxConfig, x: np.ndarray, keep: np.ndarray,
     """Probabilities as exact integers times a power of two, before they are rounded.
 
     e^x is 2^z with z = x · scale, as a pair (v, n) worth v · 2^n. Weights v · 2^(n − top) of a row
-    are cut to precision + guard bits and summed, top an integer that ``algorithm`` finds:
+    are cut to precision + guard bits and summed, top a multiple of ``STEP`` that ``algorithm``
+    finds:
 
-    - ``three_pass``: the largest n of the row, known before the sum begins;
-    - ``online``, ``single_pass``: the largest n so far; when a beat raises it, the sum so far
-      is shifted right;
+    - ``three_pass``: the largest n of the row, rounded up, known before the sum begins;
+    - ``online``, ``single_pass``: that of the largest n so far; when a beat raises it, the sum so
+      far is shifted right;
     - ``two_pass``: as ``online`` in each lane by itself; at the end of the row the sums of all
-      lanes are shifted to the largest n and added.
+      lanes are shifted to the largest top and added.
 
     With r the inverse of the sum, lowered by ⌊r / 2^(precision − 3)⌋, y = v · r · 2^(n − top):
     never above the true quotient. The logarithm of the sum gives
@@ -69,15 +70,20 @@ def real(config: SoftmaxConfig, x: np.ndarray, keep: np.ndarray,
     return products, n - below[:, None, None] - 2 * precision
 
 
+def _up(n: np.ndarray) -> np.ndarray:
+    """To the next multiple of STEP."""
+    return -(-n // STEP) * STEP
+
+
 def _three_pass(v: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    top = n.max(axis=(1, 2))
+    top = _up(n.max(axis=(1, 2)))
     return top, _shifted(v, top[:, None, None] - n).sum(axis=(1, 2))
 
 
 def _online(v: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    top, total = n[:, 0].max(axis=1), np.zeros(len(n), np.int64)
+    top, total = _up(n[:, 0].max(axis=1)), np.zeros(len(n), np.int64)
     for beat in range(n.shape[1]):
-        raised = np.maximum(top, n[:, beat].max(axis=1))
+        raised = np.maximum(top, _up(n[:, beat].max(axis=1)))
         weights = _shifted(v[:, beat], raised[:, None] - n[:, beat])
         total = _shifted(total, raised - top) + weights.sum(axis=1)
         top = raised

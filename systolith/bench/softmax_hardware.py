@@ -177,5 +177,5 @@ def _against_fp16(progress: Progress) -> Table:
         Figure("base2, inverse and normalization", ours_last, "GE"),
         Figure("online with fp16 in and out, inverse and normalization", theirs_last, "GE"),
         Figure("ratio of these", ours_last / theirs_last, "", "paper: 0.65"),
-    ), "The paper compares with units of DesignWare in 7 nm; the fp16 unit here is this core's own, "
-       "which computes in fixed point behind its inputs.")
+    ), "The paper compares with units of DesignWare in 7 nm; the fp16 unit here is this core's "
+       "own, which computes in fixed point behind its inputs.")

@@ -49,7 +49,7 @@ TRAFFIC = {"row_short", "row_long", "length_bad", "w_differs", "b_differs", "mas
 
 @pytest.mark.parametrize("template, values", [
     ("activation", {"x_format": "bf16", "y_fraction": 6}),
-    ("activation", {"function": "exp", "implementation": "integer", "y_fraction": 6}),
+    ("activation", {"function": "exp", "implementation": "integer", "y_fraction": 7}),
     ("norm", {"x_format": "bf16", "x_fraction": 8}),
     ("softmax", {"algorithm": "base2", "max_length": 256, "sum_integer": 3}),
     ("softmax", {"in_format": "bf16", "output": "log", "out_format": "int6",

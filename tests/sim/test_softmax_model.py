@@ -169,7 +169,7 @@ def rounded(name, values):
 
 
 @pytest.mark.parametrize("algorithm", REAL)
-@pytest.mark.parametrize("name, relative", [("bf16", 2**-9), ("fp16", 2**-11)])
+@pytest.mark.parametrize("name, relative", [("bf16", 2**-8), ("fp16", 2**-11)])
 def test_floats_in_and_out_are_near_the_true_quotient(algorithm, name, relative):
     """Within half a unit in the last place, what the precision loses, and what a logit loses."""
     config = parse(algorithm, in_format=name, out_format=name, max_length=400)
@@ -192,7 +192,7 @@ def test_infinities_and_nan(algorithm, name):
     config = parse(algorithm, in_format=name, out_format=name)
     inf, nan = np.inf, np.nan
     x = [[1, -inf, 1, -inf], [nan, 0, 0, 0], [0, inf, -inf, 0], [-inf] * 4, [0, 0, 0, nan],
-         [1e9, -1e9, 0, 0]]
+         [3e4, -3e4, 0, 0]]
     lengths = [4, 4, 4, 4, 3, 3]
     workload = MODEL.check(config, Workload("", {"x": x, "lengths": lengths}))
     result = MODEL.golden(config, workload)
@@ -224,7 +224,8 @@ def test_logarithms_are_near_the_true_ones(algorithm, values):
     else:
         unit = 2.0**-config.out_fraction
         clipped = np.maximum(exact, config.y.low)
-        assert abs(y * unit - clipped).max() <= unit / 2 + 8 * 2.0**-config.precision
+        lost = 8 * 2.0**-config.precision + abs(exact) * 2.0**-18
+        assert (abs(y * unit - clipped) <= unit / 2 + lost).all()
     assert y.max() <= 0
 
 
