@@ -180,12 +180,13 @@ class Base2RunningSum(RunningSum):
     def add(self, m: Module, total, scaling, weights):
         cut = weights[self.config.precision - self.config.sum_fraction:]
         exact = Signal(max(self.total_bits, len(cut)) + 1)
-        most = (1 << self.total_bits) - 1
+        over = Signal()
         m.d.comb += [
             exact.eq((total >> scaling) + cut),
-            self.saturated.eq(self.adding & (exact > most)),
+            over.eq(exact[self.total_bits:].any()),
+            self.saturated.eq(self.adding & over),
         ]
-        return Mux(exact > most, most, exact)
+        return exact[:self.total_bits] | over.replicate(self.total_bits)
 
 
 class Base2Sum(wiring.Component):

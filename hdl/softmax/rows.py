@@ -221,12 +221,15 @@ class RowRecords(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.counts = counts = axi_stream.Fifo(
-            axi_stream.Signature(self.count_bits), self.rows)
+            axi_stream.Signature(self.count_bits + 1), self.rows)
         m.submodules.records = records = axi_stream.Fifo(
             axi_stream.Signature(self.record_bits), self.rows)
+        before = Signal(self.count_bits)                 # beats of the row that have passed
+        with m.If(self.passed):
+            m.d.sync += before.eq(Mux(self.passed_ends, 0, before + 1))
         finished = Signal()
         m.d.comb += [
-            counts.i.data.eq(self._before(m, "passed_before", self.passed, self.passed_ends)),
+            counts.i.data.eq(Cat(before, before == 0)),
             counts.i.valid.eq(self.passed & self.passed_ends),
             counts.o.ready.eq(finished),
             records.i.data.eq(self.record),
@@ -234,18 +237,21 @@ class RowRecords(wiring.Component):
             records.o.ready.eq(finished),
             self.known.eq(records.o.valid & counts.o.valid),
             finished.eq(self.next & self.next_ends),
-            self.at_end.eq(counts.o.data == self._before(
-                m, "next_before", self.next, self.next_ends)),
             self.row.eq(records.o.data),
         ]
+        # Whether a beat is the last one is known with the one before it.
+        count, single = counts.o.data[:-1], counts.o.data[-1]
+        behind = Signal()                                # the next beat is not the first
+        upcoming = Signal(self.count_bits + 1, init=1)   # beats before the one after the next
+        is_last = Signal()
+        m.d.comb += self.at_end.eq(Mux(behind, is_last, single))
+        with m.If(self.next):
+            m.d.sync += [
+                behind.eq(~self.next_ends),
+                upcoming.eq(Mux(self.next_ends, 1, upcoming + 1)),
+                is_last.eq(upcoming == count),
+            ]
         return m
-
-    def _before(self, m: Module, name: str, beat, ends):
-        """Beats of the row at hand before this one."""
-        before = Signal(self.count_bits, name=name)
-        with m.If(beat):
-            m.d.sync += before.eq(Mux(ends, 0, before + 1))
-        return before
 
 
 class RowStore(wiring.Component):

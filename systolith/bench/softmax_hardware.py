@@ -20,11 +20,12 @@ from systolith.hdl.softmax.records import RowInverse
 from systolith.sim.model import Workload
 from systolith.sim.softmax import MODEL
 
-DEVICE = "ecp5-85k"
+#: The smallest ECP5 that holds every algorithm, by lanes.
+DEVICES = {1: "ecp5-25k", 4: "ecp5-45k", 16: "ecp5-85k"}
 GOAL_MHZ = 170
 TARGET_MHZ = 150
 LENGTH = 256
-LANES = (1, 4, 16)
+LANES = tuple(DEVICES)
 ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
     "three_pass": {"algorithm": "three_pass"},
     "two_pass": {"algorithm": "two_pass"},
@@ -67,7 +68,7 @@ def parts(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
                 clocks.append(at_least(f"{label}: clock", fmax, "MHz", TARGET_MHZ))
             if name in errors:
                 points.setdefault(name, []).append((used["logic"], lanes * fmax, errors[name]))
-    yield Grid(f"Softmax: area and clock rate, rows of up to {LENGTH} on {DEVICE}",
+    yield Grid(f"Softmax: area and clock rate, rows of up to {LENGTH} on ECP5",
                ("algorithm", "LUT", "carry", "FF", "DSP", "BRAM", "gate equivalents",
                 "bits of memory", "MHz", "million elements/s", "cycles a row",
                 "mean error, units of 2^-8"),
@@ -75,8 +76,9 @@ def parts(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
                f"nothing else is said, rows of {LENGTH} kept in the core but for single_pass; "
                "gate equivalents with generic multipliers. Cycles a row are sustained, measured by "
                "the exact cycle model. Errors as above, over normal rows of 256.")
-    yield Table(f"Softmax: clock rates, place and route on {DEVICE}", tuple(clocks),
-                f"Seed 1, goal {GOAL_MHZ} MHz.")
+    yield Table("Softmax: clock rates, place and route on ECP5", tuple(clocks),
+                f"Seed 1, goal {GOAL_MHZ} MHz, speed grade 6; devices by lanes: "
+                + ", ".join(f"{device} for {lanes}" for lanes, device in DEVICES.items()) + ".")
     yield _pareto(points)
     yield _peer(progress)
     yield _against_fp16(progress)
@@ -92,7 +94,7 @@ def core_of(values: Mapping[str, Any], lanes: int, **more: Any) -> GeneratedCore
 def measured(values: Mapping[str, Any], lanes: int, progress: Progress
              ) -> tuple[Synthesis, Mapping[str, float]]:
     """Synthesis with its clock rate, and gate equivalents."""
-    found = synthesize(core_of(values, lanes, technology="ecp5"), DEVICE, pnr=True,
+    found = synthesize(core_of(values, lanes, technology="ecp5"), DEVICES[lanes], pnr=True,
                        goal_mhz=GOAL_MHZ, progress=progress)
     return found, synthesize(core_of(values, lanes), "gates", progress=progress).resources
 
@@ -127,7 +129,7 @@ def _pareto(points: Mapping[str, list[tuple[float, float, float]]]) -> Plot:
         axes.legend(markerscale=0.5)
 
     return Plot("Softmax: error over area", "softmax_pareto", draw,
-                f"Each algorithm with {', '.join(map(str, LANES))} lanes on {DEVICE}; the larger "
+                f"Each algorithm with {', '.join(map(str, LANES))} lanes on ECP5; the larger "
                 "the point, the more elements a second. Multiplier blocks and memories are not "
                 "part of the cells.")
 
@@ -142,7 +144,7 @@ def _peer(progress: Progress) -> Table:
                Figure("the same: cycles a row", length + PEER["overhead"], "")]
     for name in ("integer", "base2", "online"):
         found = synthesize(core_of(ALGORITHMS[name], 1, max_length=length, technology="ecp5"),
-                           DEVICE, pnr=True, goal_mhz=GOAL_MHZ, progress=progress)
+                           DEVICES[1], pnr=True, goal_mhz=GOAL_MHZ, progress=progress)
         ours = found.resources["lut"] + 2 * found.resources["carry"]
         figures += [
             Figure(f"{name}, 1 lane: LUT and two for each carry cell", ours, "",
