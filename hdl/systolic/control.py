@@ -33,7 +33,7 @@ class ChainLoader(wiring.Component):
     swap : In(1)
         The wavefront that takes the loaded values starts; only while ``full``.
     full : Out(1)
-        A whole frame is loaded.
+        A whole frame is loaded, or will be with the beat of this cycle.
     busy : Out(1)
         A frame is partly or wholly loaded.
     wants : Out(1)
@@ -49,9 +49,9 @@ class ChainLoader(wiring.Component):
 
     Timing
     ------
-    ``load`` and ``data`` are registers, one cycle behind the beat and as far behind ``swap`` as the
-    cells expect. A chain is full from the cycle after the last beat on; ``length`` cycles from
-    ``swap`` to ``swap``, and ``(length - 1) * (pitch - 1)`` more.
+    ``load`` and ``data`` are registers, one cycle behind the beat; the wavefront reaches the first
+    cell two cycles after ``swap``. ``length`` cycles from ``swap`` to ``swap``, and
+    ``(length - 1) * (pitch - 1)`` more. No path leads from ``swap`` to ``i.ready``.
     """
 
     def __init__(self, data_bits: int, length: int, pitch: int = 1):
@@ -71,27 +71,28 @@ class ChainLoader(wiring.Component):
         filling = Signal()
         dropping = Signal()
         reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
+        begun = reached[-2] if self.length > 1 else Const(0)
         free = Signal()
         step = Signal()
         ends = Signal()
+        # The last cell is reached only by a frame that has begun, which `full` and `dropping` rule
+        # out: the control waits for what follows, so it is kept short.
+        at_last = reached[0] if self.length > 1 else free
         m.d.comb += [
             free.eq(self._freed(m, full) & ~dropping),
             step.eq(free & (self.i.valid | filling)),
-            ends.eq(step & reached[0]),
+            ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
-            self.at_first.eq(~(filling | dropping | (reached[-2] if self.length > 1 else 0))),
+            self.at_first.eq(~(filling | dropping | begun)),
             self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
-            self.full.eq(full),
-            self.busy.eq(full | filling | dropping | (reached[-2] if self.length > 1 else 0)),
+            self.full.eq(full | ends),
+            self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
             m.d.sync += reached.eq(Mux(ends, reached.init, Cat(reached[1:], 1)))
-        with m.If(ends):
-            m.d.sync += full.eq(1)
-        with m.Elif(self.swap):
-            m.d.sync += full.eq(0)
+        m.d.sync += full.eq(self.full & ~self.swap)
         with m.If(ends):
             m.d.sync += filling.eq(0)
         with m.Elif(self.short):
@@ -113,10 +114,10 @@ class ChainLoader(wiring.Component):
     def _freed(self, m, full):
         """Whether the cell at the entry may move, and every cycle one more behind it."""
         if not self.wait:
-            return ~full | self.swap
+            return ~full
         waiting = Signal(range(self.wait + 1))
         with m.If(self.swap):
-            m.d.sync += waiting.eq(self.wait - 1)
+            m.d.sync += waiting.eq(self.wait)
         with m.Elif(waiting != 0):
             m.d.sync += waiting.eq(waiting - 1)
         return ~full & (waiting == 0)

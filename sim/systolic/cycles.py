@@ -32,11 +32,9 @@ def cycles(config: SystolicConfig, workload: Workload) -> int:
 
 def _to_requantizer(config: SystolicConfig) -> int:
     """From the issue of a beat to its sum at the requantizer of the last column."""
-    to_lane = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages
-    if config.dataflow == "os":
-        to_lane += 1
-        if not config.scales:
-            return to_lane + DRAIN
+    to_lane = (config.rows - 1) * config.pitch + 2 + config.mac_stages + config.sum_stages
+    if config.dataflow == "os" and not config.scales:
+        return to_lane + DRAIN
     return to_lane + _scaler(config) + _accumulator(config)
 
 
@@ -64,7 +62,7 @@ def _behind_issue(config: SystolicConfig) -> int:
 def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:
     """Issue of the last beat."""
     parameters = _Parameters(config)
-    start, end, gap = SLICE, 0, 1
+    start, end, gap = SLICE - 1, 0, 1                # may start with the last beat of weights
     row_interval = _accumulator(config) + MEMORY     # from a row's K tile to its next one
     behind = 0                                       # how far loading has to stay behind
     for rows in np.tile(tiling.frame_rows, tiling.n_tiles).tolist():

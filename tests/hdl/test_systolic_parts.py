@@ -172,18 +172,19 @@ def test_chain_loader(lengths, short, long, pause):
         beats = frames(*lengths)
         for cycle in range(60):
             for number, start in enumerate(starts):      # it reaches the last cell first
-                if 0 <= (cell := 2 - (cycle - start - 1)) < 3 and cycle > start:
+                if 0 <= (cell := 2 - (cycle - start - 2)) < 3:
                     found[number][cell] = chain[cell]
+            ctx.set(part.i.valid, bool(beats))
+            if beats:
+                ctx.set(part.i.data, beats[0][0])
+                ctx.set(part.i.last, beats[0][1])
+            await ctx.delay(1e-9)
             swap = (ctx.get(part.full) and len(starts) < len(lengths)
                     and (not starts or cycle >= starts[-1] + 3 + pause))
             if swap:
                 starts.append(cycle)
                 found.append([None] * 3)
             ctx.set(part.swap, swap)
-            ctx.set(part.i.valid, bool(beats))
-            if beats:
-                ctx.set(part.i.data, beats[0][0])
-                ctx.set(part.i.last, beats[0][1])
             await ctx.delay(1e-9)
             flags[0] += ctx.get(part.short)
             flags[1] += ctx.get(part.long)
@@ -196,6 +197,8 @@ def test_chain_loader(lengths, short, long, pause):
     simulate(part, testbench)
     assert found == [[value if value <= length else 0 for value in (1, 2, 3)]
                      for length in lengths]
+    if lengths == (3, 3):
+        assert starts == [2, 5 + pause]                  # with the last beat, and without a bubble
     assert flags == [short, long]
 
 
