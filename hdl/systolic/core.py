@@ -4,7 +4,6 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from systolith.hdl.arithmetic.steps import signal_of
-from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import (
     SCALE_BITS,
@@ -13,7 +12,6 @@ from systolith.hdl.formats import (
     BlockFormat,
     IntegerFormat,
 )
-from systolith.hdl.interface import Stream
 from systolith.hdl.shell import inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
@@ -28,6 +26,7 @@ from systolith.hdl.systolic.decoders import BorderDecoder
 from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
+from systolith.hdl.systolic.result_buffer import ResultBuffer
 from systolith.hdl.systolic.scales import ScaleQueue, ScaleReader, ScalerLane
 from systolith.hdl.systolic.timing import (
     Timing,
@@ -136,10 +135,9 @@ class SystolicCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, timing = self.config, self.timing
-        streams: dict[str, Stream] = {stream.name: stream for stream in config.streams}
         m.submodules.mesh = array = mesh(config)
 
-        # Behind the mesh: lanes, requantizers, de-skew, output buffer.
+        # Behind the mesh: lanes, requantizers, output buffer.
         lane = lane_kind(config)
         m.submodules.lanes = lanes = LinearArray(
             lambda: lane(config), config.wavefront_cols, name="lane", chain=lane.chain,
@@ -153,17 +151,13 @@ class SystolicCore(wiring.Component):
         emission = _Emission()
         if config.output == "requant":
             results = self._requantize(m, lanes, flags, emission)
-        m.submodules.deskew = deskew = Skew(
-            config.wavefront_cols, config.columns_per_pe * config.out.bits)
-        m.submodules.buffer = buffer = axi_stream.Fifo(
-            axi_stream.Signature(streams["c"].data_bits), timing.depth)
+        m.submodules.buffer = buffer = ResultBuffer(
+            config.wavefront_cols, config.columns_per_pe * config.out.bits, timing.depth,
+            config.technology)
         tile = config.rows if config.dataflow == "os" else 1
         m.submodules.places = places = Credits(timing.depth, tile)
-        m.d.comb += [
-            deskew.i.eq(results),
-            buffer.i.data.eq(deskew.o),
-            places.freed.eq(buffer.taken),
-        ]
+        m.d.comb += buffer.values.eq(results)
+        m.d.sync += places.freed.eq(buffer.taken)
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         if config.dataflow == "ws":
@@ -298,10 +292,10 @@ class SystolicCore(wiring.Component):
         ]
         with m.If(read_valid):
             m.d.sync += address.eq(row + 1)
-        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.sums, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.sums, reset=True)
         m.d.comb += [
             to_buffer.i.eq(Cat(emission.valid, ends)),
-            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+            Cat(buffer.write, buffer.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
             m.d.comb += emission.swap.eq(emission.valid & begins)
@@ -383,12 +377,12 @@ class SystolicCore(wiring.Component):
                               timing.lanes - 1, drain_interval(config))
             self._drain_scaled(m, array, drain, lanes, buffer, emission, scales, now, opens, ends)
             return control.busy | self._reading(scales)
-        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.lanes, reset=True)
         m.d.comb += [
             lanes.c.eq(array.c_out),
             lanes.valid_in.eq(drain.valid),
             to_buffer.i.eq(Cat(drain.valid, drain.last)),
-            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+            Cat(buffer.write, buffer.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
             m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.start)]

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from amaranth.lib import wiring
 
-from systolith.hdl.bus import axi_stream
 from systolith.hdl.shell import SLICE_LATENCY
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.pair_pe import AccumulatorPairLane
 from systolith.hdl.systolic.requantizers import RequantizerLane
+from systolith.hdl.systolic.result_buffer import ResultBuffer
 from systolith.hdl.systolic.scales import ScalerLane
 
 
@@ -52,8 +52,10 @@ class Timing:
         It reaches the lane of the last column, scaled where there are scales.
     swap : int
         It reaches the requantizer of the last column.
+    results : int
+        The result of the last column enters the output buffer.
     stored : int
-        All columns of it enter the output buffer.
+        That of column 0 does.
     depth : int
         Places that the output buffer needs so that it never holds back the mesh.
     """
@@ -65,14 +67,16 @@ class Timing:
         self.sums = self.lanes + (ScalerLane.latency(config) if config.scales else 0)
         self.swap = self.sums + lane_latency(config)
         requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
-        self.stored = self.swap + requantize + config.wavefront_cols - 1
+        self.results = self.swap + requantize
+        self.stored = self.results + config.wavefront_cols - 1
+        # Beyond the way there: a place that is free is known two cycles later.
         tile = config.rows if config.dataflow == "os" else 1
-        self.depth = self.stored + axi_stream.Fifo.latency + 2 + tile
+        self.depth = self.stored + ResultBuffer.latency + 3 + tile
 
     @property
     def emitted(self) -> int:
         """A sum leaves the core."""
-        return self.stored + axi_stream.Fifo.latency + SLICE_LATENCY
+        return self.stored + ResultBuffer.latency + SLICE_LATENCY
 
 
 def latency(config: SystolicConfig) -> Mapping[str, int | str]:
