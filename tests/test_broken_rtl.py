@@ -35,6 +35,10 @@ SERIAL_INT8 = {**SERIAL, "a_format": "int8", "acc_width": 32}
 TERNARY = {"template": "ternary", "rows": 2, "word": 5, "a_lanes": 1, "max_k": 20,
            "a_format": "int16", "output": "scaled"}
 
+MLGRU = {"template": "gating", "lanes": 2, "max_channels": 20, "y_format": "int8",
+         "x_format": "int8", "lower_bound": "stream"}
+GLU = {"template": "gating", "unit": "glu", "lanes": 1, "x_format": "int8"}
+
 BREAKS = {
     "sum": (WS, "psum_out <= psum_in + ", "psum_out <= psum_in - "),
     "sign of a weight": (WS, "$signed(a_held) * $signed(held_b)", "a_held * held_b"),
@@ -93,6 +97,13 @@ BREAKS = {
     "activation: buffer overrun": (GELU, "enough = ~(", "enough = 1'b1 | ~("),
     "activation: exp of positive integers": (I_EXP, "$signed(8'd0)) ? (-taken) : 8'd0",
                                              "$signed(8'd0)) ? (-taken) : taken"),
+    "gating: next token before the states": (MLGRU, "may_begin = left == 3'd0",
+                                             "may_begin = left <= 3'd6"),
+    "gating: states of the sequence before": (MLGRU, "fresh ? 16'd0 : read_data", "read_data"),
+    "gating: bound left out": (MLGRU, " + ({6'd0, bound_later_o} << 3'd5)", ""),
+    "gating: what comes in weighted as the state": (MLGRU, "rest = 6'd32 - bounded",
+                                                    "rest = bounded"),
+    "gating: another channel's factor": (GLU, ".b(u_later_o)", ".b(u)"),
     "sign of the top plane": (BITPLANE, "^ {5{negate[0]}}), negate[0]}", "), 1'b0}"),
     "planes read again in the wrong order": (BITPLANE, "kept[read_addr]", "kept[read_addr ^ 1]"),
     "differences not doubled": (BITPLANE, "(total << 1'b1)", "total"),
@@ -173,7 +184,7 @@ def problems(values: dict, folder, old: str | None = None, new: str | None = Non
 
 @pytest.mark.parametrize("values", [WS, OS, REQUANT, WS | {"acc_width": 17}, TABLES, NORM, BITPLANE,
                                     SERIAL, SERIAL_INT8, FP8, BF16, MX, BITMOD, I_EXP,
-                                    TERNARY], ids=repr)
+                                    TERNARY, MLGRU, GLU], ids=repr)
 def test_the_core_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
 
