@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.decoders import FloatDecoder
-from systolith.hdl.arithmetic.rounding import FixedRounder
+from systolith.hdl.arithmetic.rounding import FixedRounder, Rounding
 from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import FloatFormat, IntegerFormat
@@ -13,7 +13,7 @@ from systolith.hdl.structure.delay import Delay
 
 
 class FixedEncoder(wiring.Component):
-    """Rounds magnitude · 2^exponent to fixed point, to nearest with halves to even; saturates.
+    """Rounds magnitude · 2^exponent to fixed point, once; saturates.
 
     Parameters
     ----------
@@ -22,6 +22,7 @@ class FixedEncoder(wiring.Component):
         Bits of the magnitude.
     exponents : range
         What the exponent of the magnitude's least significant bit can be.
+    rounding : "rne", "half_away" or "toward_zero"
 
     Members
     -------
@@ -29,7 +30,8 @@ class FixedEncoder(wiring.Component):
     exponent : In
         That exponent, counted from the first in ``exponents``.
     magnitude : In(width)
-        Its highest bit is set, except with the first exponent or if it is 0.
+        Its highest bit is set, except with the first exponent, or if it is 0, or if no magnitude
+        with any exponent is beyond the range.
     value : Out
         Bits of ``target``.
     saturated : Out(1)
@@ -42,8 +44,10 @@ class FixedEncoder(wiring.Component):
 
     latency = 4
 
-    def __init__(self, target: IntegerFormat, width: int, exponents: range):
+    def __init__(self, target: IntegerFormat, width: int, exponents: range,
+                 rounding: Rounding = "rne"):
         self.target, self.width, self.exponents = target, width, exponents
+        self.rounding = rounding
         super().__init__({
             "sign": In(1), "exponent": In(counter(len(exponents) - 1)), "magnitude": In(width),
             "value": Out(shape(target)), "saturated": Out(1),
@@ -90,7 +94,7 @@ class FixedEncoder(wiring.Component):
         exact = IntegerFormat(width + 1, False, lsb - 1)
         whole = IntegerFormat(max(width + 1 - (target.lsb_exponent - lsb + 1), 1) + 1, False,
                               target.lsb_exponent)
-        m.submodules.round = rounder = FixedRounder(exact, whole)
+        m.submodules.round = rounder = FixedRounder(exact, whole, self.rounding)
         rounded = Signal(shape(whole), name="rounded", reset_less=True)
         sign_rounded = Signal(reset_less=True)
         value = Signal.like(self.value, name="limited", reset_less=True)
