@@ -124,14 +124,14 @@ REPLAYED = {**ITA, "algorithm": "ibert", "store": "replay"}
 #: The same of softmax, whose stimulus is long.
 NIGHTLY_BREAKS = {
     "softmax: maximum of the row before": (ITA, "(in_row & ($signed(", "(1'b1 & ($signed("),
-    "softmax: sum not halved": (ITA, "so_far >> delay_scaling_o", "so_far"),
+    "softmax: sum not halved": (ITA, "total >> delay_scaling_o", "total"),
     "softmax: half not rounded up": (ITA, " + {3'd0, rise[4]}", ""),
     "softmax: row store overrun": (ITA, "& mask_there & room &", "& mask_there &"),
     "softmax: divider of the row before": (ITA_SERIAL, "turn <= {turn[0], turn[1]}",
                                            "turn <= turn"),
     "softmax: inverse without its margin": (
         SOFTMAX, "inverse_mantissa - {6'd0, inverse_mantissa[10:6]}", "inverse_mantissa"),
-    "softmax: sum of the row before": (THREE_PASS, "(in_row ? total : 20'd0)", "total"),
+    "softmax: sum of the row before": (THREE_PASS, "(in_row ? total : 27'd0)", "total"),
     "softmax: parabola without its bend": (IBERT, "{1'd0, exp_b} - {3'd0, divider_remainder}",
                                            "{1'd0, exp_b}"),
     "softmax: maximum without its mask": (ITA_SERIAL, "o <= keep ? x : ", "o <= keep ? x : x | "),
