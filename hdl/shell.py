@@ -179,8 +179,11 @@ class Core(wiring.Component):
             if register.name in ("magic", "version", "config_hash"):
                 m.d.comb += getattr(bank, f"{register.name}_value").eq(register.fields[0].reset)
         m.d.comb += bank.status_busy.eq(busy)
+        # A cycle late too: flags come from deep in a datapath.
         for bit, (name, _) in enumerate(config.flags):
-            m.d.comb += getattr(bank, f"errors_{name}").eq(inside.flags[bit])
+            flag = Signal(name=f"flag_{name}")
+            m.d.sync += flag.eq(inside.flags[bit])
+            m.d.comb += getattr(bank, f"errors_{name}").eq(flag)
         for register in config.registers:
             if register.access == "rw":
                 field, = register.fields

@@ -18,7 +18,7 @@ from systolith.generators import registry
 
 #: One-bit logic becomes gates, in which the full adders of compressors are found.
 _SCRIPT = ("read_verilog design.v", "hierarchy -top {name}", "proc", "flatten", "opt -full",
-           "wreduce", "opt_clean", "simplemap t:$and t:$or t:$xor t:$not", "opt", "extract_fa -3",
+           "wreduce", "opt_clean", "simplemap t:$and t:$or t:$xor t:$not", "opt", "extract_fa -fa",
            "opt_clean", "write_json design.json")
 #: Formats of the systolic PE that a bit-plane PE of p planes of each operand competes with.
 PRECISIONS = (1, 2, 4, 8)
