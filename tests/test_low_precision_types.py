@@ -156,7 +156,7 @@ def test_the_stimulus_of_a_preset_has_all_types_and_bad_numbers(name, preset):
     missing = [flag for bit, (flag, _) in enumerate(config.flags)
                if not raised >> bit & 1 and not flag.endswith(TRAFFIC)]
     assert missing == []
-    globals()[f"has_all_of_{name}"](config, cases)
+    HAS_ALL[name](config, cases)
 
 
 def has_all_of_bitserial(config, cases):
@@ -196,3 +196,7 @@ def has_all_of_ternary(config, cases):
     assert np.unique(np.concatenate([each.ravel() for each in packed])).size == 256
     assert any((case.arrays["a"] == 0).all() for case in cases)
     assert any(case.arrays["a"].shape[1] % config.word for case in cases)
+
+
+HAS_ALL = {"bitserial": has_all_of_bitserial, "bitplane": has_all_of_bitplane,
+           "lut_gemv": has_all_of_lut_gemv, "ternary": has_all_of_ternary}
