@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In
 
 from systolith.generators.keywords import KEYWORDS
 from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
+from systolith.generators.verilog.hardening import CascadeError, harden
 from systolith.hdl.structure.linear_array import LinearArray
 
 
@@ -54,7 +55,8 @@ class Emitted:
     cells: tuple[str, ...]
 
 
-def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted:
+def emit(component: wiring.Component, *, name: str, header: str = "",
+         hardening: str = "none") -> Emitted:
     """Print ``component`` and everything in it as Verilog-2005.
 
     Parameters
@@ -65,13 +67,15 @@ def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted
         Name of the top module and prefix of all others.
     header : str
         Lines for the comment at the top of the text.
+    hardening : str
+        Against upsets of single bits, as in :mod:`systolith.generators.verilog.hardening`.
 
     Raises
     ------
     EmitError
         If the design holds something that the emitter does not print.
     """
-    library = _Library(name)
+    library = _Library(name, hardening)
     top = library.add(component, name)
     counts: Counter[str] = Counter()
     library.count(top, 1, counts)
@@ -127,8 +131,8 @@ def _top_down(top: _Module) -> list[str]:
 class _Library:
     """All modules of one design; equal bodies are stored once."""
 
-    def __init__(self, prefix: str):
-        self.prefix = prefix
+    def __init__(self, prefix: str, hardening: str = "none"):
+        self.prefix, self.hardening = prefix, hardening
         self.modules: dict[str, _Module] = {}
         self._by_body: dict[tuple, _Module] = {}
 
@@ -277,6 +281,10 @@ class _ModulePrinter:
     def __init__(self, library: _Library, component: wiring.Component, fragment: Fragment):
         self._library = library
         self._component = type(component).__name__
+        try:
+            fragment = harden(fragment, library.hardening)
+        except CascadeError as error:
+            raise EmitError(f"{self._component} cannot be hardened: {error}") from None
         self.doc_lines = _doc_lines(component)
         self._names: dict[int, str] = {}                 # id of signal -> name
         self._signals: dict[int, Signal] = {}            # keeps the ids alive
@@ -504,24 +512,27 @@ class _ModulePrinter:
 
     def _print_always_clk(self, statements: list, reset: list[Signal]):
         self._uses.add("clk")
+        # Yosys merges equal flip-flops unless the block that makes them says not to.
+        kept = any("keep" in s.attrs for x in statements for s in x._lhs_signals())
+        always = f"{_attributes({'keep': True}) if kept else ''}always @(posedge clk)"
         if not reset:
             for signal in {id(s): s for x in statements for s in x._lhs_signals()}.values():
                 if signal.init:
                     raise EmitError(f"{self._component}: the register {self._name(signal)} has no "
                                     f"reset, so it cannot start at {signal.init}")
             lines = self._block(statements, "<=", 2)
-            self._append("  always @(posedge clk)" + _begin(lines, "  "))
+            self._append(f"  {always}" + _begin(lines, "  "))
             return
         self._uses.add("rst")
         resets = [f"      {self._name(s)} <= {self._initial(s)};\n" for s in reset if len(s)]
         if len(statements) == 1 and isinstance(statements[0], Switch):
             lines = self._block(statements, "<=", 2)
             if lines[0].startswith("    if "):
-                self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+                self._append(f"  {always}\n    if (rst) begin\n" + "".join(resets)
                              + "    end else " + lines[0].lstrip() + "".join(lines[1:]))
                 return
         lines = self._block(statements, "<=", 3)
-        self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+        self._append(f"  {always}\n    if (rst) begin\n" + "".join(resets)
                      + "    end else begin\n" + "".join(lines) + "    end\n")
 
     def _print_always_comb(self, statements: list, signals: list[Signal]):
@@ -650,8 +661,7 @@ class _ModulePrinter:
             data = memory._data
             width = len(Const(0, data.shape)) if isinstance(data.shape, int) else None
             width = len(Value.cast(memory._read_ports[0]._data)) if memory._read_ports else width
-            attributes = "".join(f"(* {key} *) " if value is True else f'(* {key} = "{value}" *) '
-                                 for key, value in memory._attrs.items())
+            attributes = _attributes(memory._attrs)
             self._declared.append(f"  {attributes}reg {_range(width)}{name} "
                                   f"[0:{data.depth - 1}];\n")
             if any(data._init._raw):
@@ -772,7 +782,7 @@ class _ModulePrinter:
                     and not name.startswith("unused_"):
                 continue
             kind = "reg " if key in registers else "wire"
-            lines.append(f"  {kind} {_range(len(signal))}{name};\n")
+            lines.append(f"  {_attributes(signal.attrs)}{kind} {_range(len(signal))}{name};\n")
             if not (key in registers or key in connected or self._is_driven(signal)
                     or self._is_foreign_output(signal)):
                 self._body.append(f"  assign {name} = {self._initial(signal)};\n")
@@ -843,6 +853,11 @@ def _slices(name: str, width: int, mask: int) -> list[str]:
         slices.append(f"{name}[{low}]" if high == low else f"{name}[{high}:{low}]")
         mask &= ~((1 << (high + 1)) - (1 << low))
     return slices
+
+
+def _attributes(attributes: Mapping[str, object]) -> str:
+    return "".join(f"(* {key} *) " if value is True else f'(* {key} = "{value}" *) '
+                   for key, value in attributes.items())
 
 
 def _range(width: int) -> str:
