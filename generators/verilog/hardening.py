@@ -10,7 +10,7 @@ level             what happens to a register
 ``none``          nothing
 ``tmr-registers`` three copies and a voter. A copy that keeps its value keeps an upset too, until it
                   is written: a second upset in the meantime can outvote the third copy.
-``tmr``           the same, with feedback: where a copy would keep its value, it takes the voted one.
+``tmr``           the same, with feedback: a copy that would keep its value takes the voted one.
                   An upset lasts one cycle.
 ================  ==================================================================================
 
