@@ -24,7 +24,8 @@ OUTCOMES = {
     "masked": "values, flags, counters and cycles are those of a run without it",
     "late": "values and flags are right, in other cycles",
     "detected": "an error flag, a break of the stream protocol or an error response tells",
-    "silent": "something that the core gives is wrong, and nothing tells",
+    "miscounted": "values and flags are right, but a performance counter reads wrong",
+    "silent": "a value or a flag that the core gives is wrong, and nothing tells",
     "hang": "the core stops",
 }
 
@@ -253,5 +254,5 @@ class _Run:
         if result.cycles != self.clean.cycles:
             return "late", ""
         if result.counters != self.clean.counters:
-            return "silent", f"counters {result.counters}, not {self.clean.counters}"
+            return "miscounted", f"counters {result.counters}, not {self.clean.counters}"
         return "masked", ""
