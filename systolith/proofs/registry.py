@@ -38,7 +38,7 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Delay", "1 bit by 2, with reset", partial(buses.delay, width=1, depth=2, reset=True), (
         ("line <= 2'd0;", "line <= 2'd1;"),)),
     Proof("BlockMemory", "4 words of 2 bits", partial(buses.block_memory, width=2, depth=4), (
-        ("words[write_addr]", "words[read_addr]"),)),
+        ("words[write_addr]", "words[signature_addr]"),)),
     Proof("TileRows", "3 rows, 2 cycles", partial(buses.tile_rows, rows=3, latency=2), (
         ("(row == 2'd2)", "(row == 2'd1)"),)),
     Proof("TileRows", "1 row, 1 cycle", partial(buses.tile_rows, rows=1, latency=1), (
@@ -53,6 +53,6 @@ PROOFS: tuple[Proof, ...] = (
     Proof("RegisterBank", "a register of every kind", buses.register_bank, (
         ("bus_bvalid <= 1'b1;", "bus_bvalid <= bus_bready;"),
         ("errors_second_sticky & (~errors_second_cleared)", "errors_second_sticky"),
-        ("setting_value_stored & (~write_mask[9:6])", "setting_value_stored"))),
+            ("bus_rresp <= (|reads) ? 2'd0 : 2'd2;", "bus_rresp <= 2'd0;"))),
     *arithmetic.PROOFS,
 )
