@@ -42,11 +42,14 @@ class EmittedModule:
         How often it occurs in the whole design; 1 for the top.
     doc : str
         What it is, one sentence.
+    component : str
+        Name of the class that it was made from.
     """
 
     name: str
     instances: int
     doc: str
+    component: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def emit(component: wiring.Component, *, name: str, header: str = "",
                       *(module.text for module in modules),
                       "`default_nettype wire\n"])
     cells = {cell for module in modules for cell in module.cells}
-    return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc)
+    return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc,
+                                             module.component)
                                for module in modules), tuple(sorted(cells)))
 
 
@@ -116,6 +120,7 @@ class _Module:
     children: "list[tuple[_Module, int]]"
     needs: frozenset[str]                    # of clk, rst
     cells: frozenset[str]                    # instantiated, from elsewhere
+    component: str                           # class it was made from
 
 
 @dataclass(frozen=True)
@@ -153,21 +158,22 @@ class _Library:
             printer = _RepetitionPrinter(self, component)
         else:
             printer = _ModulePrinter(self, component, Fragment.get(component, _Target()))
-        return self._store(printer, name or f"{self.prefix}_{module_name(component)}")
+        return self._store(printer, component, name)
 
     def add_fragment(self, component: wiring.Component, fragment: Fragment) -> _Module:
         """Like :meth:`add`, for a component that has been elaborated as part of its parent."""
         if isinstance(component, LinearArray):
             return self.add(component)
         printer = _ModulePrinter(self, component, fragment)
-        return self._store(printer, f"{self.prefix}_{module_name(component)}")
+        return self._store(printer, component)
 
     def count(self, module: _Module, times: int, counts: Counter):
         counts[module.name] += times
         for child, each in module.children:
             self.count(child, times * each, counts)
 
-    def _store(self, printer, name: str) -> _Module:
+    def _store(self, printer, component: wiring.Component, name: str | None = None) -> _Module:
+        name = name or f"{self.prefix}_{module_name(component)}"
         key = (re.sub(r"_\d+$", "", name), printer.body)
         if key in self._by_body:
             return self._by_body[key]
@@ -177,7 +183,8 @@ class _Library:
         comment = "".join(f"// {line}\n" for line in printer.doc_lines)
         module = _Module(unique, printer.doc_lines[0] if printer.doc_lines else "",
                          f"{comment}module {unique} {printer.body}endmodule\n",
-                         printer.ports, printer.children, printer.needs, printer.cells)
+                         printer.ports, printer.children, printer.needs, printer.cells,
+                         type(component).__name__)
         self.modules[unique] = module
         self._by_body[key] = module
         return module

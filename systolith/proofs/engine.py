@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +23,8 @@ from systolith.fpga import toolchain
 from systolith.sim.simulators.errors import ToolError
 
 #: From a circuit of several modules to flip-flops with an initial value of zero, and gates.
+_FLATTEN = ("hierarchy -check -top harness", "proc", "flatten")
 _LOWER = (
-    "hierarchy -check -top harness", "proc", "flatten",
     # What is undefined may be anything, and no pass may choose what suits it.
     "setundef -undriven -anyseq", "setundef -anyseq", "opt -full",
     "memory_map", "setundef -anyseq", "opt -full",
@@ -57,20 +58,24 @@ class Verdict:
     latches: int
 
 
-def circuit(sources: dict[str, str], folder: Path) -> Path:
+def circuit(sources: Mapping[str, str], folder: Path, cut: Sequence[str] = ()) -> Path:
     """Write the graph of the module ``harness`` into ``folder``.
 
     Parameters
     ----------
     sources : mapping from file name to text
         Verilog (``.v``) and RTLIL (``.il``).
+    cut : sequence of str
+        Types of cells to remove: their outputs become free.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reads = []
     for name, text in sources.items():
         (folder / name).write_text(text)
         reads.append(f"{'read_rtlil' if name.endswith('.il') else 'read_verilog'} {name}")
-    toolchain.yosys((*reads, *_LOWER), folder)
+    removed = (() if not cut else (
+        "memory -nomap", "delete " + " ".join(f"t:{cell}" for cell in cut)))
+    toolchain.yosys((*reads, *_FLATTEN, *removed, *_LOWER), folder)
     return folder / "circuit.aig"
 
 

@@ -16,6 +16,8 @@ RUNGS: tuple[Rung, ...] = (
     Rung("lint", "Verilator, slang and Yosys have nothing to say about the text.", "lint"),
     Rung("rtl", "Values, flags and cycles of the RTL are the golden model's, on two simulators, "
                 "whatever the state at power-up.", "rtl"),
+    Rung("formal", "The parts of the core, its streams and its register port keep their contracts: "
+                   "proven without bound.", "formal"),
     Rung("faults", "What upsets of single bits do; with triple redundancy, nothing.", "faults"),
 )
 
