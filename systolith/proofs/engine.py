@@ -94,7 +94,9 @@ def prove(graph: Path, seconds: int) -> Verdict:
 
 def search(graph: Path, depth: int, seconds: int) -> Verdict:
     """Look for a run of at most ``depth`` cycles."""
-    return _abc(graph, f"scorr; bmc3 -F {depth} -T {seconds}", "BMC", seconds)
+    # Merging equal registers can leave none, and then there is nothing to unroll.
+    return _abc(graph, f"scorr; bmc3 -F {depth} -T {seconds}; "
+                       f"read_aiger {graph.name}; bmc3 -F {depth} -T {seconds}", "BMC", seconds)
 
 
 def _program() -> Path:
