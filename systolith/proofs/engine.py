@@ -94,9 +94,15 @@ def prove(graph: Path, seconds: int) -> Verdict:
 
 def search(graph: Path, depth: int, seconds: int) -> Verdict:
     """Look for a run of at most ``depth`` cycles."""
-    # Merging equal registers can leave none, and then there is nothing to unroll.
-    return _abc(graph, f"scorr; bmc3 -F {depth} -T {seconds}; "
-                       f"read_aiger {graph.name}; bmc3 -F {depth} -T {seconds}", "BMC", seconds)
+    command = f"bmc3 -F {depth} -T {seconds}"
+    try:
+        return _abc(graph, f"scorr; {command}", "BMC", seconds)
+    except _NothingLeftError:        # of the registers, when those that are equal were merged
+        return _abc(graph, command, "BMC", seconds)
+
+
+class _NothingLeftError(Exception):
+    pass
 
 
 def _program() -> Path:
@@ -130,6 +136,8 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
     if found := re.search(r"No output asserted in (\d+) frames", text):
         return Verdict("bounded", int(found[1]), method, taken, latches)
     if method == "BMC":
+        if "Does not work for combinational networks" in text and "scorr" in command:
+            raise _NothingLeftError
         raise ToolError("yosys-abc", "gave no answer", output=text)
     return Verdict("open", None, method, taken, latches)
 
