@@ -79,6 +79,33 @@ def circuit(sources: Mapping[str, str], folder: Path, cut: Sequence[str] = ()) -
     return folder / "circuit.aig"
 
 
+def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
+               most: int) -> Verdict:
+    """Decide whether two texts of a module ``top`` give the same outputs for ever.
+
+    Both start with all registers and memories at zero: only what has a reset is known otherwise,
+    and names of registers do not survive synthesis. With more than ``most`` latches in both, the
+    verdict is ``open`` at once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    script = []
+    for name, text in (("gold", gold), ("gate", gate)):
+        (folder / f"{name}.v").write_text(text)
+        script += [f"read_verilog {name}.v", f"hierarchy -check -top {top}", "proc", "flatten",
+                   "memory_map", "opt -full", f"rename {top} {name}", f"design -stash {name}"]
+    script += ["design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate",
+               "miter -equiv -flatten gold gate harness", "hierarchy -top harness", "async2sync",
+               "setundef -undriven -init -zero", "setundef -zero", "dffunmap", "techmap",
+               "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr", "opt_clean", "aigmap",
+               "opt_clean", "write_aiger -zinit circuit.aig"]
+    toolchain.yosys(script, folder)
+    header = (folder / "circuit.aig").read_bytes()[:100].split(b"\n")[0].split()
+    if int(header[3]) > most:
+        return Verdict("open", None, "signal correspondence", 0.0, int(header[3]))
+    return _abc(folder / "circuit.aig", "fold; strash; scorr; dprove", "signal correspondence",
+                seconds)
+
+
 def prove(graph: Path, seconds: int) -> Verdict:
     """Decide without bound, or give up after ``seconds``."""
     header = graph.read_bytes()[:200].split(b"\n")
@@ -118,10 +145,10 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
     try:
         done = subprocess.run([_program(), "-c", script], cwd=graph.parent, text=True,
                               errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False, timeout=2 * seconds + 60)
+                              stderr=subprocess.STDOUT, check=False, timeout=1.5 * seconds + 10)
     except OSError as error:
         raise ToolError("yosys-abc", f"cannot be started ({error.strerror})") from None
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired:        # not every command keeps to a time
         return Verdict("open", None, method, time.monotonic() - started, 0)
     text = done.stdout
     taken = round(time.monotonic() - started, 3)
@@ -129,9 +156,11 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
     if size is None or done.returncode:
         raise ToolError("yosys-abc", "failed", output=text)
     latches = int(size[1])
+    if re.search(r"^SATISFIABLE|Networks are not equivalent", text, re.MULTILINE):
+        return Verdict("refuted", None, method, taken, latches)
     if found := re.search(r"asserted in frame (\d+)", text):
         return Verdict("refuted", int(found[1]), method, taken, latches)
-    if "Property proved" in text or "Networks are equivalent" in text:
+    if re.search(r"Property proved|^UNSATISFIABLE|Networks are equivalent", text, re.MULTILINE):
         return Verdict("proven", None, method, taken, latches)
     if found := re.search(r"No output asserted in (\d+) frames", text):
         return Verdict("bounded", int(found[1]), method, taken, latches)

@@ -18,6 +18,8 @@ RUNGS: tuple[Rung, ...] = (
                 "whatever the state at power-up.", "rtl"),
     Rung("formal", "The parts of the core, its streams and its register port keep their contracts: "
                    "proven without bound.", "formal"),
+    Rung("netlist", "What synthesis makes of the core for every family gives the golden model's "
+                    "values, flags and cycles.", "netlist"),
     Rung("faults", "What upsets of single bits do; with triple redundancy, nothing.", "faults"),
 )
 
