@@ -154,8 +154,9 @@ class Fifo(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A word is read at the earliest in the cycle after the one in which it is written.
         m.submodules.memory = memory = Memory(shape=self.signature_.beat_bits, depth=self.depth,
-                                              init=[])
+                                              init=[], attrs={"no_rw_check": True})
         write = memory.write_port()
         read = memory.read_port()
 
