@@ -153,6 +153,18 @@ def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequ
     return tools.compile_units(units, [*_includes(trace=trace), "-I", str(folder)], folder)
 
 
+def preprocess(source: Path, defines: Sequence[str] = ()) -> str:
+    """Verilog without macros, includes and comments."""
+    def make(folder: Path) -> None:
+        text = _run(["-E", "-P", "-I" + str(source.parent), *(f"-D{name}" for name in defines),
+                     str(source)])
+        (folder / "text.v").write_text(text)
+
+    texts = [path.read_bytes() for path in sorted(source.parent.glob("*.v*"))]
+    key = cache.key(version(), str(source.name), *defines, *texts)
+    return (cache.entry("preprocessed", key, make) / "text.v").read_text()
+
+
 def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:
     """Put sources together, into as many files of like size as there are processors.
 
