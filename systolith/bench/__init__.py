@@ -25,7 +25,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
-    "boards": "efficiency of the host link",
+    "boards": "efficiency of the host link, the largest core of each template that fits a board",
 })
 
 

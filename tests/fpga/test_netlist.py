@@ -1,15 +1,21 @@
 """Netlists of boards in place of the RTL, behind a pseudo-terminal; models of the cells."""
 
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import systolith
+from systolith import simulation
 from systolith.fpga import boards, netlist
 from systolith.fpga.build import TOP, TopLevel
+from systolith.fpga.unpacked import core_from_bitstream
 from systolith.generators import registry
 from systolith.generators.core import elaborate
+from systolith.hdl.errors import Error
+from systolith.sim.cases import draw
 from systolith.sim.simulators import board as simulated
 from systolith.sim.simulators.errors import ToolError
 
@@ -79,3 +85,26 @@ def test_netlists_of_cores():
     assert found.name == "core" and "SB_MAC16" in found.cells
     for port in ("input clk;", "input rst;", "input [7:0] s_axis_x_tdata;"):
         assert port in found.verilog
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("icebox_vlog") is None, reason="no icebox_vlog, which comes with "
+                    "fpga-icestorm of Debian: bitstreams were not read back")
+def test_the_bitstream_does_what_the_rtl_does(verified):
+    core = elaborate(DOT, DOT.config.parse({"lanes": 1}), "core")
+    text = core_from_bitstream(core)
+    read_back = replace(core, verilog=text, files={**core.files, "core.v": text})
+    model, done = DOT.load_model(), 0
+    with simulation.compiled(read_back) as simulator:
+        for case in draw(model, core.config, 1, None):
+            result = simulator.run(case.job)
+            for name, beats in case.expected.items():
+                assert np.array_equal(result.beats[name].data, beats.data)
+                assert np.array_equal(result.beats[name].last, beats.last)
+            assert (result.flags, result.cycles) == (case.flags, case.cycles)
+            done += 1
+    verified("dot", "bitstream of an HX8K", "verilator", done)
+    memories = elaborate(registry.get("systolic"), registry.get("systolic").config.parse(
+        {"rows": 1, "cols": 1}), "core")
+    with pytest.raises(Error, match=r"^icebox_vlog does not know the blocks in core: SB_RAM40_4K$"):
+        core_from_bitstream(memories)

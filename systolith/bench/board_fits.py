@@ -1,0 +1,201 @@
+"""The largest core of each template that fits a board, and how fast it is there."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from systolith.bench.results import SEED, Progress
+from systolith.fpga import boards, toolchain
+from systolith.fpga.boards import Board
+from systolith.fpga.build import build
+from systolith.fpga.errors import ConstraintError
+from systolith.fpga.synthesis import synthesize
+from systolith.generators import registry
+from systolith.generators.core import GeneratedCore, elaborate
+from systolith.generators.template import Template
+from systolith.hdl.errors import ConfigError
+from systolith.sim.model import Workload
+from systolith.sim.simulators import cache
+
+#: What the link takes beside a core, at most, and how full a device may get before routing fails.
+LINK = {"logic": 2000, "ff": 1300, "bram": 6, "dsp": 0}
+FULLEST = 0.9
+
+#: Clock that is tried first, in MHz; the board's own is the second try.
+CLOCKS = {"ice40-up5k": 18, "ice40-hx8k": 36, "ecp5-12k": 75, "ecp5-25k": 75, "ecp5-45k": 75,
+          "ecp5-85k": 75, "gw1nr-9": 40.5, "gw2ar-18": 54, "gatemate-a1": 15}
+WORKLOADS = 60               # of a template's stimulus, from which the most useful one is taken
+
+_SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8), (8, 8), (8, 9),
+          (10, 10), (12, 12), (12, 13), (16, 16))
+_POWERS = (1, 2, 4, 8, 16, 32, 64)
+
+#: Parameters by size, the smallest first; what is not named here stays as the template has it.
+LADDERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "dot": [{"lanes": lanes} for lanes in (1, 2, 4, 8, 16, 20, 28, 48, 64)],
+    "systolic": [{"rows": rows, "cols": cols, "max_k": 1024, "acc_depth": 128}
+                 for rows, cols in _SIDES],
+    "bitserial": [{"rows": rows, "cols": cols} for rows, cols in _SIDES],
+    "bitplane": [{"rows": rows, "cols": cols} for rows, cols in _SIDES],
+    "sparse_chain": [{"chains": chains} for chains in (1, 2, 3, 4, 6, 8, 12, 16, 20)],
+    **{name: [{"rows": rows} for rows in _POWERS] for name in ("lut_gemv", "ternary")},
+    **{name: [{"lanes": lanes} for lanes in _POWERS]
+       for name in ("softmax", "norm", "activation", "topn")},
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A core on a board.
+
+    Attributes
+    ----------
+    parameters : mapping
+        Those that were chosen for it.
+    resources, capacity : mapping
+        Amounts by resource, with the link; what the device has.
+    clock_mhz, fmax_mhz : float
+        The clock it was built for, and the highest one.
+    trusted : bool
+        The timing model knows everything in it.
+    peak, sustained : float
+        Operations in a cycle at most, and on a workload; a multiply-accumulate counts as two, of
+        the templates that do not multiply matrices each element as one.
+    seconds : float
+        That the build took.
+    """
+
+    parameters: Mapping[str, Any]
+    resources: Mapping[str, float]
+    capacity: Mapping[str, int]
+    clock_mhz: float
+    fmax_mhz: float
+    trusted: bool
+    peak: float
+    sustained: float
+    seconds: float
+
+
+def fit(template: str, board: str, progress: Progress) -> Fit | None:
+    """Search the largest core of a template that a board holds; None if not even the smallest fits.
+
+    Sizes are bisected by synthesis; then the largest that may fit is built, and smaller ones where
+    place and route fails. Every step is found again in the build cache.
+    """
+    known, target = registry.get(template), boards.get(board)
+    sizes = [values for values in (_values(known, size, target) for size in LADDERS[template])
+             if values is not None]
+    low, high = -1, len(sizes) - 1                       # the largest known to fit, to be possible
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _may_fit(_core(known, sizes[middle]), target, progress):
+            low = middle
+        else:
+            high = middle - 1
+    for index in range(low, -1, -1):
+        core = _core(known, sizes[index])
+        for mhz in (CLOCKS[target.device.name], None):
+            if found := _built(core, board, mhz, progress):
+                return _figures(core, known, sizes[index], target, found)
+    return None
+
+
+def _values(template: Template, size: Mapping[str, Any], board: Board) -> dict[str, Any] | None:
+    """The parameters of a size with the blocks of the board's device where the template takes them;
+    None where it has no such size."""
+    family = board.device.family.name
+    tries = [{**size, "technology": family}] if board.device.capacity.get("dsp") else []
+    for values in (*tries, dict(size)):
+        try:
+            template.config.parse(values)
+        except ConfigError:
+            continue
+        return values
+    return None
+
+
+def _core(template: Template, values: Mapping[str, Any]) -> GeneratedCore:
+    return elaborate(template, template.config.parse(dict(values)), "core")
+
+
+def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
+    area = synthesize(core, board.device.name, progress=progress).resources
+    return all(area[name] + LINK[name] <= total * (FULLEST if name in ("logic", "ff") else 1)
+               for name, total in board.device.capacity.items())
+
+
+def _built(core: GeneratedCore, board: str, mhz: float | None,
+           progress: Progress) -> dict[str, Any] | None:
+    """Figures of the build; None if it does not fit, or is too slow."""
+    family = boards.get(board).device.family.name
+
+    def make(folder) -> None:
+        started = time.perf_counter()
+        try:
+            built = build(core, board, mhz=mhz, progress=progress)
+        except ConstraintError as error:
+            found = {"failure": str(error)}
+        else:
+            found = {"resources": dict(built.resources), "fmax_mhz": built.timing.fmax_mhz,
+                     "clock_mhz": built.timing.goal_mhz, "caveat": built.timing.caveat,
+                     "seconds": time.perf_counter() - started}
+        (folder / "found.json").write_text(json.dumps(found))
+
+    key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
+                    str(mhz))
+    found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
+    if "failure" in found:
+        progress(found["failure"])
+        return None
+    return found
+
+
+def built_in(core: GeneratedCore, board: str, progress: Progress) -> float:
+    """Seconds of a build at the board's own clock, synthesis included; infinite if it fails."""
+    found = _built(core, board, None, progress)
+    return found["seconds"] if found else float("inf")
+
+
+def _figures(core: GeneratedCore, template: Template, values: Mapping[str, Any], board: Board,
+             found: Mapping[str, Any]) -> Fit:
+    model = template.load_model()
+    best, useful = None, 0.0
+    for workload in islice(_workloads(core, model), WORKLOADS):
+        cycles = model.cycles(core.config, workload)
+        share = model.utilization(core.config, workload, cycles)
+        if best is None or share > useful:
+            best, useful = (workload, cycles), share
+    assert best is not None
+    sustained = operations(template.name, best[0]) / best[1]
+    return Fit(values, found["resources"], board.device.capacity, found["clock_mhz"],
+               found["fmax_mhz"], not found["caveat"], sustained / useful, sustained,
+               found["seconds"])
+
+
+def _workloads(core: GeneratedCore, model):
+    """A long matrix product first where the template takes one, then its stimulus."""
+    rng = np.random.default_rng(SEED)
+    config = core.config
+    if core.template.name == "systolic":
+        a = rng.integers(-128, 128, (256, 8 * config.rows))
+        w = rng.integers(-128, 128, (8 * config.rows, 8 * config.cols))
+        yield model.check(config, Workload("long", {"a": a, "w": w}))
+        return
+    if core.template.name == "dot":
+        x, y = rng.integers(-128, 128, (2, 64, 16 * config.lanes))
+        yield model.check(config, Workload("long", {"x": x, "y": y}))
+        return
+    yield from model.stimulus(config, rng)
+
+
+def operations(template: str, workload: Workload) -> int:
+    """Operations of a workload, as :class:`Fit` counts them."""
+    arrays = workload.arrays
+    if {"a", "w"} <= arrays.keys():
+        return 2 * len(arrays["a"]) * arrays["w"].size
+    return arrays["x"].size * (2 if template == "dot" else 1)
