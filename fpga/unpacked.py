@@ -72,18 +72,21 @@ def core_from_bitstream(core: GeneratedCore, *, seed: int = 1) -> str:
             (work / "chip.v").write_text(text)
             toolchain.yosys(("read_verilog chip.v", "proc", "opt_clean",
                              "write_verilog -noattr clean.v"), work)
+            chip = (work / "clean.v").read_text()
             (place / "core.v").write_text(
-                (work / "clean.v").read_text()
-                + _wrapper(design, json.loads((work / "routed.json").read_text())))
+                chip + _wrapper(design, chip, json.loads((work / "routed.json").read_text())))
             shutil.copy(work / "top.bin", place)
 
-    key = cache.key(toolchain.yosys_label(), nextpnr.label, toolchain.PACK["ice40"].label,
-                    Path(program).read_bytes(), *arguments, read_netlist(folder))
+    key = cache.key(Path(__file__).read_bytes(), toolchain.yosys_label(), nextpnr.label,
+                    toolchain.PACK["ice40"].label, Path(program).read_bytes(), *arguments,
+                    read_netlist(folder))
     return (cache.entry("unpacked", key, build) / "core.v").read_text()
 
 
-def _wrapper(design: Design, routed: dict) -> str:
-    """The chip with the names of the core's ports at its pads."""
+def _wrapper(design: Design, chip: str, routed: dict) -> str:
+    """The chip with the names of the core's ports at its pads; inputs without use have none."""
+    header = re.search(rf"^module {CHIP}\((.*?)\);", chip, re.M | re.S)
+    there = set(re.findall(r"\w+", header[1])) if header else set()
     pads = {}
     for module in routed["modules"].values():
         for name, cell in module["cells"].items():
@@ -94,7 +97,7 @@ def _wrapper(design: Design, routed: dict) -> str:
                           for port in design.ports)
     ends = ",\n".join(
         f"    .{pads[name]}({name})" for port in design.ports for name in _bits(port)
-        if name in pads)
+        if port.direction == "output" or pads.get(name) in there)
     return f"\nmodule {design.name} (\n{declared}\n);\n  {CHIP} u_chip (\n{ends}\n  );\nendmodule\n"
 
 
