@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import systolith
+from systolith import fpga_commands, verify_commands
 from systolith.console import (
     BROKEN_PIPE,
     DEFECT,
@@ -30,16 +31,12 @@ from systolith.console import (
     show_progress,
     spec_options,
 )
-from systolith.fpga_commands import COMMANDS
 from systolith.hdl.errors import Error
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from systolith.bench.results import Part
-    from systolith.sim.simulators.regression import Report
-
-DEFAULT_SEED = 1
 
 
 def main() -> None:
@@ -254,52 +251,6 @@ def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
                    "verilog_bytes": size, "sha256": core.manifest["sha256"]}, show)
 
 
-@systolith_command.command("verify")
-@spec_options
-@click.option("--simulator", type=click.Choice(["verilator", "icarus"]),
-              help="Only this one; by default Verilator, and Icarus or CXXRTL.")
-@click.option("--level", type=click.Choice(["rtl"]), default="rtl", show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=DEFAULT_SEED, show_default=True,
-              help="Of the stimulus and the stalls; reproduces a failure.")
-@click.option("--frames", type=click.IntRange(1, 10**6), metavar="N",
-              help="Output frames of stimulus, at least.")
-@click.option("--waves", is_flag=True, help="Write a waveform, also where nothing fails.")
-@click.option("-o", "--output", type=Path, metavar="DIR",
-              help="Where waveforms, and logs of failures, go; by default build/<name>.")
-@json_option
-def verify_command(spec: str, settings: tuple[str, ...], name: str | None, simulator: str | None,
-                   level: str, seed: int, frames: int | None, waves: bool,
-                   output: Path | None) -> Result:
-    """Prove the Verilog equal to the golden model."""
-    from systolith import generating, simulation
-
-    core = elaborated(spec, settings, name)
-    directory = generating.default_directory(core.name) if output is None else output
-    with show_progress(f"verifying {core.name}, seed {seed}") as progress:
-        report = simulation.verify(core, simulator=simulator, seed=seed, frames=frames, waves=waves,
-                                   directory=directory, progress=progress)
-    return Result({"name": core.name, "level": level, **report.as_dict()},
-                  lambda console: _show_report(console, core.name, report),
-                  0 if report.passed else FAILED)
-
-
-def _show_report(console: "Console", name: str, report: "Report") -> None:
-    table = new_table("test", "simulator", "cycles", "beats", "frames", "seconds", "result")
-    for column in table.columns[2:6]:
-        column.justify = "right"
-    for check in report.checks:
-        table.add_row(check.name, check.simulator, f"{check.cycles:,}", f"{check.beats:,}",
-                      f"{check.frames:,}", f"{check.seconds:.1f}",
-                      "passed" if check.message is None else "FAILED")
-    console.print(table)
-    for check in report.failures:
-        click.echo(f"\n{check.name} under {check.simulator}: {check.message}")
-    for path in (*report.waves, *report.logs):
-        click.echo(f"written: {path}")
-    click.echo(f"\n{name}: {'passed' if report.passed else 'FAILED'} under "
-               f"{' and '.join(report.simulators)}, seed {report.seed}")
-
-
 @systolith_command.command("schema")
 @click.argument("template")
 @json_option
@@ -452,5 +403,5 @@ def clean_command() -> Result:
                   lambda console: click.echo(f"{place}: {freed / 1e6:.1f} MB freed"))
 
 
-for command in COMMANDS:
+for command in (*verify_commands.COMMANDS, *fpga_commands.COMMANDS):
     systolith_command.add_command(command)

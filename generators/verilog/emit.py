@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
@@ -15,6 +14,18 @@ from amaranth.lib.wiring import In
 
 from systolith.generators.keywords import KEYWORDS
 from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
+from systolith.generators.verilog.statements import (
+    covered_once,
+    decided,
+    effective,
+    groups,
+    is_plain,
+    joined_plain,
+    only,
+    overwritten,
+    read_for,
+    reads,
+)
 from systolith.hdl.structure.linear_array import LinearArray
 
 
@@ -291,8 +302,8 @@ class _ModulePrinter:
         if extra:
             raise EmitError(f"{type(component).__name__} uses the clock domain {min(extra)}; "
                             f"a core has one domain, sync")
-        self._comb = list(_decided(fragment.statements.get("comb", ())))
-        self._sync = list(_decided(fragment.statements.get("sync", ())))
+        self._comb = list(decided(fragment.statements.get("comb", ())))
+        self._sync = list(decided(fragment.statements.get("sync", ())))
 
         port_values = _port_signals(component)
         self.ports = [port for port, _ in port_values]
@@ -403,12 +414,12 @@ class _ModulePrinter:
                 continue
             self._live[id(signal)] = signal
             for statement in drivers.get(id(signal), ()):
-                pending += _read_for(statement, signal)
-        self._comb = [s for s in (_only(s, self._live) for s in self._comb) if s is not None]
-        self._sync = [s for s in (_only(s, self._live) for s in self._sync) if s is not None]
+                pending += read_for(statement, signal)
+        self._comb = [s for s in (only(s, self._live) for s in self._comb) if s is not None]
+        self._sync = [s for s in (only(s, self._live) for s in self._sync) if s is not None]
         self._read = Counter()
         for statement in self._comb + self._sync:
-            self._read.update(id(s) for s in _reads(statement))
+            self._read.update(id(s) for s in reads(statement))
         for value in self._memory_inputs():
             self._read.update(id(s) for s in value._rhs_signals())
         for instance, _ in self._foreign:
@@ -433,7 +444,7 @@ class _ModulePrinter:
             target = statement.lhs if isinstance(statement, Assign) else None
             if (isinstance(target, Signal) and id(target) in inputs and assigned[id(target)] == 1
                     and not self._read[id(target)] and len(statement.rhs) == len(target)
-                    and _is_plain(statement.rhs)):
+                    and is_plain(statement.rhs)):
                 direct[id(target)] = statement.rhs
             else:
                 kept.append(statement)
@@ -467,17 +478,17 @@ class _ModulePrinter:
 
     def _print_statements(self) -> set[int]:
         registers: set[int] = set()
-        for group in _joined_plain(_groups(self._sync)):
+        for group in joined_plain(groups(self._sync)):
             signals = {id(s): s for statement in group for s in statement._lhs_signals()}
             registers |= set(signals)
             for resettable in (True, False):
                 chosen = {key: s for key, s in signals.items() if s.reset_less != resettable}
-                statements = [s for s in (_only(s, chosen) for s in group) if s is not None]
+                statements = [s for s in (only(s, chosen) for s in group) if s is not None]
                 if statements:
                     self._print_always_clk(statements, list(chosen.values()) if resettable else [])
-        for group in _groups(self._comb):
+        for group in groups(self._comb):
             signals = {id(s): s for statement in group for s in statement._lhs_signals()}
-            if all(isinstance(s, Assign) for s in group) and _covered_once(group, signals):
+            if all(isinstance(s, Assign) for s in group) and covered_once(group, signals):
                 for statement in group:
                     if not len(statement.lhs):
                         continue
@@ -488,10 +499,10 @@ class _ModulePrinter:
                     self._body.append(f"  assign {target} = {value};\n")
                 continue
             registers |= set(signals)
-            read = {id(s) for statement in group for s in _reads(statement)}
+            read = {id(s) for statement in group for s in reads(statement)}
             parts = [signals] if not read & set(signals) else [{k: s} for k, s in signals.items()]
             for part in parts:
-                statements = [s for s in (_only(s, part) for s in group) if s is not None]
+                statements = [s for s in (only(s, part) for s in group) if s is not None]
                 self._print_always_comb(statements, list(part.values()))
         return registers
 
@@ -526,7 +537,7 @@ class _ModulePrinter:
 
     def _print_always_comb(self, statements: list, signals: list[Signal]):
         defaults = [f"    {self._name(s)} = {self._initial(s)};\n"
-                    for s in signals if not _overwritten(s, statements[0])]
+                    for s in signals if not overwritten(s, statements[0])]
         lines = self._block(statements, "=", 2)
         self._append("  always @* begin\n" + "".join(defaults + lines) + "  end\n")
 
@@ -535,14 +546,20 @@ class _ModulePrinter:
 
     def _block(self, statements: list, assign: str, depth: int) -> list[str]:
         lines: list[str] = []
-        for statement in statements:
+        switched: set[int] = set()                       # signals that a switch has assigned
+        for statement in effective(statements):
             if isinstance(statement, Assign):
                 if not len(statement.lhs):
                     continue
                 self._expressions.base = self._base(statement)
                 value = self._expressions.whole(statement.rhs, len(statement.lhs))
-                lines.append(f"{'  ' * depth}{self._target(statement.lhs)} {assign} {value};\n")
+                # Yosys moves a non-blocking assignment in front of the conditions before it.
+                late = assign == "<=" and any(id(s) in switched for s in statement._lhs_signals())
+                guard = "if (1'b1) " if late else ""
+                lines.append(f"{'  ' * depth}{guard}{self._target(statement.lhs)} {assign} "
+                             f"{value};\n")
             elif isinstance(statement, Switch):
+                switched |= {id(s) for s in statement._lhs_signals()}
                 lines += self._switch(statement, assign, depth)
             else:
                 raise EmitError(f"cannot print {statement!r} as Verilog")
@@ -868,142 +885,3 @@ def _parameter(value: object) -> str:
     if isinstance(value, Const):
         return f"{len(value)}'d{value.value & ((1 << len(value)) - 1)}"
     return str(int(value))
-
-
-def _is_plain(value: Value) -> bool:
-    """Signals, constants, slices and concatenations: wiring, not logic."""
-    match value:
-        case Signal() | Const():
-            return True
-        case Slice():
-            return _is_plain(value.value)
-        case Concat():
-            return all(_is_plain(part) for part in value.parts)
-        case Operator():
-            return value.operator in ("s", "u") and _is_plain(value.operands[0])
-    return False
-
-
-def _decided(statements) -> Iterator:
-    """The statements but for assignments to nothing; a switch on a value without bits is replaced
-    by the case that it takes."""
-    for statement in statements:
-        if not isinstance(statement, Switch):
-            if not (isinstance(statement, Assign) and not len(statement.lhs)):
-                yield statement
-        elif len(statement.test):
-            cases = [(patterns, list(_decided(body)), location)
-                     for patterns, body, location in statement.cases]
-            yield Switch(statement.test, cases, src_loc=statement.src_loc)
-        else:
-            for patterns, body, _ in statement.cases:
-                if patterns is None or patterns:
-                    yield from _decided(body)
-                    break
-
-
-def _only(statement, signals: dict[int, Signal]):
-    """The statement reduced to assignments to ``signals``; None if nothing is left."""
-    if isinstance(statement, Assign):
-        return statement if any(id(s) in signals for s in statement._lhs_signals()) else None
-    if not isinstance(statement, Switch):
-        raise EmitError(f"cannot print {statement!r} as Verilog")
-    cases, empty = [], True
-    for patterns, body, location in statement.cases:
-        kept = [s for s in (_only(s, signals) for s in body) if s is not None]
-        empty = empty and not kept
-        cases.append((patterns, kept, location))
-    if empty:
-        return None
-    return Switch(statement.test, cases, src_loc=statement.src_loc)
-
-
-def _read_for(statement, signal: Signal) -> list[Signal]:
-    """Signals that decide what ``statement`` assigns to ``signal``."""
-    return list(_reads(_only(statement, {id(signal): signal})))
-
-
-def _reads(statement) -> Iterator[Signal]:
-    """Signals whose values ``statement`` uses."""
-    if isinstance(statement, Assign):
-        yield from statement.rhs._rhs_signals()
-        yield from _index_signals(statement.lhs)
-    else:
-        yield from statement.test._rhs_signals()
-        for _, body, _ in statement.cases:
-            for inner in body:
-                yield from _reads(inner)
-
-
-def _index_signals(target: Value) -> Iterator[Signal]:
-    match target:
-        case Part():
-            yield from target.offset._rhs_signals()
-        case Concat():
-            for part in target.parts:
-                yield from _index_signals(part)
-        case Slice():
-            yield from _index_signals(target.value)
-
-
-def _groups(statements: list) -> list[list]:
-    """Statements that assign to common signals, in order of first appearance."""
-    groups: list[tuple[set[int], list]] = []
-    for statement in statements:
-        signals = {id(s) for s in statement._lhs_signals()}
-        joined = [group for group in groups if group[0] & signals]
-        merged = (signals.union(*(group[0] for group in joined)),
-                  [s for group in joined for s in group[1]] + [statement])
-        if joined:
-            index = groups.index(joined[0])
-            groups = [group for group in groups if group not in joined]
-            groups.insert(index, merged)
-        else:
-            groups.append(merged)
-    order = {id(statement): index for index, statement in enumerate(statements)}
-    return [sorted(group, key=lambda s: order[id(s)]) for _, group in groups]
-
-
-def _joined_plain(groups: list[list]) -> list[list]:
-    """Put all groups without conditions together, first."""
-    plain = [statement for group in groups if all(isinstance(s, Assign) for s in group)
-             for statement in group]
-    rest = [group for group in groups if not all(isinstance(s, Assign) for s in group)]
-    return ([plain] if plain else []) + rest
-
-
-def _covered_once(assigns: list[Assign], signals: dict[int, Signal]) -> bool:
-    """Whether unconditional assignments drive every bit of ``signals`` exactly once."""
-    driven = dict.fromkeys(signals, 0)
-    for assign in assigns:
-        for signal, start, stop in _target_bits(assign.lhs):
-            mask = ((1 << (stop - start)) - 1) << start
-            if signal is None or driven[id(signal)] & mask:
-                return False
-            driven[id(signal)] |= mask
-    return all(driven[key] == (1 << len(signal)) - 1 for key, signal in signals.items())
-
-
-def _target_bits(value: Value):
-    """Yield (signal, start, stop) for what an assignment to ``value`` drives."""
-    match value:
-        case Signal():
-            yield value, 0, len(value)
-        case Slice():
-            pieces = list(_target_bits(value.value))
-            if len(pieces) != 1 or pieces[0][0] is None:
-                yield None, 0, 0
-            else:
-                signal, start, _ = pieces[0]
-                yield signal, start + value.start, start + value.stop
-        case Concat():
-            for part in value.parts:
-                yield from _target_bits(part)
-        case Operator():
-            yield from _target_bits(value.operands[0])
-        case _:
-            yield None, 0, 0
-
-
-def _overwritten(signal: Signal, statement) -> bool:
-    return isinstance(statement, Assign) and statement.lhs is signal
