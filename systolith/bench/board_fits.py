@@ -90,13 +90,14 @@ def fit(template: str, board: str, progress: Progress) -> Fit | None:
     known, target = registry.get(template), boards.get(board)
     sizes = [values for values in (_values(known, size, target) for size in LADDERS[template])
              if values is not None]
-    low, high = -1, len(sizes) - 1                       # the largest known to fit, to be possible
-    while low < high:
-        middle = (low + high + 1) // 2
+    low, high = -1, len(sizes)                           # known to fit, known to be too large
+    while high - low > 1:
+        # In growing steps up to the first that is too large, which takes longest; then in halves.
+        middle = min(2 * low + 2, len(sizes) - 1) if high == len(sizes) else (low + high) // 2
         if _may_fit(_core(known, sizes[middle]), target, progress):
             low = middle
         else:
-            high = middle - 1
+            high = middle
     for index in range(low, -1, -1):
         core = _core(known, sizes[index])
         for mhz in (CLOCKS[target.device.name], None):
