@@ -155,6 +155,8 @@ class PacketSender(wiring.Component):
     argument : In(16)
         Of that packet, in the cycle of ``start``.
     idle : Out(1)
+    busy : Out(1)
+        A packet is on the line; one that starts now waits for its end.
     count : Out(8)
         Which byte of the payload is asked for.
     fetch : Out(1)
@@ -169,7 +171,7 @@ class PacketSender(wiring.Component):
     def __init__(self):
         super().__init__({
             "start": In(1), "kind": In(4), "index": In(4), "length": In(8), "argument": In(16),
-            "idle": Out(1), "count": Out(8), "fetch": Out(1), "payload": In(8),
+            "idle": Out(1), "busy": Out(1), "count": Out(8), "fetch": Out(1), "payload": In(8),
             "data": Out(8), "valid": Out(1), "ready": In(1),
         })
 
@@ -202,7 +204,7 @@ class PacketSender(wiring.Component):
             with m.If(byte == 0):
                 m.d.sync += block.eq(place)
 
-        full = Signal()                                  # the other half holds a packet to send
+        full = self.busy                                 # the other half holds a packet to send
         waiting = Signal(range(HALF))                    # its bytes that are not sent
         with m.FSM():
             with m.State("IDLE"):
