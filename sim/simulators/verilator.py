@@ -141,13 +141,14 @@ def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
 
 def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
                     flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
-                    trace: bool = False) -> list[Path]:
-    """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
+                    trace: bool = False, optimize: str = OPTIMIZE_FAST) -> list[Path]:
+    """Verilate the module ``top`` and compile it with ``extra`` C++ files; ``optimize`` is for
+    what runs every cycle."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
-    units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]
+    units = [(path, [optimize]) for path in _merge(folder, "fast", fast)]
     units += [(path, [OPTIMIZE_SLOW]) for path in _merge(folder, "slow", slow)]
     units += [(path, [OPTIMIZE_FAST]) for path in extra]
     return tools.compile_units(units, [*_includes(trace=trace), "-I", str(folder)], folder)

@@ -52,7 +52,8 @@ def test_digits(level, settings, images, tmp_path, capsys, verified):
                       boards.get("ulx3s-85f"))
     text = top.verilog if level == "rtl" else netlist.of_board(top).text
     link = top.linked.link
-    port = simulated.BoardPort(simulated.TopLevel(TOP, text, "pin_clk", "pin_rx", "pin_tx"),
+    port = simulated.BoardPort(simulated.TopLevel(TOP, text, "pin_clk", "pin_rx", "pin_tx",
+                                                  level == "netlist"),
                                link.clock_hz, link.divisor)
     golden = demo.run(Core(request, "golden"), layers, known.test[:images])
     with simulated.PseudoTerminal(port) as terminal:

@@ -30,7 +30,7 @@ def made(board, mhz=None):
 def products(top, text):
     """What the host program gets from a board with this top level, and what it should get."""
     link = top.linked.link
-    port = simulated.BoardPort(simulated.TopLevel(TOP, text, "pin_clk", "pin_rx", "pin_tx"),
+    port = simulated.BoardPort(simulated.TopLevel(TOP, text, "pin_clk", "pin_rx", "pin_tx", True),
                                link.clock_hz, link.divisor)
     x, y = np.random.default_rng(1).integers(-128, 128, (2, 4, 25))
     with simulated.PseudoTerminal(port) as terminal:
