@@ -1,6 +1,7 @@
 """The largest core of each template that fits a board, and how fast it is there."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from systolith.sim.simulators import cache
 LINK = {"logic": 2000, "ff": 1300, "bram": 6, "dsp": 0}
 FULLEST = 0.9
 
-#: Clock that is tried first, in MHz; the board's own is the second try.
-CLOCKS = {"ice40-up5k": 18, "ice40-hx8k": 36, "ecp5-12k": 75, "ecp5-25k": 75, "ecp5-45k": 75,
-          "ecp5-85k": 75, "gw1nr-9": 40.5, "gw2ar-18": 54, "gatemate-a1": 15}
+#: Clock that is tried first, in multiples of the board's own, which is the second try.
+FASTER = {"icebreaker": 1.5, "ice40-hx8k-evn": 3, "orangecrab": 1, "tang-nano-9k": 1.5,
+          "gatemate-evb": 1.5}
 WORKLOADS = 60               # of a template's stimulus, from which the most useful one is taken
 
 _SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8), (8, 8), (8, 9),
@@ -100,7 +101,7 @@ def fit(template: str, board: str, progress: Progress) -> Fit | None:
             high = middle
     for index in range(low, -1, -1):
         core = _core(known, sizes[index])
-        for mhz in (CLOCKS[target.device.name], None):
+        for mhz in dict.fromkeys((FASTER.get(board, 2) * target.clock_mhz, target.clock_mhz)):
             if found := _built(core, board, mhz, progress):
                 return _figures(core, known, sizes[index], target, found)
     return None
@@ -125,13 +126,25 @@ def _core(template: Template, values: Mapping[str, Any]) -> GeneratedCore:
 
 
 def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
+    certain = board.device.family.resources(_blocks(core))
+    if any(certain[name] > total for name, total in board.device.capacity.items()):
+        return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, progress=progress).resources
     return all(area[name] + LINK[name] <= total * (FULLEST if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())
 
 
-def _built(core: GeneratedCore, board: str, mhz: float | None,
-           progress: Progress) -> dict[str, Any] | None:
+def _blocks(core: GeneratedCore) -> dict[str, int]:
+    """How many blocks of the device the Verilog instantiates, by type."""
+    counts = dict.fromkeys(core.manifest["cells"], 0)
+    instances = {module["name"]: module["instances"] for module in core.manifest["modules"]}
+    for name, text in re.findall(r"^module (\w+) (.*?)^endmodule", core.verilog, re.M | re.S):
+        for cell in counts:
+            counts[cell] += instances[name] * len(re.findall(rf"^ +{cell} ", text, re.M))
+    return counts
+
+
+def _built(core: GeneratedCore, board: str, mhz: float, progress: Progress) -> dict[str, Any] | None:
     """Figures of the build; None if it does not fit, or is too slow."""
     family = boards.get(board).device.family.name
 
@@ -158,7 +171,7 @@ def _built(core: GeneratedCore, board: str, mhz: float | None,
 
 def built_in(core: GeneratedCore, board: str, progress: Progress) -> float:
     """Seconds of a build at the board's own clock, synthesis included; infinite if it fails."""
-    found = _built(core, board, None, progress)
+    found = _built(core, board, boards.get(board).clock_mhz, progress)
     return found["seconds"] if found else float("inf")
 
 

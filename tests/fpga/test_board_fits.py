@@ -3,7 +3,7 @@
 import pytest
 
 from systolith.bench import board_fits
-from systolith.fpga import boards
+from systolith.fpga import boards, pll
 from systolith.generators import registry
 
 FOUND = {"resources": {"lut": 1.0, "ff": 1.0, "dsp": 8.0, "bram": 1.0}, "fmax_mhz": 20.0,
@@ -37,9 +37,9 @@ def test_the_largest_is_found(largest, monkeypatch):
 
 
 def test_a_build_that_fails_is_followed_by_a_slower_and_then_a_smaller_one(monkeypatch):
-    found, asked = search(monkeypatch, 20, lambda lanes, mhz: lanes <= 8 and mhz is None)
+    found, asked = search(monkeypatch, 20, lambda lanes, mhz: lanes <= 8 and mhz == 12)
     assert found == 8
-    assert asked == [(20, 18), (20, None), (16, 18), (16, None), (8, 18), (8, None)]
+    assert asked == [(20, 18), (20, 12), (16, 18), (16, 12), (8, 18), (8, 12)]
 
 
 def test_operations(monkeypatch):
@@ -51,9 +51,22 @@ def test_operations(monkeypatch):
     assert 0.9 * found.peak < found.sustained < found.peak
 
 
+@pytest.mark.parametrize("values, blocks", [
+    ({"rows": 4, "cols": 6, "technology": "ice40"}, {"SB_MAC16": 12}),
+    ({"rows": 3, "cols": 5, "technology": "ecp5"}, {"MULT18X18D": 15}),
+    ({"rows": 3, "cols": 5}, {}),
+])
+def test_blocks_are_counted_without_synthesis(values, blocks):
+    known = registry.get("systolic")
+    found = board_fits._blocks(board_fits._core(known, values))
+    assert {cell: count for cell, count in found.items() if cell in blocks} == blocks
+
+
 @pytest.mark.parametrize("template", [template.name for template in registry.TEMPLATES])
 def test_every_template_has_sizes_for_every_board(template):
     known = registry.get(template)
     for board in boards.BOARDS.values():
+        wanted = board_fits.FASTER.get(board.name, 2) * board.clock_mhz
+        assert pll.instance(board.device.family.name, board.pll, board.clock_mhz, wanted)[1]
         sizes = [board_fits._values(known, size, board) for size in board_fits.LADDERS[template]]
         assert sizes[0] is not None and len([size for size in sizes if size]) > 3
