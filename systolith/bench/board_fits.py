@@ -144,7 +144,8 @@ def _blocks(core: GeneratedCore) -> dict[str, int]:
     return counts
 
 
-def _built(core: GeneratedCore, board: str, mhz: float, progress: Progress) -> dict[str, Any] | None:
+def _built(core: GeneratedCore, board: str, mhz: float,
+           progress: Progress) -> dict[str, Any] | None:
     """Figures of the build; None if it does not fit, or is too slow."""
     family = boards.get(board).device.family.name
 
