@@ -235,15 +235,15 @@ class Link(wiring.Component):
         """Send what is due, the first of ``replies`` first.
 
         Each is (due, told, kind, index, argument, length, payload); a payload is one byte that
-        follows ``fetch``, or a list of bytes. While a packet is on the line only a whole packet of
-        data is put together: a short one could still grow, and a status would be old when it is
-        sent.
+        follows ``fetch``, or a list of bytes. While a packet is on the line no short packet of data
+        is put together: it could still grow.
         """
         chosen = Signal(range(len(replies)))
         ready = Signal(len(replies))
         for number, (due, *_, length, payload) in enumerate(replies):
-            whole = 0 if isinstance(payload, list) else length == MAX_PAYLOAD
-            m.d.comb += ready[number].eq(due & (~outgoing.busy | whole))
+            if not isinstance(payload, list):
+                due = due & (~outgoing.busy | (length == MAX_PAYLOAD))
+            m.d.comb += ready[number].eq(due)
         m.d.comb += outgoing.start.eq(ready.any() & outgoing.idle)
         for number, (_, told, kind, index, argument, length, _) in enumerate(replies):
             branch = m.If if number == 0 else m.Elif
