@@ -28,8 +28,9 @@ _LIBRARIES = {
     "gatemate": ("gatemate/cells_sim.v", ()),
 }
 
-_MODULE = re.compile(r"^[ \t]*module\s+(\w+)\b.*?^[^\n]*?\bendmodule\b", re.M | re.S)
+_MODULE = re.compile(r"^[ \t]*module\s+(\w+)\b.*?\bendmodule\b", re.M | re.S)
 _BEHAVIOUR = re.compile(r"\b(assign|always|wire .*=)")
+_STRING = re.compile(r'"[^"\n]*"')
 _SPECIFY = re.compile(r"^\s*specify\b.*?\bendspecify\b", re.M | re.S)
 
 
@@ -111,7 +112,8 @@ def cell_models(kinds: Iterable[str], family: str) -> str:
         name = wanted.pop()
         if name in library:
             texts[name] = library[name]
-            wanted |= set(re.findall(r"\w+", texts[name])) & (library.keys() - texts.keys())
+            words = set(re.findall(r"\w+", _STRING.sub("", texts[name])))
+            wanted |= words & (library.keys() - texts.keys())
         else:
             texts[name] = own.models([name])
     return "\n\n".join(texts[name] for name in sorted(texts)) + "\n"

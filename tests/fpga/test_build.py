@@ -98,7 +98,7 @@ def check(built, board):
     names = {part.name for part in modules.parts[0].parts} | {modules.parts[0].name}
     assert {"core_linked", "core_link", "core"} == names
     plan = report.floorplan(built)
-    assert {"link", "dot"} <= {name for name, _ in plan.parts}
+    assert {"link", "core"} <= {name for name, _ in plan.parts}
     assert len(plan.tiles) > 100
     assert all(0 <= column < plan.width and 0 <= row < plan.height
                for column, row, *_ in plan.tiles)

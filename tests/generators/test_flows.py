@@ -15,6 +15,7 @@ from systolith.generators import registry
 from systolith.generators.core import elaborate, write
 from systolith.generators.flows import FLOWS, with_flows
 from systolith.hdl.errors import Error
+from systolith.sim.simulators import verilator
 
 
 def core(template="dot", **values):
@@ -110,12 +111,23 @@ def test_scripts_run(flow, slack, status, called, tmp_path):
             "create_clock -name clk -period 5 [get_ports clk]\n")
 
 
-def fusesoc(folder, target, *arguments, programs=""):
+def program(folder, name, text):
+    """Put a program on the PATH that FuseSoC gets."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def fusesoc(folder, target):
+    root, verilator_bin = verilator.installation()
+    program(folder, "verilator",
+            f'#!/bin/sh\nVERILATOR_ROOT={root} exec {verilator_bin} "$@"\n')
     environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"),
-                   "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+                   "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
         [sys.executable, "-m", "fusesoc.main", "--cores-root", str(folder / "core"), "run",
-         "--build-root", "build", *arguments, "--target", target, "my_core"], cwd=folder,
+         "--build-root", "build", "--target", target, "my_core"], cwd=folder,
         env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
@@ -154,11 +166,8 @@ libyosys.run_pass("script script.ys", libyosys.Design())
 ], ids=["dot", "ice40"])
 def test_fusesoc_synthesizes(of, cell, tmp_path):
     made(tmp_path / "core", "fusesoc", of=core(of[0], **of[1]))
-    program = tmp_path / "bin/yosys"
-    program.parent.mkdir()
-    program.write_text(YOSYS.format(python=sys.executable))
-    program.chmod(0o755)
-    done = fusesoc(tmp_path, "synth", programs=program.parent)
+    program(tmp_path, "yosys", YOSYS.format(python=sys.executable))
+    done = fusesoc(tmp_path, "synth")
     assert done.returncode == 0, done.stdout
     netlist, = tmp_path.glob("build/**/*.json")
     cells = json.loads(netlist.read_text())["modules"]["my_core"]["cells"].values()

@@ -43,7 +43,9 @@ def soc(wrapper, folder):
 
     class Ends(LiteXModule):
         def __init__(self, core):
-            self.x, self.y, self.z = CSRStorage(32), CSRStorage(32), CSRStatus(32)
+            self.x = CSRStorage(32, name="x")
+            self.y = CSRStorage(32, name="y")
+            self.z = CSRStatus(32, name="z")
             for word, sink in ((self.x, core.sink_x), (self.y, core.sink_y)):
                 there = Signal()
                 self.comb += [sink.valid.eq(there), sink.data.eq(word.storage), sink.last.eq(1)]
