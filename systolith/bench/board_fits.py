@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -34,20 +34,21 @@ WORKLOADS = 60               # of a template's stimulus, from which the most use
 
 _SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8), (8, 8), (8, 9),
           (10, 10), (12, 12), (12, 13), (16, 16))
-_POWERS = (1, 2, 4, 8, 16, 32, 64)
+_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 48, 64)
 
-#: Parameters by size, the smallest first; what is not named here stays as the template has it.
-LADDERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
-    "dot": [{"lanes": lanes} for lanes in (1, 2, 4, 8, 16, 20, 28, 48, 64)],
-    "systolic": [{"rows": rows, "cols": cols, "max_k": 1024, "acc_depth": 128}
-                 for rows, cols in _SIDES],
-    "bitserial": [{"rows": rows, "cols": cols} for rows, cols in _SIDES],
-    "bitplane": [{"rows": rows, "cols": cols} for rows, cols in _SIDES],
-    "sparse_chain": [{"chains": chains} for chains in (1, 2, 3, 4, 6, 8, 12, 16, 20)],
-    **{name: [{"rows": rows} for rows in _POWERS] for name in ("lut_gemv", "ternary")},
-    **{name: [{"lanes": lanes} for lanes in _POWERS]
-       for name in ("softmax", "norm", "activation", "topn")},
-}
+#: What a template's size is, where it has such a parameter; and what else differs from its defaults.
+_GROWING = ("lanes", "rows", "chains")
+_BESIDE: Mapping[str, Mapping[str, Any]] = {"systolic": {"max_k": 1024, "acc_depth": 128}}
+
+
+def ladder(template: str) -> list[dict[str, Any]]:
+    """Parameters by size, the smallest first; what is not named stays as the template has it."""
+    fields = registry.get(template).config.model_fields
+    beside = _BESIDE.get(template, {})
+    if {"rows", "cols"} <= fields.keys():
+        return [{"rows": rows, "cols": cols, **beside} for rows, cols in _SIDES]
+    growing = next((name for name in _GROWING if name in fields), None)
+    return [{growing: size, **beside} for size in _LENGTHS] if growing else [dict(beside)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def fit(template: str, board: str, progress: Progress) -> Fit | None:
     place and route fails. Every step is found again in the build cache.
     """
     known, target = registry.get(template), boards.get(board)
-    sizes = [values for values in (_values(known, size, target) for size in LADDERS[template])
+    sizes = [values for values in (_values(known, size, target) for size in ladder(template))
              if values is not None]
     low, high = -1, len(sizes)                           # known to fit, known to be too large
     while high - low > 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from systolith.bench.board_fits import LADDERS, Fit, built_in, fit
+from systolith.bench.board_fits import Fit, built_in, fit
 from systolith.bench.results import (
     SEED,
     Figure,
@@ -35,8 +35,8 @@ Fits = Mapping[tuple[str, str], Fit | None]
 def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
     """Measure everything, a table at a time."""
     yield _link(progress)
-    pairs = QUICK if quick else [(board, template) for board in boards.BOARDS
-                                 for template in LADDERS]
+    pairs = QUICK if quick else [(board, template.name) for board in boards.BOARDS
+                                 for template in registry.TEMPLATES]
     found = {pair: fit(pair[1], pair[0], progress) for pair in pairs}
     yield _targets(found, progress)
     yield _fits(found)
