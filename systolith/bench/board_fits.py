@@ -36,8 +36,8 @@ _SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8)
           (10, 10), (12, 12), (12, 13), (16, 16))
 _LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 48, 64)
 
-#: What a template's size is, where it has such a parameter; and what else differs from its defaults.
-_GROWING = ("lanes", "rows", "chains")
+#: What a template's size is, the first that it has; and what else differs from its defaults.
+_GROWING = ("chains", "rows", "lanes")
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"systolic": {"max_k": 1024, "acc_depth": 128}}
 
 
