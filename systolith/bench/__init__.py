@@ -26,7 +26,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
                "run also area and clock rate",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
-    "boards": "efficiency of the host link, the largest core of each template that fits a board",
+    "link": "efficiency of the host link",
+    "boards": "the largest core of each template that fits a board",
 })
 
 
