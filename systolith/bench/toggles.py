@@ -35,14 +35,14 @@ class Counter:
     def __init__(self, core: GeneratedCore):
         self._generated = core
         self._model = core.template.load_model()
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        write(core, folder)
-        found = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
-        script = [f"read_verilog {path.name}" for path in found.sources]
-        toolchain.yosys((*script, *(line.format(name=core.name) for line in _FLATTEN)), folder)
-        flat = replace(found, sources=(folder / "flat.v",))
-        library = verilator.build(flat, counting=True)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write(core, folder)
+            found = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
+            script = [f"read_verilog {path.name}" for path in found.sources]
+            toolchain.yosys((*script, *(line.format(name=core.name) for line in _FLATTEN)), folder)
+            flat = replace(found, sources=(folder / "flat.v",))
+            library = verilator.build(flat, counting=True)
         self._write = ctypes.CDLL(str(library)).core_write_toggles
         self._simulator = Simulator(flat, library)
 
@@ -66,10 +66,12 @@ class Counter:
         return after - before, result.cycles
 
     def _total(self) -> int:
-        path = Path(self._folder.name) / "toggles.dat"
-        self._write(str(path).encode())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "toggles.dat")
+            self._write(str(path).encode())
+            text = path.read_text(errors="replace")
         total = 0
-        for point, count in _CHANGES.findall(path.read_text(errors="replace")):
+        for point, count in _CHANGES.findall(text):
             fields = dict(field.split("\x02", 1) for field in point.split("\x01") if field)
             net = fields["o"].rpartition(":")[0]
             total += 0 if net.rpartition(".")[2] == "clk" else int(count)
