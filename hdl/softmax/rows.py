@@ -9,6 +9,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.rounding import saturate
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
@@ -38,12 +39,8 @@ class MaskAdder(wiring.Component):
             total.eq(self.x + self.mask),
             self.sum_keep.eq(self.x_keep & (self.mask != self.format.low)),
         ]
-        m.d.comb += self.sum.eq(total)
-        with m.If(total > self.format.high):
-            m.d.comb += self.sum.eq(self.format.high)
-        if self.format.signed:
-            with m.If(total < self.format.low):
-                m.d.comb += self.sum.eq(self.format.low)
+        limited, _ = saturate(m, total, self.format, "limited")
+        m.d.comb += self.sum.eq(limited)
         return m
 
 
