@@ -118,13 +118,13 @@ def synthesize(source: GeneratedCore | wiring.Component | Design, device: str, *
     if pnr and by_module:
         raise Error("what is synthesized module by module cannot be placed and routed")
     if device == devices.GATES:
-        check_technology(design.name, design.technology, "generic", device)
+        check_technology(design.name, design.technology, ("generic",), device)
         progress(f"{design.name}: synthesis to gates")
         resources, cells = gates.count(design, by_module=by_module)
         return Synthesis(design.name, device, resources, {}, cells, None,
                          (toolchain.yosys_label(),))
     target = devices.get(device)
-    check_technology(design.name, design.technology, target.family.name, device)
+    check_technology(design.name, design.technology, target.technologies, device)
     progress(f"{design.name}: synthesis for {target.title}")
     place = netlist(design, target, by_module=by_module)
     cells = json.loads((place / STATISTICS).read_text())
@@ -188,9 +188,8 @@ def read_netlist(folder: Path) -> bytes:
     return gzip.decompress((folder / f"{NETLIST}.gz").read_bytes())
 
 
-def check_technology(name: str, technology: str, family: str, target: str) -> None:
+def check_technology(name: str, technology: str, allowed: tuple[str, ...], target: str) -> None:
     """Raise :class:`Error` where a core is made of cells that ``target`` does not have."""
-    if technology not in ("generic", family):
-        allowed = "generic" if family == "generic" else f"generic or {family}"
+    if technology not in allowed:
         raise Error(f"{name} is made of {technology} cells, which {target} does not have; "
-                    f"technology must be {allowed}")
+                    f"technology must be {' or '.join(allowed)}")

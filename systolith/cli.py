@@ -223,12 +223,12 @@ def _plain(value: object, absent: str) -> str:
               help="Where to write; by default build/<name>.")
 @json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
-                     output: Path | None) -> Result:
+                     harden: str | None, output: Path | None) -> Result:
     """Write Verilog, manifest, resolved config and register map."""
     from systolith import generating
     from systolith.generators.core import write
 
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     directory = generating.default_directory(core.name) if output is None else output
     written = write(core, directory)
     modules, size = len(core.manifest["modules"]), len(core.verilog.encode())

@@ -39,10 +39,10 @@ class FixedEncoder(wiring.Component):
 
     Timing
     ------
-    Latency 3 cycles, one number per cycle.
+    Latency 4 cycles, one number per cycle.
     """
 
-    latency = 3
+    latency = 4
 
     def __init__(self, target: IntegerFormat, width: int, exponents: range,
                  rounding: Rounding = "rne"):
@@ -90,14 +90,29 @@ class FixedEncoder(wiring.Component):
             sign_shifted.eq(sign),
         ]
 
-        exact = IntegerFormat(width + 2, True, lsb - 1)
-        m.submodules.round = rounder = FixedRounder(exact, target, self.rounding)
-        signed_value = signal_of(m, Mux(sign_shifted, -shifted, shifted), "signed_value")
-        value = Signal.like(self.value, name="rounded", reset_less=True)
+        # Rounded first, and saturated a cycle later: each has a carry chain.
+        exact = IntegerFormat(width + 1, False, lsb - 1)
+        whole = IntegerFormat(max(width + 1 - (target.lsb_exponent - lsb + 1), 1) + 1, False,
+                              target.lsb_exponent)
+        m.submodules.round = rounder = FixedRounder(exact, whole, self.rounding)
+        rounded = Signal(shape(whole), name="rounded", reset_less=True)
+        sign_rounded = Signal(reset_less=True)
+        value = Signal.like(self.value, name="limited", reset_less=True)
         saturated = Signal(name="over", reset_less=True)
-        m.d.comb += rounder.value.eq(signed_value)
-        m.d.sync += [value.eq(rounder.result), saturated.eq(rounder.saturated)]
-        m.d.comb += [self.value.eq(value), self.saturated.eq(saturated)]
+        over = signal_of(m, Mux(sign_rounded, rounded > -target.code_low,
+                                rounded > target.code_high), "beyond_range")
+        m.d.comb += [
+            rounder.value.eq(shifted),
+            self.value.eq(value),
+            self.saturated.eq(saturated),
+        ]
+        m.d.sync += [
+            rounded.eq(rounder.result),
+            sign_rounded.eq(sign_shifted),
+            value.eq(Mux(over, Mux(sign_rounded, target.code_low, target.code_high),
+                         Mux(sign_rounded, -rounded, rounded))),
+            saturated.eq(over),
+        ]
         return m
 
 
@@ -123,7 +138,7 @@ class FloatToFixed(wiring.Component):
 
     Timing
     ------
-    Latency 3 cycles, one number per cycle.
+    Latency 4 cycles, one number per cycle.
     """
 
     latency = FixedEncoder.latency
