@@ -26,7 +26,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
-    "boards": "efficiency of the host link",
+    "link": "efficiency of the host link",
+    "boards": "the largest core of each template that fits a board",
 })
 
 

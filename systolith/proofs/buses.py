@@ -7,7 +7,9 @@ from amaranth.hdl import Cat, Const, Mux, Signal, Value
 from systolith.hdl.bus.axi_lite import OKAY, SLVERR, RegisterBank
 from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
 from systolith.hdl.bus.credits import Credits
-from systolith.hdl.interface import Field, Register
+from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.interface import Field, Register, Stream
+from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.shell import EventCounter
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
@@ -168,6 +170,47 @@ def paired_frames(edit: Edit, *, rows: int, max_words: int) -> Harness:
     h.cover("rest of a dropped", dropping["a"] & a.moves & a.beat)
     h.cover("rest of w dropped", dropping["w"] & w.moves & w.beat)
     h.cover("longest frame", ends & a.beat & w.beat & (words == max_words - 1))
+    return h
+
+
+def input_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+    """Whatever the packets are, beats hold, and the room that the host is promised is there.
+
+    Not shown here: that bytes come out in order, which the tests of the link compare.
+    """
+    stream = Stream("x", "in", 1, IntegerFormat(data, False), "")
+    h = Harness(InputBuffer(stream, size), edit)
+    p, o = h.ports, flow(h, "o", pins=True)
+    h.check("o holds", h.past(p.clear, "clear") | holds(h, "o", o))
+    bits = size.bit_length()                             # of a position
+    promised = (p.limit - p.position)[:bits]             # bytes that have room
+    h.check("no more room than the buffer has", promised <= size)
+    grown = (p.position - h.past(p.position, "position"))[:bits]
+    room = h.past(promised, "promised")
+    known = h.past(~p.clear, "known")
+    h.check("no more bytes than had room", ~known | (grown <= room))
+    h.cover("a beat leaves", o.moves)
+    h.cover("the buffer is full", promised == 0)
+    return h
+
+
+def output_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+    """Whatever beats and acknowledgements come, what is due is there and fits the buffer.
+
+    Not shown here: that bytes come out in order, which the tests of the link compare.
+    """
+    stream = Stream("x", "out", 1, IntegerFormat(data, False), "")
+    h = Harness(OutputBuffer(stream, size), edit)
+    p, i = h.ports, flow(h, "i", pins=True)
+    source_keeps_contract(h, "i", i)
+    h.check("due tells", p.due == (p.length != 0))
+    h.check("no more is due than fits", p.length <= size)
+    h.check("all is forgotten", ~h.past(p.clear, "clear") | ~(p.due | i.ready))
+    beats = h.register(range(size), "beats_taken")       # since then, or as many as are counted
+    h.step(beats, Mux(p.clear, 0, Mux(i.moves & (beats < size - 1), beats + 1, beats)))
+    h.check("nothing is due before a beat came", ~p.due | (beats != 0))
+    bounded(h, "an empty buffer takes beats", i.valid & ~i.ready & (beats == 0) & ~p.clear, 3)
+    h.cover("something is due", p.due)
     return h
 
 

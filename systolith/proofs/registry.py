@@ -50,6 +50,13 @@ PROOFS: tuple[Proof, ...] = (
     Proof("PairedFrames", "1 row, up to 4 words",
           partial(buses.paired_frames, rows=1, max_words=4), (
               ("a_dropping <= 1'b1;", "a_dropping <= 1'b0;"),)),
+    Proof("InputBuffer", "8 bytes, beats of 16 bits",
+          partial(buses.input_buffer, size=8, data=16), (
+              # As it was: a byte on its way when everything is forgotten still counts.
+              ("(~o_tvalid) & (~clear)", "(~o_tvalid)"),)),
+    Proof("OutputBuffer", "8 bytes, beats of 8 bits",
+          partial(buses.output_buffer, size=8, data=8), (
+              ("due = waiting != 4'd0;", "due = waiting > 4'd1;"),), nightly=True),
     Proof("RegisterBank", "a register of every kind", buses.register_bank, (
         ("bus_bvalid <= 1'b1;", "bus_bvalid <= bus_bready;"),
         ("errors_second_sticky & (~errors_second_cleared)", "errors_second_sticky"),
