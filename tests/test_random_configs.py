@@ -2,16 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from configs import configs
 from hypothesis import HealthCheck, given, seed, settings
 from pyslang.driver import Driver
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from configs import configs
 
 from systolith.generators import registry
 from systolith.generators.core import elaborate, write
