@@ -188,8 +188,10 @@ def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
 
 def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
                     flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
-                    trace: bool = False, coverage: bool = False) -> list[Path]:
-    """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
+                    trace: bool = False, coverage: bool = False,
+                    optimize: str = OPTIMIZE_FAST) -> list[Path]:
+    """Verilate the module ``top`` and compile it with ``extra`` C++ files; ``optimize`` is for
+    what runs every cycle."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
     options = [*_includes(trace=trace, coverage=coverage), "-I", str(folder)]
@@ -199,10 +201,22 @@ def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequ
         return tools.compile_units(units, options, folder)
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
-    units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]
+    units = [(path, [optimize]) for path in _merge(folder, "fast", fast)]
     units += [(path, [OPTIMIZE_SLOW]) for path in _merge(folder, "slow", slow)]
     units += [(path, [OPTIMIZE_FAST]) for path in extra]
     return tools.compile_units(units, options, folder)
+
+
+def preprocess(source: Path, defines: Sequence[str] = ()) -> str:
+    """Verilog without macros, includes and comments."""
+    def make(folder: Path) -> None:
+        text = _run(["-E", "-P", "-I" + str(source.parent), *(f"-D{name}" for name in defines),
+                     str(source)])
+        (folder / "text.v").write_text(text)
+
+    texts = [path.read_bytes() for path in sorted(source.parent.glob("*.v*"))]
+    key = cache.key(version(), str(source.name), *defines, *texts)
+    return (cache.entry("preprocessed", key, make) / "text.v").read_text()
 
 
 def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:
