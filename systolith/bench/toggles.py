@@ -10,6 +10,8 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from systolith.fpga import toolchain
 from systolith.generators.core import GeneratedCore, write
@@ -25,7 +27,7 @@ _CHANGES = re.compile(r"^C '(.*)' (\d+)$", re.MULTILINE)
 
 
 class Counter:
-    """A core that counts the changes of its nets.
+    """A core that counts the changes of its nets; a context that frees it.
 
     Parameters
     ----------
@@ -45,6 +47,14 @@ class Counter:
             library = verilator.build(flat, counting=True)
         self._write = ctypes.CDLL(str(library)).core_write_toggles
         self._simulator = Simulator(flat, library)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._simulator.close()
+        self._folder.cleanup()
 
     def changes(self, workload: Workload) -> tuple[int, int]:
         """Changes of all nets while a workload runs, and the cycles that it takes.
