@@ -208,7 +208,8 @@ def _written_here(path: Path) -> bool:
                                               "sha256"} <= content.keys()
     with path.open("rb") as file:
         start = file.read(80)
-    return re.match(rb"(//|#|/\*|<!--) " + render.MARKER.encode(), start) is not None
+    return re.match(rb"(CAPI=2:\n)?(//|#|/\*|<!--) " + render.MARKER.encode(),
+                    start) is not None
 
 
 def _missing(directory: Path) -> list[Path]:
