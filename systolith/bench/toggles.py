@@ -54,7 +54,6 @@ class Counter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._simulator.close()
-        self._folder.cleanup()
 
     def changes(self, workload: Workload) -> tuple[int, int]:
         """Changes of all nets while a workload runs, and the cycles that it takes.
