@@ -93,7 +93,13 @@ class EventCounter(wiring.Component):
             count = Signal(name=f"count_{index}")
             full = Signal(name=f"full_{index}")
             will_be_full = Signal(name=f"full_{index}_next")
-            m.d.comb += will_be_full.eq(Mux(count, piece == (1 << len(piece)) - 2, full))
+            # The upper bits have been what they are for two counts when the lower two are 0b10, so
+            # they may be looked at a cycle before.
+            low, high = piece[:2], piece[2:]
+            high_full = Signal(name=f"high_{index}_full", init=1 if not len(high) else 0)
+            if len(high):
+                m.d.sync += high_full.eq(high.all())
+            m.d.comb += will_be_full.eq(Mux(count, (low == (1 << len(low)) - 2) & high_full, full))
             with m.If(self.clear):
                 m.d.sync += [piece.eq(0), count.eq(0), full.eq(0)]
             with m.Else():

@@ -353,27 +353,27 @@ def test_result_buffer_gathers_the_wavefront(lanes):
     assert first[0] == writes[0][0] + lanes - 1 + part.latency
 
 
-@pytest.mark.parametrize("piece", [1, 2])
-def test_counter_carries_and_latches(monkeypatch, piece):
-    """With words of 2 bits, in pieces: the high word is that of the moment in which the low one
-    was read."""
+@pytest.mark.parametrize("word, piece", [(2, 1), (2, 2), (4, 3), (3, 3)])
+def test_counter_carries_and_latches(monkeypatch, word, piece):
+    """With short words, in pieces: the high word is that of the moment in which the low one was
+    read."""
     monkeypatch.setattr(shell, "_PIECE_BITS", piece)
-    part = EventCounter(word_bits=2)
+    part = EventCounter(word_bits=word)
     rng, count, kept, before = random.Random(8), 0, 0, False
 
     async def testbench(ctx):
         nonlocal count, kept, before
-        for cycle in range(300):
+        for cycle in range(150 + 4 * 4 ** word):
             happened, latch, clear = rng.random() < 0.8, rng.random() < 0.3, cycle == 150
             ctx.set(part.happened, happened)
             ctx.set(part.latch, latch)
             ctx.set(part.clear, clear)
             await ctx.delay(1e-9)
-            assert (ctx.get(part.low), ctx.get(part.high)) == (count & 3, kept)
+            assert (ctx.get(part.low), ctx.get(part.high)) == (count % (1 << word), kept)
             if latch:
-                kept = count >> 2
+                kept = count >> word
             await ctx.tick()
-            count = 0 if clear else (count + before) & 15
+            count = 0 if clear else (count + before) % (1 << 2 * word)
             before = happened and not clear
 
     simulate(part, testbench)
