@@ -23,6 +23,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
     "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
+    "softmax_area": "area, clock rate, error and throughput of every softmax algorithm; base2 "
+                    "against fp16",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
     "boards": "efficiency of the host link",
