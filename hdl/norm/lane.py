@@ -99,9 +99,12 @@ class NormLane(wiring.Component):
         product = self._multiply(m, "by_mantissa", scaled, self.mantissa)
         drop = (-config.scaled.lsb_exponent - config.inverse.mantissa.lsb_exponent
                 - config.precision)
-        nudged = signal_of(m, product + (1 << drop - 1), "nudged")
+        m.submodules.round_product = rounder = FixedRounder(
+            IntegerFormat(len(product), True), IntegerFormat(len(product) + 1 - drop, True, drop),
+            "half_up")
         normalized = self._register(m, config.normalized, "normalized")
-        m.d.sync += normalized.eq(nudged[drop:][:config.normalized.bits])
+        m.d.comb += rounder.value.eq(product)
+        m.d.sync += normalized.eq(rounder.result[:config.normalized.bits])
         return normalized
 
     def _affine(self, m: Module, value):
@@ -147,10 +150,10 @@ class NormLane(wiring.Component):
         m.d.comb += [rounder.value.eq(value), self.y.eq(y), self.saturated.eq(saturated)]
         m.d.sync += [y.eq(rounder.result), saturated.eq(rounder.saturated)]
 
-    @staticmethod
-    def _multiply(m: Module, name: str, a, b):
+    def _multiply(self, m: Module, name: str, a, b):
         """The product, MULTIPLIER_STAGES cycles later."""
-        m.submodules[name] = multiply = Multiplier(a.shape(), b.shape(), MULTIPLIER_STAGES)
+        m.submodules[name] = multiply = Multiplier(a.shape(), b.shape(), MULTIPLIER_STAGES,
+                                                   self.config.technology)
         m.d.comb += [multiply.a.eq(a), multiply.b.eq(b)]
         return multiply.p
 
