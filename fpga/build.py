@@ -216,7 +216,7 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     """
     target = boards.get(board)
     top = TopLevel.of(core, target, mhz=mhz, baud=baud)
-    check_technology(core.name, top.linked.technology, target.device.family.name, target.name)
+    check_technology(core.name, top.linked.technology, target.device.technologies, target.name)
     progress(f"{core.name}: synthesis for {target.title}")
     synthesized = synthesize_top(top)
     resources = target.device.family.resources(synthesized.cells)

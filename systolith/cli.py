@@ -225,13 +225,13 @@ def _plain(value: object, absent: str) -> str:
               help="Also files for other flows: fusesoc, vivado, quartus, litex.")
 @json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
-                     output: Path | None, flows: str | None) -> Result:
+                     harden: str | None, output: Path | None, flows: str | None) -> Result:
     """Write Verilog, manifest, resolved config and register map."""
     from systolith import generating
     from systolith.generators.core import write
     from systolith.generators.flows import with_flows
 
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     if flows is not None:
         core = with_flows(core, [flow.strip() for flow in flows.split(",")])
     directory = generating.default_directory(core.name) if output is None else output

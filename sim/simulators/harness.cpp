@@ -69,6 +69,9 @@ struct Channel {
     bool paused = false;
     Random random{0};
     uint64_t stray = 0;      // output beats beyond the total
+    uint64_t broken = 0;     // output beats that did not hold until they were taken
+    bool stalled = false;    // an output beat was offered in the last cycle, and not taken
+    std::vector<uint8_t> held{};     // that beat
 };
 
 struct Harness {
@@ -104,7 +107,7 @@ struct Harness {
 
     void begin(Transfer* transfers) {
         for (size_t i = 0; i < channels.size(); i++) {
-            channels[i] = {&transfers[i], false, Random(transfers[i].seed)};
+            channels[i] = Channel{&transfers[i], false, Random(transfers[i].seed)};
             Stream& stream = ports.streams[i];
             if (stream.input) offer(stream, channels[i]);
             else *stream.ready = !pause(channels[i]);
@@ -146,6 +149,7 @@ struct Harness {
                 clock([&] {
                     for (size_t i = 0; i < count; i++) {
                         Stream& stream = ports.streams[i];
+                        if (!stream.input) watch(stream, channels[i]);
                         moved[i] = *stream.valid && *stream.ready;
                         if (!moved[i]) continue;
                         progress = cycle;
@@ -170,6 +174,17 @@ struct Harness {
             }
             if (std::chrono::steady_clock::now() >= stop) return RUNNING;
         }
+    }
+
+    // An output beat, once offered, must stay as it is until it is taken.
+    void watch(const Stream& stream, Channel& channel) {
+        if (channel.stalled)
+            channel.broken += !*stream.valid || channel.held.back() != *stream.last
+                || std::memcmp(channel.held.data(), stream.data, stream.data_bytes);
+        channel.stalled = *stream.valid && !*stream.ready;
+        if (!channel.stalled) return;
+        channel.held.assign(stream.data, stream.data + stream.data_bytes);
+        channel.held.push_back(*stream.last);
     }
 
     void take(Stream& stream, Channel& channel) {
@@ -258,6 +273,7 @@ void core_idle(Harness* harness, uint64_t cycles) {
     while (cycles--) harness->idle([] {});
 }
 uint64_t core_stray(Harness* harness, size_t stream) { return harness->channels[stream].stray; }
+uint64_t core_broken(Harness* harness, size_t stream) { return harness->channels[stream].broken; }
 int core_write(Harness* harness, uint32_t address, uint32_t value, uint64_t patience) {
     return harness->write(address, value, patience);
 }

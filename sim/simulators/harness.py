@@ -22,7 +22,7 @@ from systolith.hdl.interface import COUNTERS, Stream
 from systolith.sim.frames import Beats, from_bytes, to_bytes
 from systolith.sim.model import Job
 from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.errors import SimulationError
+from systolith.sim.simulators.errors import HangError, SimulationError
 
 SOURCE = Path(__file__).with_name("harness.cpp")
 PATIENCE = 20_000            # cycles without a beat on any stream before a run counts as hung
@@ -171,7 +171,7 @@ class Simulator:
         while (status := self._library.core_run(self._handle, patience, SLICE)) == _RUNNING:
             pass
         if status == _HUNG:
-            raise SimulationError(f"{self.core.name} hangs: no beat moved for {patience} cycles; "
+            raise HangError(f"{self.core.name} hangs: no beat moved for {patience} cycles; "
                                   f"still owed: {self._owed(transfers)}")
         cycles = self._library.core_cycles(self._handle)
         counters = {name: self.read_counter(name) for name, _ in COUNTERS}
@@ -221,11 +221,13 @@ class Simulator:
             if stray := self._library.core_stray(self._handle, index):
                 raise SimulationError(f"{self.core.name}: {stream.prefix} gave {stray} beats more "
                                       f"than the {transfer.total} expected")
+            if self._library.core_broken(self._handle, index):
+                raise SimulationError(f"{self.core.name}: {stream.prefix} changed or withdrew a "
+                                      "beat before it was taken")
 
     def _bus(self, action: str, status: int) -> None:
         if status == _NO_ANSWER:
-            raise SimulationError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to "
-                                  f"{action}")
+            raise HangError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to {action}")
         if status == _REFUSED:
             raise SimulationError(f"{self.core.name}: error response to {action}")
 
@@ -247,6 +249,7 @@ def _load(path: Path) -> ctypes.CDLL:
             ("cycles", wide, (handle,)),
             ("idle", None, (handle, wide)),
             ("stray", wide, (handle, ctypes.c_size_t)),
+            ("broken", wide, (handle, ctypes.c_size_t)),
             ("write", ctypes.c_int, (handle, word, word, wide)),
             ("read", ctypes.c_int, (handle, word, handle, wide))):
         function = getattr(library, f"core_{name}")

@@ -20,8 +20,8 @@ from systolith.sim.simulators.harness import SOURCE, Simulator
 #: Default inlining explodes on arrays: --inline-mult 1 builds a 32 x 32 mesh in 25 s, not in 206.
 FLAGS = ("--cc", "--no-timing", "--no-assert", "--inline-mult", "1", "-O3", "-Wno-lint",
          "-Wno-style", "--prefix", "Vtop")
-RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi", "verilated_vcd_c")
-TRACE = "verilated_vcd_c"
+RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi")
+TRACE, COVERAGE = "verilated_vcd_c", "verilated_cov"
 
 OPTIMIZE_FAST = "-O1"        # what runs every cycle
 OPTIMIZE_SLOW = "-O0"        # constructors, initial values
@@ -39,6 +39,26 @@ struct Model {
 };
 #define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
 """
+
+#: A model that counts how often each bit changes, and writes that to a file.
+_COUNTING_MODEL = """\
+#include "Vtop.h"
+#include "verilated_cov.h"
+// Not a member: the loader would share that between libraries.
+static struct Model* latest;
+struct Model {
+    VerilatedContext context;
+    Vtop top{&context};
+    void eval() { top.eval(); }
+    Model() { latest = this; }
+};
+#define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
+extern "C" void core_write_toggles(const char* path) {
+    latest->context.coveragep()->write(path);
+}
+"""
+#: Of every net, however wide and whatever its name.
+_COUNTING = ("--coverage-toggle", "--coverage-underscore", "--coverage-max-width", "1000000")
 
 
 @once
@@ -72,19 +92,28 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core) -> Path:
-    """Return the shared library of a core, for :class:`Simulator`."""
-    source = adapter(core, _MODEL)
+def build(core: Core, *, counting: bool = False) -> Path:
+    """Return the shared library of a core, for :class:`Simulator`.
+
+    Parameters
+    ----------
+    counting : bool
+        The library also counts how often every bit changes; its function ``core_write_toggles``
+        writes that for the instance that was made last to a file, in the format of
+        ``verilator_coverage``.
+    """
+    source = adapter(core, _COUNTING_MODEL if counting else _MODEL)
+    more = _COUNTING if counting else ()
 
     def make(folder: Path) -> None:
         shutil.copy(SOURCE, folder)
         (folder / "adapter.h").write_text(source)
-        objects = _compile(core, folder, ["--x-assign", "fast", "--x-initial", "fast"],
-                           [folder / SOURCE.name], trace=False)
-        tools.link([*objects, runtime(trace=False)], folder / "core.so", shared=True)
+        objects = _compile(core, folder, ["--x-assign", "fast", "--x-initial", "fast", *more],
+                           [folder / SOURCE.name], coverage=counting)
+        tools.link([*objects, runtime(coverage=counting)], folder / "core.so", shared=True)
         keep(folder, "core.so")
 
-    key = cache.key(*_identity(core), source, SOURCE.read_bytes())
+    key = cache.key(*_identity(core), source, SOURCE.read_bytes(), *more)
     return cache.entry("verilator", key, make) / "core.so"
 
 
@@ -111,32 +140,32 @@ def build_cocotb(core: Core, *, trace: bool) -> Path:
     return cache.entry("cocotb", key, make)
 
 
-def runtime(*, trace: bool) -> Path:
+def runtime(*, trace: bool = False, coverage: bool = False) -> Path:
     """The compiled runtime library of Verilator, built once."""
     include = installation()[0] / "include"
-    names = [name for name in RUNTIME if trace or name != TRACE]
+    names = [*RUNTIME, *[TRACE] * trace, *[COVERAGE] * coverage]
 
     def make(folder: Path) -> None:
         objects = tools.compile_units([(include / f"{name}.cpp", ["-O2"]) for name in names],
-                                      _includes(trace=trace), folder)
+                                      _includes(trace=trace, coverage=coverage), folder)
         tools.run("ar", [tools.find("ar"), "rcs", folder / "libruntime.a", *objects])
         keep(folder, "libruntime.a")
 
     texts = [(include / f"{name}.cpp").read_bytes() for name in names]
-    key = cache.key(version(), tools.compiler_version(), str(trace), *texts)
+    key = cache.key(version(), tools.compiler_version(), str(trace), str(coverage), *texts)
     return cache.entry("runtime", key, make) / "libruntime.a"
 
 
-def _headers(*, trace: bool) -> Path:
+def _headers(*, trace: bool, coverage: bool) -> Path:
     """A header that includes what every design does, compiled once beside it."""
     def make(folder: Path) -> None:
         header = folder / "headers.h"
         header.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
-        tools.precompile(header, [*_includes(trace=trace), OPTIMIZE_FAST])
+        tools.precompile(header, [*_includes(trace=trace, coverage=coverage), OPTIMIZE_FAST])
 
     include = installation()[0] / "include"
     texts = [path.read_bytes() for path in sorted(include.glob("verilated*.h"))]
-    key = cache.key(*identity(), str(include), str(trace), repr(HEADERS), *texts)
+    key = cache.key(*identity(), str(include), str(trace), str(coverage), repr(HEADERS), *texts)
     return cache.entry("headers", key, make) / "headers.h"
 
 
@@ -151,22 +180,24 @@ def _identity(core: Core) -> list[str | bytes]:
 
 
 def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
-             trace: bool) -> list[Path]:
+             trace: bool = False, coverage: bool = False) -> list[Path]:
     """Verilate a core and compile it with ``extra`` C++ files."""
-    return compile_sources(core.name, core.sources, folder, extra, flags=flags, trace=trace)
+    return compile_sources(core.name, core.sources, folder, extra, flags=flags, trace=trace,
+                           coverage=coverage)
 
 
 def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
                     flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
-                    trace: bool = False, optimize: str = OPTIMIZE_FAST) -> list[Path]:
+                    trace: bool = False, coverage: bool = False,
+                    optimize: str = OPTIMIZE_FAST) -> list[Path]:
     """Verilate the module ``top`` and compile it with ``extra`` C++ files; ``optimize`` is for
     what runs every cycle."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
-    options = [*_includes(trace=trace), "-I", str(folder)]
+    options = [*_includes(trace=trace, coverage=coverage), "-I", str(folder)]
     if sum(path.stat().st_size for path in generated) <= ONE_PIECE:
         units = [(_together(folder, "all", [*generated, *extra]),
-                  [OPTIMIZE_FAST, "-include", str(_headers(trace=trace))])]
+                  [OPTIMIZE_FAST, "-include", str(_headers(trace=trace, coverage=coverage))])]
         return tools.compile_units(units, options, folder)
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
@@ -206,10 +237,10 @@ def _together(folder: Path, name: str, sources: Iterable[Path]) -> Path:
     return unit
 
 
-def _includes(*, trace: bool) -> list[str]:
+def _includes(*, trace: bool, coverage: bool) -> list[str]:
     include = installation()[0] / "include"
-    settings = {"COVERAGE": 0, "SC": 0, "TIMING": 0, "TRACE": int(trace), "TRACE_FST": 0,
-                "TRACE_VCD": int(trace), "TRACE_SAIF": 0}
+    settings = {"COVERAGE": int(coverage), "SC": 0, "TIMING": 0, "TRACE": int(trace),
+                "TRACE_FST": 0, "TRACE_VCD": int(trace), "TRACE_SAIF": 0}
     return ["-I", str(include), "-I", str(include / "vltstd"),
             *(f"-DVM_{name}={value}" for name, value in settings.items())]
 
