@@ -20,18 +20,33 @@ from systolith.sim.simulators.harness import SOURCE, Simulator
 #: Default inlining explodes on arrays: --inline-mult 1 builds a 32 x 32 mesh in 25 s, not in 206.
 FLAGS = ("--cc", "--no-timing", "--no-assert", "--inline-mult", "1", "-O3", "-Wno-lint",
          "-Wno-style", "--prefix", "Vtop")
-RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi", "verilated_vcd_c")
+RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi")
 TRACE = "verilated_vcd_c"
+COVERAGE = "verilated_cov"
 
 OPTIMIZE_FAST = "-O1"        # what runs every cycle
 OPTIMIZE_SLOW = "-O0"        # constructors, initial values
 
 _MODEL = """\
 #include "Vtop.h"
+#include "verilated_syms.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 struct Model {
     VerilatedContext context;
     Vtop top{&context};
     void eval() { top.eval(); }
+    uint8_t* internal(const char* scope, const char* name) {
+        const VerilatedScope* found = context.scopeFind(scope);
+        VerilatedVar* var = found ? found->varFind(name) : nullptr;
+        return var && var->totalSize() == 4 ? static_cast<uint8_t*>(var->datap()) : nullptr;
+    }
+    void coverage(const char* path) {
+#if VM_COVERAGE
+        context.coveragep()->write(path);
+#endif
+    }
 };
 #define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
 """
@@ -68,19 +83,28 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core) -> Path:
-    """Return the shared library of a core, for :class:`Simulator`."""
+def build(core: Core, *, flags: Sequence[str] = (), coverage: bool = False) -> Path:
+    """Return the shared library of a core, for :class:`Simulator`.
+
+    Parameters
+    ----------
+    flags : sequence of str
+        More arguments of Verilator.
+    coverage : bool
+        Count lines, branches, expressions and toggles.
+    """
     source = adapter(core, _MODEL)
+    flags = ["--x-assign", "fast", "--x-initial", "fast", *flags,
+             *(["--coverage", "--coverage-expr"] if coverage else [])]
 
     def make(folder: Path) -> None:
         shutil.copy(SOURCE, folder)
         (folder / "adapter.h").write_text(source)
-        objects = _compile(core, folder, ["--x-assign", "fast", "--x-initial", "fast"],
-                           [folder / SOURCE.name], trace=False)
-        tools.link([*objects, runtime(trace=False)], folder / "core.so", shared=True)
+        objects = _compile(core, folder, flags, [folder / SOURCE.name], coverage=coverage)
+        tools.link([*objects, runtime(coverage=coverage)], folder / "core.so", shared=True)
         keep(folder, "core.so")
 
-    key = cache.key(*_identity(core), source, SOURCE.read_bytes())
+    key = cache.key(*_identity(core), source, SOURCE.read_bytes(), repr(flags))
     return cache.entry("verilator", key, make) / "core.so"
 
 
@@ -107,19 +131,19 @@ def build_cocotb(core: Core, *, trace: bool) -> Path:
     return cache.entry("cocotb", key, make)
 
 
-def runtime(*, trace: bool) -> Path:
+def runtime(*, trace: bool = False, coverage: bool = False) -> Path:
     """The compiled runtime library of Verilator, built once."""
     include = installation()[0] / "include"
-    names = [name for name in RUNTIME if trace or name != TRACE]
+    names = [*RUNTIME, *([TRACE] if trace else []), *([COVERAGE] if coverage else [])]
 
     def make(folder: Path) -> None:
         objects = tools.compile_units([(include / f"{name}.cpp", ["-O2"]) for name in names],
-                                      _includes(trace=trace), folder)
+                                      _includes(trace, coverage), folder)
         tools.run("ar", [tools.find("ar"), "rcs", folder / "libruntime.a", *objects])
         keep(folder, "libruntime.a")
 
     texts = [(include / f"{name}.cpp").read_bytes() for name in names]
-    key = cache.key(version(), tools.compiler_version(), str(trace), *texts)
+    key = cache.key(version(), tools.compiler_version(), str(trace), str(coverage), *texts)
     return cache.entry("runtime", key, make) / "libruntime.a"
 
 
@@ -134,14 +158,15 @@ def _identity(core: Core) -> list[str | bytes]:
 
 
 def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
-             trace: bool) -> list[Path]:
+             trace: bool = False, coverage: bool = False) -> list[Path]:
     """Verilate a core and compile it with ``extra`` C++ files."""
-    return compile_sources(core.name, core.sources, folder, extra, flags=flags, trace=trace)
+    return compile_sources(core.name, core.sources, folder, extra, flags=flags, trace=trace,
+                           coverage=coverage)
 
 
 def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
                     flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
-                    trace: bool = False) -> list[Path]:
+                    trace: bool = False, coverage: bool = False) -> list[Path]:
     """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
@@ -150,7 +175,7 @@ def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequ
     units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]
     units += [(path, [OPTIMIZE_SLOW]) for path in _merge(folder, "slow", slow)]
     units += [(path, [OPTIMIZE_FAST]) for path in extra]
-    return tools.compile_units(units, [*_includes(trace=trace), "-I", str(folder)], folder)
+    return tools.compile_units(units, [*_includes(trace, coverage), "-I", str(folder)], folder)
 
 
 def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:
@@ -171,10 +196,10 @@ def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:
     return merged
 
 
-def _includes(*, trace: bool) -> list[str]:
+def _includes(trace: bool, coverage: bool) -> list[str]:
     include = installation()[0] / "include"
-    settings = {"COVERAGE": 0, "SC": 0, "TIMING": 0, "TRACE": int(trace), "TRACE_FST": 0,
-                "TRACE_VCD": int(trace), "TRACE_SAIF": 0}
+    settings = {"COVERAGE": int(coverage), "SC": 0, "TIMING": 0, "TRACE": int(trace),
+                "TRACE_FST": 0, "TRACE_VCD": int(trace), "TRACE_SAIF": 0}
     return ["-I", str(include), "-I", str(include / "vltstd"),
             *(f"-DVM_{name}={value}" for name, value in settings.items())]
 

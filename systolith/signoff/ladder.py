@@ -16,6 +16,10 @@ RUNGS: tuple[Rung, ...] = (
     Rung("lint", "Verilator, slang and Yosys have nothing to say about the text.", "lint"),
     Rung("rtl", "Values, flags and cycles of the RTL are the golden model's, on two simulators, "
                 "whatever the state at power-up.", "rtl"),
+    Rung("coverage", "The regression reaches every line, branch and functional point.", "coverage"),
+    Rung("mutation", "The regression notices every change of the design that is one.", "mutation"),
+    Rung("random", "Configurations that nobody chose work, and malformed ones are refused.",
+         "random_configs"),
 )
 
 
