@@ -26,8 +26,8 @@ A format has a name; configs, manifests and the command line use the same one.
 {forms}
 
 What a code means and how a number is rounded is written twice, in Amaranth and in numpy, and the
-two are compared for every code of every format of up to 8 bits. The numpy side is checked against
-`ml_dtypes` for every float format that it has.
+two are compared for every code of every format of up to 16 bits. The numpy side is checked against
+`ml_dtypes` for every float format that it has, and so are sums and products of fp32, fp16 and bf16.
 
 **Floats.** `fp8e4m3` is the OCP format (finite, one NaN), `fp8e5m2` is like IEEE 754, formats of 4
 and 6 bits are finite in every code; every other split is like IEEE 754. The bias is 2^(E − 1) − 1.
@@ -35,6 +35,8 @@ FNUZ formats are refused.
 
 **Rounding** is once, from the exact number, and to nearest with halves to even unless a section
 says otherwise. Block formats can also round halves away from zero (`half_away`) or `toward_zero`.
+`BlockQuantizer` in `hdl/arithmetic/` quantizes blocks in hardware, from floats of up to 32 bits
+([functions.md](functions.md#blocks)).
 
 **Saturation.** Arrays that a user passes are quantized with saturation. NaN in an array is an error
 where the format has no NaN. Hardware that rounds to such a format gives code 0 and raises a flag.

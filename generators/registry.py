@@ -6,6 +6,7 @@ from systolith.generators.templates import (
     bitplane,
     bitserial,
     dot,
+    gating,
     lut_gemv,
     norm,
     softmax,
@@ -27,6 +28,7 @@ TEMPLATES: tuple[Template, ...] = (
     softmax.TEMPLATE,
     norm.TEMPLATE,
     activation.TEMPLATE,
+    gating.TEMPLATE,
     dot.TEMPLATE,
 )
 

@@ -238,7 +238,7 @@ def _beats(config: ActivationConfig, rows: np.ndarray, pad: int) -> Beats:
 def _latency(config: ActivationConfig) -> int:
     """Cycles from an accepted beat of x to its accepted beat of y."""
     slices, buffer, product = 2, 2, 2
-    entry = 3 if isinstance(config.x, FloatFormat) else 1
+    entry = 4 if isinstance(config.x, FloatFormat) else 1
     to_float = isinstance(config.y, FloatFormat)
 
     def curve(degree: int) -> int:
@@ -253,7 +253,7 @@ def _latency(config: ActivationConfig) -> int:
         return slices + entry + middle + product + 2 + buffer    # its shift
     if config.function == "exp":
         degree = config.exponential.segments.degree
-        return slices + entry + product + 1 + curve(degree) + (4 if to_float else 3) + buffer
+        return slices + entry + product + 1 + curve(degree) + 4 + buffer
     return (slices + entry + 1 + curve(config.curve_segments.degree) + 1 + (5 if to_float else 2)
             + buffer)
 

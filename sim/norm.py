@@ -211,10 +211,10 @@ def _beats(config: NormConfig, rows: np.ndarray, pad: int = 0) -> Beats:
 def _latency(config: NormConfig) -> int:
     """Cycles from the last accepted beat of a row to its first accepted beat of y."""
     slices, buffer, product = 1, 2, 2
-    entry = 3 if config.x == BF16 else 1
+    entry = 4 if config.x == BF16 else 1
     sums = product + (config.lanes - 1).bit_length() + 1
     degree = config.inverse.segments.degree
-    root = 2 + 3 + (3 * degree + 1 if degree else 0)         # normalize; table; polynomial
+    root = 4 + 3 + (3 * degree + 1 if degree else 0)         # normalize; table; polynomial
     statistics = sums + product + 2 + root
     normalize = product + 1 + 2 + product + 1                # center, shift, scale
     affine = 0 if config.affine == "none" else product + 1

@@ -149,7 +149,7 @@ class TernaryModel(Model):
         vectors, inner = workload.arrays["a"].shape
         frames = ceil_div(len(_packed(config, workload)), config.rows)
         beats, words = ceil_div(inner, config.a_lanes), ceil_div(inner, config.word)
-        reduction = ceil_div((config.a_lanes - 1).bit_length(), 2)
+        reduction = (config.a_lanes - 1).bit_length()
         finishing = 8 if config.scaled else 2 if config.quantized else 0
         tree = ceil_div((config.word - 1).bit_length(), 2)
 

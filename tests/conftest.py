@@ -1,6 +1,8 @@
 """What every test can use, and the closing list of what was verified."""
 
+import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -10,6 +12,10 @@ from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 from rich.console import Console
 from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parent))             # for what tests share
+
+import compiled
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("systolith", deadline=None)
@@ -36,6 +42,12 @@ def verified(record_property):
 def evaluate():
     """Run an arithmetic component in Amaranth's simulator; see :func:`_evaluate`."""
     return _evaluate
+
+
+@pytest.fixture
+def evaluate_compiled():
+    """As ``evaluate``, for millions of cases: see :func:`compiled.evaluate`."""
+    return compiled.evaluate
 
 
 def _evaluate(component, **inputs):

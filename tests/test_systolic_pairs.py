@@ -8,7 +8,7 @@ import pytest
 from systolith.generators import registry
 from systolith.generators.core import elaborate, write
 from systolith.hdl.formats import parse_format
-from systolith.hdl.systolic.pairs import LISTED, table
+from systolith.hdl.systolic.pairs import LISTED, allowed, table
 from systolith.sim.cases import mismatch, work_out
 from systolith.sim.simulators import verilator
 from systolith.sim.simulators.core import Core
@@ -26,7 +26,7 @@ SAMPLE = [("ternary", "bipolar3", "ws"), ("fp4e2m1", "fp8e4m3", "os"), ("int8", 
 
 
 def agrees(a_format, w_format, dataflow, folder, cases=34, **values):
-    """Run corner cases and random ones without and with stalls."""
+    """Run corner cases and random ones without and with stalls; gives the config."""
     template = registry.get("systolic")
     config = template.config.parse({"rows": 2, "cols": 2, "a_format": a_format,
                                     "w_format": w_format, "dataflow": dataflow, **values})
@@ -45,6 +45,14 @@ def agrees(a_format, w_format, dataflow, folder, cases=34, **values):
                                 result.beat_cycles["c"]) is None
                 assert result.flags == case.flags, case.workload.label
                 assert pauses or result.cycles == case.cycles, case.workload.label
+    return config
+
+
+def agrees_with_every_sum(a_format, w_format, dataflow, folder, **values):
+    """With the accumulator that the pair gets, and in fp32 where it could have that too."""
+    config = agrees(a_format, w_format, dataflow, folder, **values)
+    if config.float_sums and not config.rounded:
+        agrees(a_format, w_format, dataflow, folder, accumulator="fp32", **values)
 
 
 @pytest.mark.parametrize("a_format, w_format, dataflow", SAMPLE, ids=lambda part: part)
@@ -57,7 +65,28 @@ def test_a_sample_of_pairs(a_format, w_format, dataflow, tmp_path):
 @pytest.mark.parametrize("a_format", LISTED)
 def test_every_pair_of_the_table(a_format, dataflow, tmp_path):
     for w_format in table()[a_format]:
-        agrees(a_format, w_format, dataflow, tmp_path, rows=4)
+        agrees_with_every_sum(a_format, w_format, dataflow, tmp_path, rows=4)
+
+
+#: Formats that the rules of the table take, beside those it lists.
+OTHERS = [*(f"{sign}int{bits}" for sign in ("", "u") for bits in range(2, 17)),
+          *(f"bipolar{bits}" for bits in range(1, 17)), "binary", "ternary", *MINIFLOATS,
+          *(f"fp{bits}e{exponent}m{bits - 1 - exponent}" for bits in range(9, 17)
+            for exponent in range(1, min(bits, 12))),
+          *(f"mx{element}/{block}" for element in MINIFLOATS for block in (1, 4, 7)),
+          *(f"bfp{bits}/{block}" for bits in range(2, 17) for block in (1, 3, 32)),
+          *(f"bitmod{bits}/{block}" for bits in (3, 4) for block in (2, 128)), "ovp4", "ovp8"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(8))
+def test_any_pairs_that_the_rules_take(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    formats = [parse_format(name) for name in OTHERS]
+    pairs = [(a, w) for a in formats for w in formats if allowed(a, w)]
+    for a, w in rng.choice(np.array(pairs, dtype=object), 12, replace=False):
+        agrees_with_every_sum(a.name, w.name, rng.choice(["ws", "os"]), tmp_path,
+                              rows=int(rng.choice([2, 4])))
 
 
 @pytest.mark.nightly

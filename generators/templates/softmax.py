@@ -25,7 +25,11 @@ TEMPLATE = Template(
         "three_pass": {"algorithm": "three_pass", "lanes": 2, "max_length": 24, "in_format":
                        "int12", "in_fraction": 5, "precision": 14, "additive_mask": True},
         "single_pass": {"algorithm": "single_pass", "lanes": 1, "max_length": 12,
-                        "store": "replay", "precision": 12},
+                        "store": "replay", "precision": 12, "in_format": "fp16",
+                        "additive_mask": True},
+        "bf16": {"lanes": 2, "max_length": 24, "in_format": "bf16", "out_format": "bf16"},
+        "log": {"algorithm": "three_pass", "lanes": 2, "max_length": 12, "in_format": "bf16",
+                "output": "log", "out_format": "int12", "out_fraction": 6, "store": "replay"},
         "integer": {"algorithm": "integer", "max_length": 64},
         "integer_serial": {"algorithm": "integer", "lanes": 3, "max_length": 20, "dividers": 2,
                            "step_shift": 0, "in_format": "uint6", "additive_mask": True},

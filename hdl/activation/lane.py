@@ -15,15 +15,13 @@ from systolith.hdl.arithmetic.integer_polynomials import (
 )
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.piecewise import Piecewise, piecewise_latency
-from systolith.hdl.arithmetic.rounding import FixedRounder, FloatEncoder
+from systolith.hdl.arithmetic.rounding import FloatEncoder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
-from systolith.hdl.formats import FloatFormat, IntegerFormat
+from systolith.hdl.formats import FloatFormat
 from systolith.hdl.structure.delay import Delay
 
 MULTIPLIER_STAGES = 2
-#: Rounding to an integer format, and its limits.
-ROUND_STAGES = 2
 
 
 class ActivationLane(wiring.Component):
@@ -163,23 +161,11 @@ class ActivationLane(wiring.Component):
 
     def _round(self, m: Module, value):
         """The value to an integer format."""
-        config = self.config
-        exact, y = config.exact, config.y
-        # Rounded first, and saturated a cycle later: each has a carry chain.
-        drop = y.lsb_exponent - exact.lsb_exponent
-        whole = IntegerFormat(max(exact.bits - drop, 1) + 1, exact.signed, y.lsb_exponent)
-        m.submodules.round = rounder = FixedRounder(exact, whole)
-        m.submodules.limit = limiter = FixedRounder(whole, y)
-        rounded = Signal(shape(whole), name="rounded", reset_less=True)
-        limited = Signal(shape(y), name="limited", reset_less=True)
-        saturated = Signal(name="beyond", reset_less=True)
-        m.d.sync += [rounded.eq(rounder.result), limited.eq(limiter.result),
-                     saturated.eq(limiter.saturated)]
+        m.submodules.round = rounder = SteppedRounder(self.config.exact, self.config.y)
         m.d.comb += [
             rounder.value.eq(value),
-            limiter.value.eq(rounded),
-            self.y.eq(limited),
-            self.saturated.eq(saturated),
+            self.y.eq(rounder.result),
+            self.saturated.eq(rounder.saturated),
         ]
 
     def _encode_power(self, m: Module, fixed):
@@ -276,16 +262,16 @@ def stages(config: ActivationConfig) -> tuple[int, int, int]:
     to_float = isinstance(config.y, FloatFormat)
     match config.implementation, config.function:
         case "integer", "gelu":
-            return entry, IntegerGelu.latency + MULTIPLIER_STAGES, ROUND_STAGES
+            return entry, IntegerGelu.latency + MULTIPLIER_STAGES, SteppedRounder.latency
         case "integer", _:
             power = integer_exponential_latency(config.integer_exponential)
-            return entry, 1 + power + MULTIPLIER_STAGES + 1, ROUND_STAGES
+            return entry, 1 + power + MULTIPLIER_STAGES + 1, SteppedRounder.latency
         case _, "exp":
             return (entry, exponential_latency(config.exponential),
                     FloatEncoder.STEPS if to_float else FixedEncoder.latency)
         case _:
             return (entry, 1 + piecewise_latency(config.curve_segments) + 1,
-                    1 + FloatEncoder.STEPS if to_float else ROUND_STAGES)
+                    1 + FloatEncoder.STEPS if to_float else SteppedRounder.latency)
 
 
 def lane_latency(config: ActivationConfig) -> int:

@@ -261,6 +261,58 @@ class InverseParameters:
 
 
 @dataclass(frozen=True)
+class LogarithmParameters:
+    """log2(x) of a positive integer x as whole + fraction.
+
+    x is m · 2^whole with 1 ≤ m < 2; m is cut after F = ``fraction_bits`` bits below its leading
+    one. The fraction, from 0 to 1, is :attr:`segments` of log2(m + o): the offset o, half a unit of
+    the last bit kept, stands for the bits that were cut; it is 0 where nothing was cut.
+
+    The error is at most 2^−precision.
+
+    Attributes
+    ----------
+    width : int
+        Bits of x, at least 2.
+    precision : int
+        Fraction bits, 2 to 24.
+    """
+
+    width: int
+    precision: int
+
+    def __post_init__(self):
+        _check_precision(self.precision)
+        if self.width < 2:
+            raise ValueError(f"width must be at least 2, not {self.width}")
+
+    @property
+    def fraction_bits(self) -> int:
+        """F, bits of x below its leading one that take part."""
+        return min(self.width - 1, self.precision + 3)
+
+    @property
+    def offset(self) -> float:
+        """o over the leading one of m."""
+        return 0.0 if self.fraction_bits == self.width - 1 else 2.0 ** -(self.fraction_bits + 1)
+
+    @property
+    def fraction(self) -> IntegerFormat:
+        """Format of the fraction, which can be 1."""
+        return IntegerFormat(1 + self.precision, False, -self.precision)
+
+    @cached_property
+    def segments(self) -> Segments:
+        """The function of v from 0 to 1, m = 1 + v."""
+        bits, p = self.fraction_bits, self.precision
+        degree, per_unit = (0, bits) if bits <= TABLE_BITS else \
+            (1, (p + 1) // 2) if p <= LINEAR_BITS else (2, p // 3)
+        source = IntegerFormat(bits, False, -bits)
+        return Segments(source, self.fraction, 0, 1 << bits, bits - min(per_unit, bits), degree,
+                        0 if degree == 0 else 4)
+
+
+@dataclass(frozen=True)
 class IntegerExponentialParameters:
     """e^−(n·S) of integers n ≥ 0 with a scale S, by I-BERT's second-order polynomial (i-exp).
 

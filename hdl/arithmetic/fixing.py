@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.decoders import FloatDecoder
-from systolith.hdl.arithmetic.rounding import FixedRounder
+from systolith.hdl.arithmetic.rounding import FixedRounder, Rounding
 from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import FloatFormat, IntegerFormat
@@ -13,7 +13,7 @@ from systolith.hdl.structure.delay import Delay
 
 
 class FixedEncoder(wiring.Component):
-    """Rounds magnitude · 2^exponent to fixed point, to nearest with halves to even; saturates.
+    """Rounds magnitude · 2^exponent to fixed point, once; saturates.
 
     Parameters
     ----------
@@ -22,6 +22,7 @@ class FixedEncoder(wiring.Component):
         Bits of the magnitude.
     exponents : range
         What the exponent of the magnitude's least significant bit can be.
+    rounding : "rne", "half_away" or "toward_zero"
 
     Members
     -------
@@ -29,7 +30,8 @@ class FixedEncoder(wiring.Component):
     exponent : In
         That exponent, counted from the first in ``exponents``.
     magnitude : In(width)
-        Its highest bit is set, except with the first exponent or if it is 0.
+        Its highest bit is set, except with the first exponent, or if it is 0, or if no magnitude
+        with any exponent is beyond the range.
     value : Out
         Bits of ``target``.
     saturated : Out(1)
@@ -37,13 +39,15 @@ class FixedEncoder(wiring.Component):
 
     Timing
     ------
-    Latency 3 cycles, one number per cycle.
+    Latency 4 cycles, one number per cycle.
     """
 
-    latency = 3
+    latency = 4
 
-    def __init__(self, target: IntegerFormat, width: int, exponents: range):
+    def __init__(self, target: IntegerFormat, width: int, exponents: range,
+                 rounding: Rounding = "rne"):
         self.target, self.width, self.exponents = target, width, exponents
+        self.rounding = rounding
         super().__init__({
             "sign": In(1), "exponent": In(counter(len(exponents) - 1)), "magnitude": In(width),
             "value": Out(shape(target)), "saturated": Out(1),
@@ -86,14 +90,29 @@ class FixedEncoder(wiring.Component):
             sign_shifted.eq(sign),
         ]
 
-        exact = IntegerFormat(width + 2, True, lsb - 1)
-        m.submodules.round = rounder = FixedRounder(exact, target)
-        signed_value = signal_of(m, Mux(sign_shifted, -shifted, shifted), "signed_value")
-        value = Signal.like(self.value, name="rounded", reset_less=True)
+        # Rounded first, and saturated a cycle later: each has a carry chain.
+        exact = IntegerFormat(width + 1, False, lsb - 1)
+        whole = IntegerFormat(max(width + 1 - (target.lsb_exponent - lsb + 1), 1) + 1, False,
+                              target.lsb_exponent)
+        m.submodules.round = rounder = FixedRounder(exact, whole, self.rounding)
+        rounded = Signal(shape(whole), name="rounded", reset_less=True)
+        sign_rounded = Signal(reset_less=True)
+        value = Signal.like(self.value, name="limited", reset_less=True)
         saturated = Signal(name="over", reset_less=True)
-        m.d.comb += rounder.value.eq(signed_value)
-        m.d.sync += [value.eq(rounder.result), saturated.eq(rounder.saturated)]
-        m.d.comb += [self.value.eq(value), self.saturated.eq(saturated)]
+        over = signal_of(m, Mux(sign_rounded, rounded > -target.code_low,
+                                rounded > target.code_high), "beyond_range")
+        m.d.comb += [
+            rounder.value.eq(shifted),
+            self.value.eq(value),
+            self.saturated.eq(saturated),
+        ]
+        m.d.sync += [
+            rounded.eq(rounder.result),
+            sign_rounded.eq(sign_shifted),
+            value.eq(Mux(over, Mux(sign_rounded, target.code_low, target.code_high),
+                         Mux(sign_rounded, -rounded, rounded))),
+            saturated.eq(over),
+        ]
         return m
 
 
@@ -119,7 +138,7 @@ class FloatToFixed(wiring.Component):
 
     Timing
     ------
-    Latency 3 cycles, one number per cycle.
+    Latency 4 cycles, one number per cycle.
     """
 
     latency = FixedEncoder.latency

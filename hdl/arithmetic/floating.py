@@ -69,8 +69,8 @@ class FloatConverter(wiring.Component):
 class FloatMultiplier(wiring.Component):
     """Product of two floats, rounded once to a third format.
 
-    0 · Inf is NaN. A NaN is the result's one NaN. A product beyond the range is Inf, or NaN where
-    the format has no Inf, or else the largest number.
+    0 · Inf is NaN. A NaN is the result's one NaN, or 0 where the format has none. A product beyond
+    the range is Inf, or NaN where the format has no Inf, or else the largest number.
 
     Parameters
     ----------
@@ -146,8 +146,9 @@ class FloatMultiplier(wiring.Component):
 class FloatAdder(wiring.Component):
     """Sum of two floats of one format.
 
-    Inf − Inf is NaN. A NaN is the format's one NaN. An exact zero is +0, but (−0) + (−0) is −0.
-    A sum beyond the range is Inf, or NaN where the format has no Inf, or else the largest number.
+    Inf − Inf is NaN. A NaN is the format's one NaN, or 0 where it has none. An exact zero is +0,
+    but (−0) + (−0) is −0. A sum beyond the range is Inf, or NaN where the format has no Inf, or
+    else the largest number.
 
     Parameters
     ----------

@@ -1,12 +1,12 @@
 """Reciprocals and reciprocal square roots of integers, in floating point."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.config import InverseParameters
+from systolith.hdl.arithmetic.normalizing import Normalizer
 from systolith.hdl.arithmetic.piecewise import Piecewise, piecewise_latency
-from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.structure.delay import Delay
 
@@ -50,33 +50,19 @@ class Inverse(wiring.Component):
         parameters = self.parameters
         width, bits = parameters.width, parameters.fraction_bits
 
-        m.submodules.zeros = zeros = LeadingZeros(width)
-        m.d.comb += zeros.word.eq(self.x)
-        x = Signal(width, reset_less=True)
-        count = Signal(len(zeros.count), reset_less=True)
-        zero = Signal(reset_less=True)
-        m.d.sync += [x.eq(self.x), count.eq(zeros.count), zero.eq(zeros.zero)]
-
-        m.submodules.normalize = normalize = Shifter(width, width - 1, left=True)
-        m.d.comb += [normalize.word.eq(x), normalize.amount.eq(count)]
-        below = normalize.result[width - 1 - bits:width - 1]
-        leading = Signal(range(width))                   # where the leading one is
-        m.d.comb += leading.eq(width - 1 - count)
-        point = Signal(parameters.segments.source.bits, reset_less=True)
-        exponent = Signal.like(self.exponent, name="power", reset_less=True)
-        nothing = Signal(reset_less=True)
-        m.d.sync += [
-            point.eq(Cat(below, leading[0]) if parameters.root else below),
-            exponent.eq(leading[1:] if parameters.root else leading),
-            nothing.eq(zero),
-        ]
-
+        m.submodules.normalize = normalize = Normalizer(width, bits)
+        leading = normalize.leading
+        if parameters.root:
+            point, exponent = Cat(normalize.below, leading[0]), leading[1:]
+        else:
+            point, exponent = normalize.below, leading
         m.submodules.curve = curve = Piecewise(
             _function(parameters), parameters.segments, self.technology)
-        m.submodules.beside = beside = Delay(len(exponent) + 1, curve.latency)
+        m.submodules.beside = beside = Delay(len(self.exponent) + 1, curve.latency)
         m.d.comb += [
+            normalize.x.eq(self.x),
             curve.x.eq(point),
-            beside.i.eq(Cat(exponent, nothing)),
+            beside.i.eq(Cat(exponent, normalize.zero)),
             self.mantissa.eq(curve.y),
             Cat(self.exponent, self.zero).eq(beside.o),
         ]
@@ -85,7 +71,7 @@ class Inverse(wiring.Component):
 
 def inverse_latency(parameters: InverseParameters) -> int:
     """Cycles that an :class:`Inverse` takes."""
-    return 2 + piecewise_latency(parameters.segments)
+    return Normalizer.latency + piecewise_latency(parameters.segments)
 
 
 def _function(parameters: InverseParameters):

@@ -229,3 +229,54 @@ class FixedRounder(wiring.Component):
         with m.Else():
             m.d.comb += self.result.eq(rounded)
         return m
+
+
+class SteppedRounder(wiring.Component):
+    """Rounds to nearest even and saturates as :class:`FixedRounder` does, in two registered steps.
+
+    Rounding and comparing with the limits have a carry chain each.
+
+    Parameters
+    ----------
+    source, target : IntegerFormat
+
+    Members
+    -------
+    value : In
+        Bits of ``source``.
+    result : Out
+        Bits of ``target``.
+    saturated : Out(1)
+        The rounded number was beyond the range.
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles, one number per cycle.
+    """
+
+    latency = 2
+
+    def __init__(self, source: IntegerFormat, target: IntegerFormat):
+        self.source, self.target = source, target
+        super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
+                          "saturated": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        source, target = self.source, self.target
+        drop = target.lsb_exponent - source.lsb_exponent
+        whole = IntegerFormat(max(source.bits - drop, 1) + 1, source.signed, target.lsb_exponent)
+        m.submodules.round = rounder = FixedRounder(source, whole)
+        m.submodules.limit = limiter = FixedRounder(whole, target)
+        rounded = Signal(shape(whole), name="rounded", reset_less=True)
+        limited = Signal(shape(target), name="limited", reset_less=True)
+        beyond = Signal(name="beyond", reset_less=True)
+        m.d.sync += [rounded.eq(rounder.result), limited.eq(limiter.result),
+                     beyond.eq(limiter.saturated)]
+        m.d.comb += [
+            rounder.value.eq(self.value),
+            limiter.value.eq(rounded),
+            self.result.eq(limited),
+            self.saturated.eq(beyond),
+        ]
+        return m

@@ -1,10 +1,10 @@
 """Leading-one detection and shifts by a variable amount."""
 
-from amaranth import Cat, Const, Module, Mux
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import counter, signal_of
+from systolith.hdl.arithmetic.steps import check_stages, counter, signal_of
 
 
 class LeadingZeros(wiring.Component):
@@ -14,6 +14,8 @@ class LeadingZeros(wiring.Component):
     ----------
     width : int
         Bits of the word.
+    stages : int
+        Registers, 0 or 1: in the middle.
 
     Members
     -------
@@ -25,13 +27,12 @@ class LeadingZeros(wiring.Component):
 
     Timing
     ------
-    Combinational.
+    Latency ``stages`` cycles, one word per cycle.
     """
 
-    latency = 0
-
-    def __init__(self, width: int):
-        self.width = width
+    def __init__(self, width: int, stages: int = 0):
+        check_stages(stages, 1)
+        self.width, self.latency = width, stages
         self.levels = (width - 1).bit_length()
         super().__init__({"word": In(width), "count": Out(max(self.levels, 1)), "zero": Out(1)})
 
@@ -39,17 +40,33 @@ class LeadingZeros(wiring.Component):
         m = Module()
         # Padded below, a word keeps its leading zeros.
         word = Cat(Const(0, (1 << self.levels) - self.width), self.word)
-        bits = []
-        for level in reversed(range(self.levels)):
-            half = 1 << level
-            upper_zero = signal_of(m, ~word[half:].any(), f"upper_zero_{level}")
-            word = signal_of(m, Mux(upper_zero, word[:half], word[half:]), f"word_{level}")
-            bits.insert(0, upper_zero)
+        # A tree from the bits up: whether a part has no one, and the zeros above its leading one.
+        parts = [(~word[index], Const(0, 0)) for index in range(1 << self.levels)]
+        for level in range(self.levels):
+            joined = []
+            for index in range(0, len(parts), 2):
+                (low_zero, low), (high_zero, high) = parts[index], parts[index + 1]
+                place = f"{level + 1}_{index // 2}"
+                joined.append((
+                    signal_of(m, low_zero & high_zero, f"zero_{place}"),
+                    signal_of(m, Cat(Mux(high_zero, low, high) if len(low) else low, high_zero),
+                              f"count_{place}")))
+            parts = joined
+            if self.latency and level + 1 == (self.levels + 1) // 2:
+                parts = [tuple(self._register(m, value) for value in part) for part in parts]
+        (zero, count), = parts
         m.d.comb += [
-            self.zero.eq(~word[0]),
-            self.count.eq(Cat(*bits)),
+            self.zero.eq(zero),
+            self.count.eq(count),
         ]
         return m
+
+
+    @staticmethod
+    def _register(m: Module, value: Signal) -> Signal:
+        register = Signal.like(value, name=f"{value.name}_held", reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
 
 
 class Shifter(wiring.Component):

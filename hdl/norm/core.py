@@ -11,11 +11,11 @@ from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import FloatFormat
 from systolith.hdl.norm.config import NormConfig
-from systolith.hdl.norm.follower import Follower
 from systolith.hdl.norm.lane import NormLane, lane_latency
 from systolith.hdl.norm.statistics import RowStatistics, statistics_latency
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.follower import Follower
 from systolith.hdl.structure.linear_array import LinearArray
 
 

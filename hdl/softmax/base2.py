@@ -29,7 +29,7 @@ MULTIPLIER_STAGES = 2
 
 def ceiling_shape(config: SoftmaxConfig) -> Shape:
     """Of a logit rounded up to an integer."""
-    return Shape(config.x.bits - config.in_fraction + 1, config.x.signed)
+    return Shape(config.logit.bits - config.in_fraction + 1, config.logit.signed)
 
 
 def inverse_parameters(config: SoftmaxConfig) -> InverseParameters:
@@ -63,7 +63,7 @@ class Ceiling(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.fraction_bits = config.in_fraction
-        members = {"x": In(shape(config.x)), "ceiling": Out(ceiling_shape(config))}
+        members = {"x": In(shape(config.logit)), "ceiling": Out(ceiling_shape(config))}
         if config.in_fraction:
             members["fraction"] = Out(config.in_fraction)
         super().__init__(members)
@@ -170,22 +170,23 @@ class Base2RunningSum(RunningSum):
     def lane(self) -> wiring.Component:
         return PowerLane(self.config)
 
-    def scaling(self, m: Module, rise):
+    def scaling(self, m: Module, rise, fresh):
         most = self.total_bits
         limited = Signal(counter(most), name="limited_rise")
-        m.d.comb += limited.eq(Mux(rise > most, most, rise) if most < (1 << len(rise)) - 1
-                               else rise)
+        within = Mux(rise > most, most, rise) if most < (1 << len(rise)) - 1 else rise
+        m.d.comb += limited.eq(Mux(fresh, most, within))
         return limited
 
     def add(self, m: Module, total, scaling, weights):
         cut = weights[self.config.precision - self.config.sum_fraction:]
         exact = Signal(max(self.total_bits, len(cut)) + 1)
-        most = (1 << self.total_bits) - 1
+        over = Signal()
         m.d.comb += [
             exact.eq((total >> scaling) + cut),
-            self.saturated.eq(self.adding & (exact > most)),
+            over.eq(exact[self.total_bits:].any()),
+            self.saturated.eq(self.adding & over),
         ]
-        return Mux(exact > most, most, exact)
+        return exact[:self.total_bits] | over.replicate(self.total_bits)
 
 
 class Base2Sum(wiring.Component):

@@ -8,7 +8,7 @@ from pydantic import field_validator, model_validator
 
 from systolith.hdl.config import CoreConfig, param
 from systolith.hdl.errors import ConfigError
-from systolith.hdl.formats import IntegerFormat, parse_format
+from systolith.hdl.formats import BF16, FP16, Format, IntegerFormat, parse_format
 from systolith.hdl.interface import TEMPLATE_REGISTERS, Field, Register, Stream, UserField
 
 LOGIT_BITS = range(2, 17)
@@ -16,8 +16,14 @@ PROBABILITY_BITS = range(2, 17)
 
 #: The algorithms with real exponents.
 REAL = ("three_pass", "two_pass", "online", "single_pass")
+#: Those that read a row three times.
+THREE_PASSES = ("three_pass", "ibert")
+#: Formats of logits and results besides integers, for the algorithms with real exponents.
+FLOATS = (BF16, FP16)
 #: Width of the register ``scale``, all but one of them fraction bits.
 SCALE_BITS = 18
+#: Fraction bits of ln 2, which makes natural logarithms of those to the base 2.
+LN2_BITS = 18
 
 #: ``ibert``: the parabola of its exponential is a · r² + b · r + 1 between two powers of two; one
 #: that was halved so often counts as 0. Constants of the paper.
@@ -25,11 +31,18 @@ PARABOLA = (0.35815147, 0.96963238)
 LN2 = 0.6931
 HALVINGS = 30
 
+#: Sums of real powers are relative to a power of two whose exponent is a multiple of so many, so
+#: that only that far a sum is ever shifted.
+STEP = 8
+
 #: Which algorithms a parameter is for.
 USED_BY = {
     "step_shift": ("integer",),
     "dividers": ("integer", "ibert"),
+    "in_integer": REAL,
     "in_fraction": (*REAL, "base2", "ibert"),
+    "output": REAL,
+    "out_fraction": REAL,
     "precision": (*REAL, "base2", "ibert"),
     "sum_integer": ("base2",),
     "sum_fraction": ("base2",),
@@ -53,12 +66,23 @@ class SoftmaxConfig(CoreConfig):
     lanes: int = param(4, "Elements per beat.", low=1, high=64, unit="elements", paper=16)
     max_length: int = param(256, "Longest row; the rest of a longer one is dropped.",
                             low=1, high=1 << 14, unit="elements", paper=2047)
-    in_format: str = param("int8", "Format of the logits: int2…int16 or uint2…uint16.")
+    in_format: str = param("int8", "Format of the logits: int2…int16 or uint2…uint16, with real "
+                                   "exponents also bf16 or fp16.")
+    in_integer: int | None = param(
+        None, "bf16 and fp16: a logit is taken in fixed point, from -2^in_integer to "
+              "2^in_integer; automatic: 7.", low=1, high=16, unit="bits")
     out_format: str = param("uint8", "Format of the probabilities: uint2…uint16, in units of "
-                                     "2^-bits; with base2 of 2^(1-bits).")
+                                     "2^-bits, with base2 of 2^(1-bits); with real exponents also "
+                                     "bf16 or fp16. Of logarithms: int2…int16, bf16 or fp16.")
+    output: Literal["probability", "log"] = param(
+        "probability", "What leaves the core: probabilities, or their natural logarithms.")
+    out_fraction: int | None = param(
+        None, "Fraction bits of a logarithm as an integer; automatic: half of the bits of "
+              "out_format.", low=0, high=15, unit="bits")
     store: Literal["chip", "replay"] = param(
         "chip", "Where a row waits for its second pass: in the core (chip), or at its source, "
-                "which sends every row again on a stream of its own (replay).")
+                "which sends every row again for every further pass, on streams of their own "
+                "(replay).")
     additive_mask: bool = param(
         False, "Whether a stream brings a mask that is added to the logits; its lowest value "
                "excludes an element.")
@@ -68,10 +92,11 @@ class SoftmaxConfig(CoreConfig):
                              "pipelined divider, which takes a row every cycle.",
                           low=0, high=16, paper=10)
     in_fraction: int | None = param(
-        None, "Fraction bits of a logit; automatic: half of the bits of in_format, 2 with base2. "
-              "integer has none.", low=0, high=15, unit="bits")
+        None, "Fraction bits of a logit; automatic: half of the bits of in_format, 10 of bf16, 12 "
+              "of fp16, 2 with base2. integer has none.", low=0, high=15, unit="bits")
     precision: int | None = param(
-        None, "Fraction bits of an exponential; automatic: 20, 15 with base2, 16 with ibert. "
+        None, "Fraction bits of an exponential, and of the base-2 logarithm of a sum; automatic: "
+              "20, 16 for bf16 outputs and those of up to 8 bits, 15 with base2, 16 with ibert. "
               "integer has none.",
         low=4, high=24, unit="bits")
     sum_integer: int = param(10, "base2: integer bits of the sum, which saturates.", low=1,
@@ -86,17 +111,19 @@ class SoftmaxConfig(CoreConfig):
     @classmethod
     def _logits(cls, name: str) -> str:
         found = parse_format(name)
-        if not isinstance(found, IntegerFormat) or found.bits not in LOGIT_BITS:
-            raise ConfigError(f"must be int2…int16 or uint2…uint16, not {name!r}")
+        if found not in FLOATS and (not isinstance(found, IntegerFormat)
+                                    or found.bits not in LOGIT_BITS):
+            raise ConfigError(f"must be int2…int16, uint2…uint16, bf16 or fp16, not {name!r}")
         return name
 
     @field_validator("out_format")
     @classmethod
     def _probabilities(cls, name: str) -> str:
         found = parse_format(name)
-        if (not isinstance(found, IntegerFormat) or found.signed
-                or found.bits not in PROBABILITY_BITS):
-            raise ConfigError(f"must be uint2…uint16, not {name!r}")
+        if found not in FLOATS and (not isinstance(found, IntegerFormat)
+                                    or found.bits not in PROBABILITY_BITS):
+            raise ConfigError(f"must be uint2…uint16, bf16 or fp16, or int2…int16 of logarithms, "
+                              f"not {name!r}")
         return name
 
     @model_validator(mode="after")
@@ -107,13 +134,10 @@ class SoftmaxConfig(CoreConfig):
                 raise ConfigError(
                     f"{name} has an effect only if algorithm is {' or '.join(algorithms)}; leave "
                     f"it at {default!r} instead of {getattr(self, name)!r}")
+        self._check_formats()
         if self.algorithm != "integer":
-            base2 = self.algorithm == "base2"
-            precision = {"base2": 15, "ibert": 16}.get(self.algorithm, 20)
-            for name, automatic in (("in_fraction", 2 if base2 else self.x.bits // 2),
-                                    ("precision", precision)):
-                if getattr(self, name) is None:
-                    object.__setattr__(self, name, automatic)      # frozen to everyone else
+            self._set("in_fraction", self._automatic_fraction())
+            self._set("precision", self._automatic_precision())
         if self.algorithm == "base2":
             self._check_base2()
         elif self.algorithm in REAL:
@@ -123,23 +147,57 @@ class SoftmaxConfig(CoreConfig):
         elif self.step_shift >= self.x.bits:
             raise ConfigError(f"step_shift must be less than the {self.x.bits} bits of in_format, "
                               f"not {self.step_shift}")
-        if self.additive_mask and self.store == "replay":
-            raise ConfigError("additive_mask needs store='chip': a replayed row comes without its "
-                              "mask")
         return self
 
+    def _set(self, name: str, automatic: int) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, automatic)              # frozen to everyone else
+
+    def _automatic_fraction(self) -> int:
+        if self.algorithm == "base2":
+            return 2
+        return {BF16: 10, FP16: 12}.get(self.x, self.x.bits // 2)
+
+    def _automatic_precision(self) -> int:
+        if self.algorithm in REAL:
+            out = parse_format(self.out_format)
+            return 16 if out == BF16 or out.bits <= 8 else 20
+        return {"base2": 15, "ibert": 16}[self.algorithm]
+
+    def _check_formats(self) -> None:
+        out = parse_format(self.out_format)
+        if self.algorithm not in REAL:
+            for name in ("in_format", "out_format"):
+                if parse_format(getattr(self, name)) in FLOATS:
+                    raise ConfigError(f"{name} must be an integer with algorithm="
+                                      f"{self.algorithm!r}, not {getattr(self, name)!r}")
+        if self.output == "log" and isinstance(out, IntegerFormat) and not out.signed:
+            raise ConfigError("out_format must be int2…int16, bf16 or fp16 with output='log', not "
+                              f"{self.out_format!r}: logarithms are negative")
+        if self.output == "probability" and isinstance(out, IntegerFormat) and out.signed:
+            raise ConfigError("out_format must be uint2…uint16, or with real exponents bf16 or "
+                              f"fp16, not {self.out_format!r}: probabilities are positive")
+        if self.output == "log" and isinstance(out, IntegerFormat):
+            self._set("out_fraction", out.bits // 2)
+        elif self.out_fraction is not None:
+            raise ConfigError("out_fraction is for integers with output='log' only; leave it at "
+                              f"None instead of {self.out_fraction}")
+        if self.float_in:
+            self._set("in_integer", 7)
+        elif self.in_integer is not None:
+            raise ConfigError("in_integer is for in_format bf16 and fp16 only; leave it at None "
+                              f"instead of {self.in_integer}")
+
     def _check_real(self) -> None:
-        if self.in_fraction > self.x.bits:
+        if not self.float_in and self.in_fraction > self.x.bits:
             raise ConfigError(f"in_fraction must be at most the {self.x.bits} bits of in_format, "
                               f"not {self.in_fraction}")
-        lowest = max(8, -(-(self.y.bits + 1) // 2))
+        lowest = max(8, self.lowest_precision)
         if self.precision < lowest:
             raise ConfigError(f"precision must be at least {lowest} for {self.out_format} outputs, "
                               f"not {self.precision}")
         if self.algorithm == "single_pass" and self.store == "chip":
             raise ConfigError("algorithm='single_pass' keeps no rows: it needs store='replay'")
-        if self.algorithm == "three_pass" and self.store == "replay":
-            raise ConfigError("algorithm='three_pass' needs store='chip'")
 
     def _check_ibert(self) -> None:
         if not 1 <= self.in_fraction <= 12:
@@ -149,8 +207,6 @@ class SoftmaxConfig(CoreConfig):
         if self.precision < lowest:
             raise ConfigError(f"precision must be at least {lowest} for {self.out_format} outputs "
                               f"with algorithm='ibert', not {self.precision}")
-        if self.store == "replay":
-            raise ConfigError("algorithm='ibert' needs store='chip'")
 
     def _check_base2(self) -> None:
         if self.in_fraction > 6:
@@ -167,15 +223,60 @@ class SoftmaxConfig(CoreConfig):
                               f"{self.y.bits}")
 
     @cached_property
-    def x(self) -> IntegerFormat:
-        """Format of a logit."""
+    def x(self) -> Format:
+        """Format of a logit on its stream."""
         return parse_format(self.in_format)
 
+    @property
+    def float_in(self) -> bool:
+        """Whether logits come as floats."""
+        return self.x in FLOATS
+
+    @property
+    def float_out(self) -> bool:
+        """Whether results leave as floats."""
+        return self.y in FLOATS
+
     @cached_property
-    def y(self) -> IntegerFormat:
-        """Format of a probability: below 1, or with base2 below 2."""
-        integer = parse_format(self.out_format)
-        return IntegerFormat(integer.bits, False, (self.algorithm == "base2") - integer.bits)
+    def logit(self) -> IntegerFormat:
+        """Format of a logit in the core, an integer in units of 2^−in_fraction."""
+        if self.float_in:
+            return IntegerFormat(1 + self.in_integer + self.in_fraction, True)
+        return self.x
+
+    @cached_property
+    def y(self) -> Format:
+        """Format of a result: a probability below 1, or with base2 below 2; or a logarithm."""
+        found = parse_format(self.out_format)
+        if found in FLOATS:
+            return found
+        if self.output == "log":
+            return IntegerFormat(found.bits, True, -self.out_fraction)
+        return IntegerFormat(found.bits, False, (self.algorithm == "base2") - found.bits)
+
+    @property
+    def masked_code(self) -> int:
+        """The code of y of an element that does not count: 0; of a logarithm −Inf, or the lowest
+        integer."""
+        if self.output == "probability":
+            return 0
+        if self.float_out:
+            return self.y.inf_code | self.y.sign_code
+        return self.y.code_low
+
+    @property
+    def undefined_code(self) -> int:
+        """The code of y where a row that counts has NaN or +Inf among its logits."""
+        return self.y.nan_code if self.float_out else self.masked_code
+
+    @property
+    def lowest_precision(self) -> int:
+        """What an output needs at least."""
+        if self.float_out:
+            return self.y.fraction_bits + 4
+        if self.output == "log":
+            return min(self.out_fraction + 2, 24)
+        return -(-(self.y.bits + 1) // 2)
 
     @property
     def max_beats(self) -> int:
@@ -191,13 +292,13 @@ class SoftmaxConfig(CoreConfig):
     def z(self) -> IntegerFormat:
         """Format of a logit times the scale: the exponent of a power of two."""
         lsb_exponent = 1 - SCALE_BITS - self.in_fraction
-        return IntegerFormat(self.x.bits + SCALE_BITS, self.x.signed, lsb_exponent)
+        return IntegerFormat(self.logit.bits + SCALE_BITS, self.logit.signed, lsb_exponent)
 
     @property
     def guard(self) -> int:
         """Bits of a weight in the sum beyond ``precision``: what is cut off all weights of a row
-        together stays below 2^−precision."""
-        return (self.capacity - 1).bit_length() + 2
+        together stays below 2^−precision of the sum, which is more than 2^−STEP."""
+        return (self.capacity - 1).bit_length() + 2 + STEP - 1
 
     @property
     def weight_bits(self) -> int:
@@ -245,6 +346,13 @@ class SoftmaxConfig(CoreConfig):
                      for index, (name, bits, reset, doc) in enumerate(constants))
 
     @property
+    def replays(self) -> tuple[str, ...]:
+        """Streams that bring rows again, one for every pass behind the first."""
+        if self.store == "chip":
+            return ()
+        return ("replay", "replay_2") if self.algorithm in THREE_PASSES else ("replay",)
+
+    @property
     def length_bits(self) -> int:
         """Width of the length that comes with a row."""
         return self.max_length.bit_length()
@@ -259,11 +367,16 @@ class SoftmaxConfig(CoreConfig):
         if self.additive_mask:
             streams.append(Stream("mask", "in", self.lanes, self.x,
                                   "One frame for every x frame, of as many beats: what is added."))
-        if self.store == "replay":
-            streams.append(Stream("replay", "in", self.lanes, self.x,
+        for name in self.replays:
+            streams.append(Stream(name, "in", self.lanes, self.x,
                                   "Every x frame again, in the same order.", length))
+            if self.additive_mask:
+                streams.append(Stream(f"{name}_mask", "in", self.lanes, self.x,
+                                      "Every mask frame again, in the same order."))
+        result = "zero where x is masked" if self.output == "probability" else \
+            f"{'−Inf' if self.float_out else 'the lowest number'} where x is masked"
         streams.append(Stream("y", "out", self.lanes, self.y, row.format("y")
-                              + " As many beats as x; zero where x is masked."))
+                              + f" As many beats as x; {result}."))
         return tuple(streams)
 
     @property
@@ -273,6 +386,15 @@ class SoftmaxConfig(CoreConfig):
             ("row_short", "A row ended before its length; what is missing is masked."),
             ("row_empty", "All elements of a row were masked; its probabilities are zero."),
         ]
+        if self.float_in:
+            what = "NaN" if self.float_out else \
+                "0" if self.output == "probability" else "the lowest number"
+            flags += [
+                ("nan", f"A logit or its mask was NaN; y of its row is {what}."),
+                ("infinite", f"A logit or its mask was +Inf; y of its row is {what}."),
+                ("x_saturated", "A finite logit was beyond the range that in_integer gives; it "
+                                "counted as the end of it."),
+            ]
         if self.additive_mask:
             flags.append(("mask_differs", "A mask frame did not have as many beats as its row; "
                                           "missing beats exclude, the rest was dropped."))
@@ -281,4 +403,7 @@ class SoftmaxConfig(CoreConfig):
                                             "it was normalized as it came."))
         if self.algorithm == "base2":
             flags.append(("saturated", "A sum reached the end of its range and stayed there."))
+        if self.output == "log" and not self.float_out:
+            flags.append(("y_saturated", "A logarithm was below the range of out_format; it is "
+                                         "the lowest number."))
         return tuple(flags)

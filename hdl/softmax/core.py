@@ -13,8 +13,10 @@ from systolith.hdl.softmax.base2 import Base2Normalizer, Base2Sum
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.ibert import IbertMaximum, IbertNormalizer, IbertSum
 from systolith.hdl.softmax.integer import IntegerNormalizer, IntegerSum
+from systolith.hdl.softmax.logits import ODDITIES
+from systolith.hdl.softmax.normalizers import PowerNormalizer
+from systolith.hdl.softmax.passes import delayed
 from systolith.hdl.softmax.power_sums import OnlineSum, ThreePassSum, TopExponent, TwoPassSum
-from systolith.hdl.softmax.powers import PowerNormalizer
 from systolith.hdl.softmax.rows import (
     RowReader,
     RowReplay,
@@ -81,7 +83,7 @@ class SoftmaxCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.reader = reader = RowReader(config, masked=config.additive_mask)
+        m.submodules.reader = reader = RowReader(config)
         wiring.connect(m, wiring.flipped(self.x), reader.x)
         if config.additive_mask:
             wiring.connect(m, wiring.flipped(self.mask), reader.mask)
@@ -89,19 +91,32 @@ class SoftmaxCore(wiring.Component):
                  "row_empty": self._empty(m, reader)}
         if config.additive_mask:
             flags["mask_differs"] = reader.differs
+        if config.float_in:
+            flags |= {name: reader.odd[bit] for bit, name in enumerate(ODDITIES)}
         self._busy, self._waiting = [reader.busy], [reader.waiting]
 
         source, beat, row = reader, Cat(reader.data, reader.keep), None
+        undefined = self._undefined(m, reader) if config.float_in else None
         *before, last = (part(config) for part in PASSES[config.algorithm])
         for number, datapath in enumerate(before):
             m.submodules[f"pass_{number + 1}"] = datapath
             self._enter(m, datapath, source, beat, row)
             if hasattr(datapath, "saturated"):
                 flags["saturated"] = datapath.saturated
+            record = datapath.record
+            if undefined is not None:                         # known with the last beat of a row
+                record = Cat(record, delayed(
+                    m, f"undefined_{number + 1}", datapath.timing(config).record, undefined))
             connect = self._store if config.store == "chip" else self._replay
-            source, beat, row = connect(m, number, source, datapath, flags)
+            source, beat, row = connect(m, number, source, datapath, record, flags)
+            if undefined is not None:
+                row, undefined = row[:-1], row[-1]
         m.submodules[f"pass_{len(before) + 1}"] = last
         self._enter(m, last, source, beat, row)
+        if undefined is not None:
+            m.d.comb += last.undefined.eq(undefined)
+        if hasattr(last, "saturated"):
+            flags["y_saturated"] = last.saturated
         self._leave(m, source, last)
         m.d.comb += [
             self.busy.eq(Cat(*self._busy).any()),
@@ -140,13 +155,13 @@ class SoftmaxCore(wiring.Component):
         self._busy.append(room.any_used)
         wiring.connect(m, buffer.o, wiring.flipped(self.y))
 
-    def _store(self, m: Module, number: int, source, datapath, flags):
+    def _store(self, m: Module, number: int, source, datapath, record, flags):
         """The next pass takes beats and records from a store."""
-        record = datapath.timing(self.config).record
-        beats = beats_between(self.config, number, record)
-        rows = rows_between(self.config, number, record)
+        behind = datapath.timing(self.config).record
+        beats = beats_between(self.config, number, behind)
+        rows = rows_between(self.config, number, behind)
         m.submodules[f"store_{number + 1}"] = store = RowStore(
-            self.config, len(datapath.o_beat), len(datapath.record), beats, rows)
+            self.config, len(datapath.o_beat), len(record), beats, rows)
         m.submodules[f"beats_{number + 1}"] = beat_room = Credits(beats, 1)
         m.submodules[f"rows_{number + 1}"] = row_room = Credits(rows, 1)
         m.d.comb += [
@@ -159,18 +174,22 @@ class SoftmaxCore(wiring.Component):
             store.i_last.eq(datapath.o_last),
             store.i_data.eq(datapath.o_beat),
             store.record_valid.eq(datapath.record_valid),
-            store.record.eq(datapath.record),
+            store.record.eq(record),
         ]
         self._busy.append(beat_room.any_used)
         return store, store.data, store.row
 
-    def _replay(self, m: Module, number: int, source, datapath, flags):
+    def _replay(self, m: Module, number: int, source, datapath, record, flags):
         """The next pass takes the beats from their source again."""
         rows = rows_between(self.config, number, datapath.timing(self.config).record)
         m.submodules[f"replay_{number + 1}"] = again = RowReplay(
-            self.config, len(datapath.record), rows)
+            self.config, len(record), rows)
         m.submodules[f"rows_{number + 1}"] = row_room = Credits(rows, 1)
-        wiring.connect(m, wiring.flipped(self.replay), again.x)
+        name = self.config.replays[number]
+        wiring.connect(m, wiring.flipped(getattr(self, name)), again.x)
+        if self.config.additive_mask:
+            wiring.connect(m, wiring.flipped(getattr(self, f"{name}_mask")), again.mask)
+            flags["mask_differs"] = flags["mask_differs"] | again.mask_differs
         m.d.comb += [
             source.room.eq(row_room.enough | ~source.first),
             row_room.reserve.eq(source.issue & source.first),
@@ -178,14 +197,24 @@ class SoftmaxCore(wiring.Component):
             again.passed.eq(source.issue),
             again.passed_ends.eq(source.ends),
             again.record_valid.eq(datapath.record_valid),
-            again.record.eq(datapath.record),
+            again.record.eq(record),
         ]
-        flags["row_long"] = source.long | again.long
-        flags["row_short"] = source.short | again.short
-        flags["replay_differs"] = again.differs
+        flags["row_long"] = flags["row_long"] | again.long
+        flags["row_short"] = flags["row_short"] | again.short
+        flags["replay_differs"] = flags.get("replay_differs", 0) | again.differs
         self._busy += [row_room.any_used, again.busy]
         self._waiting.append(again.waiting)
         return again, again.data, again.row
+
+    @staticmethod
+    def _undefined(m: Module, reader):
+        """Whether NaN or +Inf were among the logits of a row, with its last beat."""
+        seen = Signal(name="odd_seen")
+        odd = Cat(reader.odd[ODDITIES.index(name)] for name in ("nan", "infinite"))
+        undefined = signal_of(m, seen | odd.any(), "odd_row")
+        with m.If(reader.valid):
+            m.d.sync += seen.eq(undefined & ~reader.last)
+        return undefined
 
     @staticmethod
     def _empty(m: Module, reader):

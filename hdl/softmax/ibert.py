@@ -59,7 +59,7 @@ class ExponentialLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        x = shape(config.x)
+        x = shape(config.logit)
         super().__init__({"x": In(x), "top": In(x), "keep": In(1), "e": Out(config.precision)}
                          | constant_members(config))
 
@@ -69,7 +69,7 @@ class ExponentialLane(wiring.Component):
         ln2, b, c = self.exp_ln2, self.exp_b, self.exp_c
         m.submodules.divider = divider = Divider(
             len(ln2) + QUOTIENT_BITS, len(ln2), quotient_bits=QUOTIENT_BITS)
-        distance = Signal(config.x.bits, reset_less=True)
+        distance = Signal(config.logit.bits, reset_less=True)
         most = Signal(len(divider.dividend), reset_less=True)
         limited = Signal(len(divider.dividend), reset_less=True)
         m.d.sync += [
@@ -127,7 +127,7 @@ class IbertMaximum(IbertPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, config.x.bits)
+        super().__init__(config, 0, config.logit.bits)
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
@@ -137,7 +137,7 @@ class IbertMaximum(IbertPass):
         m = Module()
         self._pass_through(m)
         data, keep = split(self.config, self.beat)
-        m.submodules.maximum = maximum = RowMaximum(self.config.lanes, shape(self.config.x))
+        m.submodules.maximum = maximum = RowMaximum(self.config.lanes, shape(self.config.logit))
         m.d.comb += [
             maximum.valid.eq(self.valid),
             maximum.last.eq(self.last),
@@ -163,7 +163,7 @@ class IbertSum(IbertPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, config.x.bits, config.factor_bits + config.x.bits)
+        super().__init__(config, config.logit.bits, config.factor_bits + config.logit.bits)
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
@@ -182,7 +182,7 @@ class IbertSum(IbertPass):
             config.lanes, config.precision, config.ibert_total_bits)
         m.submodules.division = division = RowDivision(
             config.dividers, 1 << 2 * config.precision, config.ibert_total_bits,
-            config.factor_bits, config.x.bits,
+            config.factor_bits, config.logit.bits,
             rows_between(config, 1, self.timing(config).record))
         valid, last = control(m, "lanes", ExponentialLane.latency, self.valid, self.last)
         least = 1 << config.precision - 8
@@ -225,7 +225,7 @@ class IbertQuotientLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        x = shape(config.x)
+        x = shape(config.logit)
         super().__init__({"x": In(x), "top": In(x), "keep": In(1),
                           "factor": In(config.factor_bits), "y": Out(shape(config.y))}
                          | constant_members(config))
@@ -266,7 +266,8 @@ class IbertNormalizer(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        super().__init__(pass_members(logit_beat_bits(config), config.factor_bits + config.x.bits,
+        row_bits = config.factor_bits + config.logit.bits
+        super().__init__(pass_members(logit_beat_bits(config), row_bits,
                                       config.lanes * config.y.bits, 0)
                          | constant_members(config))
 

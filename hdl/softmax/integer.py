@@ -56,13 +56,13 @@ class HalvingsLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        x = shape(config.x)
+        x = shape(config.logit)
         self.most = config.y.bits + 1
         super().__init__({"x": In(x), "top": In(x), "amount": Out(counter(self.most))})
 
     def elaborate(self, platform):
         m = Module()
-        distance = Signal(self.config.x.bits)
+        distance = Signal(self.config.logit.bits)
         amount = Signal.like(self.amount, name="amount", reset_less=True)
         m.d.comb += [distance.eq(self.top - self.x), self.amount.eq(amount)]
         m.d.sync += amount.eq(halvings(m, distance, self.config.step_shift, self.most, "rounded"))
@@ -89,7 +89,7 @@ class WeightLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        x = shape(config.x)
+        x = shape(config.logit)
         super().__init__({"key": In(x), "top": In(x), "keep": In(1),
                           "weight": Out(config.y.bits + 1)})
 
@@ -123,7 +123,7 @@ class ProbabilityLane(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        x, y = shape(config.x), shape(config.y)
+        x, y = shape(config.logit), shape(config.y)
         super().__init__({"x": In(x), "top": In(x), "keep": In(1), "inverse": In(y), "y": Out(y)})
 
     def elaborate(self, platform):
@@ -148,13 +148,14 @@ class IntegerRunningSum(RunningSum):
 
     def __init__(self, config: SoftmaxConfig):
         total_bits = config.y.bits + 1 + (config.capacity - 1).bit_length()
-        super().__init__(config, shape(config.x), 0, config.y.bits + 1, total_bits)
+        super().__init__(config, shape(config.logit), 0, config.y.bits + 1, total_bits)
 
     def lane(self) -> wiring.Component:
         return WeightLane(self.config)
 
-    def scaling(self, m: Module, rise):
-        return halvings(m, rise, self.config.step_shift, self.total_bits, "halve")
+    def scaling(self, m: Module, rise, fresh):
+        most = self.total_bits
+        return Mux(fresh, most, halvings(m, rise, self.config.step_shift, most, "halve"))
 
     def add(self, m: Module, total, scaling, weights):
         return (total >> scaling) + weights
@@ -175,7 +176,7 @@ class IntegerSum(wiring.Component):
     def __init__(self, config: SoftmaxConfig):
         self.config = config
         beat_bits = logit_beat_bits(config)
-        super().__init__(pass_members(beat_bits, 0, beat_bits, config.y.bits + config.x.bits))
+        super().__init__(pass_members(beat_bits, 0, beat_bits, config.y.bits + config.logit.bits))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
@@ -189,7 +190,7 @@ class IntegerSum(wiring.Component):
         data, keep = split(config, self.beat)
         m.submodules.running = running = IntegerRunningSum(config)
         m.submodules.division = division = RowDivision(
-            config.dividers, ((1 << bits) - 1) << bits, len(running.total), bits, config.x.bits,
+            config.dividers, ((1 << bits) - 1) << bits, len(running.total), bits, config.logit.bits,
             rows_between(config, 0, self.timing(config).record))
         m.d.comb += [
             self.o_valid.eq(self.valid),
@@ -220,7 +221,7 @@ class IntegerNormalizer(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        super().__init__(pass_members(logit_beat_bits(config), config.y.bits + config.x.bits,
+        super().__init__(pass_members(logit_beat_bits(config), config.y.bits + config.logit.bits,
                                       config.lanes * config.y.bits, 0))
 
     @staticmethod

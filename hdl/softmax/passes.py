@@ -57,12 +57,12 @@ def pass_members(beat_bits: int, row_bits: int, out_bits: int, record_bits: int)
 
 def logit_beat_bits(config: SoftmaxConfig) -> int:
     """Width of a beat of logits, each with a bit that says whether it counts."""
-    return config.lanes * (config.x.bits + 1)
+    return config.lanes * (config.logit.bits + 1)
 
 
 def split(config: SoftmaxConfig, beat):
     """Logits and the bits that say which count, of a beat of logits."""
-    data_bits = config.lanes * config.x.bits
+    data_bits = config.lanes * config.logit.bits
     return beat[:data_bits], beat[data_bits:]
 
 

@@ -1,13 +1,13 @@
 """The passes in front of the last one for ``online``, ``single_pass``, ``three_pass`` and
 ``two_pass``: how they find the sum of the weights of a row."""
 
-from amaranth import Module, Shape, Signal
+from amaranth import Cat, Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.steps import counter, shape, signal_of
-from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
+from systolith.hdl.arithmetic.steps import shape, signal_of
+from systolith.hdl.softmax.config import SCALE_BITS, STEP, SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
     control,
@@ -18,14 +18,14 @@ from systolith.hdl.softmax.passes import (
 )
 from systolith.hdl.softmax.powers import (
     MULTIPLIER_STAGES,
+    STEP_BITS,
     AlignLane,
     PowerLane,
-    RowInverse,
-    exponential_parameters,
-    limited,
+    key_shape,
+    payload_bits,
     power_latency,
-    record_bits,
 )
+from systolith.hdl.softmax.records import row_record
 from systolith.hdl.softmax.row_results import RowMaximum, RowTotal
 from systolith.hdl.softmax.running_sum import RunningSum
 from systolith.hdl.structure.linear_array import LinearArray
@@ -33,25 +33,37 @@ from systolith.hdl.structure.reduction import Reduction
 
 
 class PowerRunningSum(RunningSum):
-    """Exponent of the largest power of a row and the sum of its powers, while it streams by."""
+    """Key of the largest power of a row and the sum of its powers, while it streams by."""
 
     lane_latency = AlignLane.latency
 
     def __init__(self, config: SoftmaxConfig, lanes: int):
-        parameters = exponential_parameters(config)
-        super().__init__(config, shape(parameters.exponent), parameters.mantissa.bits,
+        super().__init__(config, key_shape(config), payload_bits(config),
                          config.weight_bits, config.total_bits, lanes=lanes)
 
     def lane(self) -> wiring.Component:
         return AlignLane(self.config)
 
-    def scaling(self, m: Module, rise):
-        amount = Signal(counter(self.total_bits), name="limited_rise")
-        m.d.comb += amount.eq(limited(m, rise, self.total_bits, "rise_now"))
-        return amount
+    def scaling(self, m: Module, rise, fresh):
+        return chosen_step(m, rise, self.total_bits, ~fresh)
 
     def add(self, m: Module, total, scaling, weights):
-        return (total >> scaling) + weights
+        return stepped(total, scaling) + weights
+
+
+def chosen_step(m: Module, steps, width: int, enable=1):
+    """By how many steps a word is shifted, one hot; none is set where nothing is left of it."""
+    chosen = Signal(-(-width // STEP), name="chosen_step")
+    m.d.comb += chosen.eq(Cat((steps == step) & enable for step in range(len(chosen))))
+    return chosen
+
+
+def stepped(word, chosen):
+    """The word shifted right by the step that is chosen."""
+    shifted = 0
+    for step, bit in enumerate(chosen):
+        shifted = shifted | (word[STEP * step:] & bit.replicate(len(word) - STEP * step))
+    return shifted
 
 
 class _PowerPass(wiring.Component):
@@ -81,14 +93,14 @@ class _PowerPass(wiring.Component):
         valid, last = control(m, "powers", latency, self.valid, self.last)
         return powers, valid, last, delayed(m, "keep", latency, keep)
 
-    def _invert(self, m: Module, done, top, total):
-        m.submodules.inverse = inverse = RowInverse(self.config)
+    def _record(self, m: Module, done, top, total):
+        m.submodules.found = found = row_record(self.config)(self.config)
         m.d.comb += [
-            inverse.done.eq(done),
-            inverse.top.eq(top),
-            inverse.total.eq(total),
-            self.record_valid.eq(inverse.record_valid),
-            self.record.eq(inverse.record),
+            found.done.eq(done),
+            found.top.eq(top),
+            found.total.eq(total),
+            self.record_valid.eq(found.record_valid),
+            self.record.eq(found.record),
         ]
 
 
@@ -103,12 +115,12 @@ class OnlineSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, record_bits(config))
+        super().__init__(config, 0, row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + PowerRunningSum.cycles(config.lanes)
-                       + RowInverse.cycles(config))
+                       + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -119,10 +131,10 @@ class OnlineSum(_PowerPass):
             running.valid.eq(valid),
             running.last.eq(last),
             running.keep.eq(keep),
-            running.keys.eq(powers.exponent),
-            running.payloads.eq(powers.mantissa),
+            running.keys.eq(powers.key),
+            running.payloads.eq(powers.payload),
         ]
-        self._invert(m, running.done, running.top, running.total)
+        self._record(m, running.done, running.top, running.total)
         return m
 
 
@@ -137,12 +149,12 @@ class TwoPassSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, record_bits(config))
+        super().__init__(config, 0, row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + PowerRunningSum.cycles(1)
-                       + PairMerge.cycles(config) + RowInverse.cycles(config))
+                       + PairMerge.cycles(config) + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -157,13 +169,13 @@ class TwoPassSum(_PowerPass):
             pairs.valid.eq(valid),
             pairs.last.eq(last),
             pairs.keep.eq(keep),
-            pairs.keys.eq(powers.exponent),
-            pairs.payloads.eq(powers.mantissa),
+            pairs.keys.eq(powers.key),
+            pairs.payloads.eq(powers.payload),
             merge.valid.eq(pairs.done[0]),
             merge.tops.eq(pairs.top),
             merge.totals.eq(pairs.total),
         ]
-        self._invert(m, merge.done, merge.top, merge.total)
+        self._record(m, merge.done, merge.top, merge.total)
         return m
 
 
@@ -184,11 +196,11 @@ class PairMerge(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        exponent = shape(exponential_parameters(config).exponent)
+        key = key_shape(config)
         super().__init__({
-            "valid": In(1), "tops": In(config.lanes * exponent.width),
+            "valid": In(1), "tops": In(config.lanes * key.width),
             "totals": In(config.lanes * config.total_bits),
-            "done": Out(1), "top": Out(exponent), "total": Out(config.total_bits)})
+            "done": Out(1), "top": Out(key), "total": Out(config.total_bits)})
 
     @staticmethod
     def cycles(config: SoftmaxConfig) -> int:
@@ -198,8 +210,7 @@ class PairMerge(wiring.Component):
         m = Module()
         config = self.config
         tree = Reduction.cycles(config.lanes)
-        exponent = shape(exponential_parameters(config).exponent)
-        m.submodules.maximum = maximum = Reduction(config.lanes, exponent, "max")
+        m.submodules.maximum = maximum = Reduction(config.lanes, key_shape(config), "max")
         m.submodules.lanes = lanes = LinearArray(
             lambda: ScaleLane(config), config.lanes, name="lane", broadcast=("top",))
         m.submodules.sum = total = Reduction(config.lanes, Shape(config.total_bits), "sum")
@@ -217,7 +228,7 @@ class PairMerge(wiring.Component):
 
 
 class ScaleLane(wiring.Component):
-    """The sum of a lane relative to the exponent of all lanes, cut.
+    """The sum of a lane relative to the key of all lanes, cut.
 
     Members
     -------
@@ -234,27 +245,29 @@ class ScaleLane(wiring.Component):
     latency = 2
 
     def __init__(self, config: SoftmaxConfig):
-        exponent = shape(exponential_parameters(config).exponent)
+        key = key_shape(config)
         self.total_bits = config.total_bits
-        super().__init__({"key": In(exponent), "top": In(exponent), "sum": In(config.total_bits),
+        super().__init__({"key": In(key), "top": In(key), "sum": In(config.total_bits),
                           "scaled": Out(config.total_bits)})
 
     def elaborate(self, platform):
         m = Module()
-        amount = Signal(counter(self.total_bits), reset_less=True)
+        below = signal_of(m, (self.top - self.key).as_unsigned(), "below")
+        chosen = chosen_step(m, below, self.total_bits)
+        step = Signal.like(chosen, name="step", reset_less=True)
         held = Signal(self.total_bits, reset_less=True)
         scaled = Signal(self.total_bits, name="shifted", reset_less=True)
         m.d.sync += [
-            amount.eq(limited(m, self.top - self.key, self.total_bits, "distance")),
+            step.eq(chosen),
             held.eq(self.sum),
-            scaled.eq(held >> amount),
+            scaled.eq(stepped(held, step)),
         ]
         m.d.comb += self.scaled.eq(scaled)
         return m
 
 
 class TopExponent(_PowerPass):
-    """First pass of ``three_pass``: the exponent of the largest power of a row.
+    """First pass of ``three_pass``: the key of the largest power of a row.
 
     Members are those of :func:`~systolith.hdl.softmax.passes.pass_members`, and ``scale``.
 
@@ -264,7 +277,7 @@ class TopExponent(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, 0, exponential_parameters(config).exponent.bits)
+        super().__init__(config, 0, key_shape(config).width)
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
@@ -275,9 +288,9 @@ class TopExponent(_PowerPass):
         config = self.config
         self._pass_through(m)
         data, keep = split(config, self.beat)
-        m.submodules.maximum = maximum = RowMaximum(config.lanes, shape(config.x))
+        m.submodules.maximum = maximum = RowMaximum(config.lanes, shape(config.logit))
         m.submodules.multiply = multiply = Multiplier(
-            shape(config.x), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
+            shape(config.logit), Shape(SCALE_BITS), MULTIPLIER_STAGES, config.technology)
         m.d.comb += [
             maximum.valid.eq(self.valid),
             maximum.last.eq(self.last),
@@ -287,7 +300,8 @@ class TopExponent(_PowerPass):
             multiply.b.eq(self.scale),
             self.record_valid.eq(
                 delayed(m, "done", MULTIPLIER_STAGES, maximum.done, reset=True)),
-            self.record.eq(multiply.p[-config.z.lsb_exponent:]),
+            self.record.eq((multiply.p.shift_right(-config.z.lsb_exponent)
+                            + (STEP - 1)).shift_right(STEP_BITS)),
         ]
         return m
 
@@ -303,12 +317,12 @@ class ThreePassSum(_PowerPass):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        super().__init__(config, exponential_parameters(config).exponent.bits, record_bits(config))
+        super().__init__(config, key_shape(config).width, row_record(config).bits(config))
 
     @staticmethod
     def timing(config: SoftmaxConfig) -> Latency:
         return Latency(0, power_latency(config) + AlignLane.latency
-                       + RowTotal.cycles(config.lanes) + RowInverse.cycles(config))
+                       + RowTotal.cycles(config.lanes) + row_record(config).cycles(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -321,8 +335,8 @@ class ThreePassSum(_PowerPass):
         top = delayed(m, "row", power_latency(config), self.row)
         valid, last = control(m, "weights", AlignLane.latency, valid, last)
         m.d.comb += [
-            lanes.key.eq(powers.exponent),
-            lanes.payload.eq(powers.mantissa),
+            lanes.key.eq(powers.key),
+            lanes.payload.eq(powers.payload),
             lanes.keep.eq(keep),
             lanes.top.eq(top),
             total.valid.eq(valid),
@@ -330,5 +344,5 @@ class ThreePassSum(_PowerPass):
             total.weights.eq(lanes.weight),
         ]
         behind = AlignLane.latency + RowTotal.cycles(config.lanes)
-        self._invert(m, total.done, delayed(m, "row_top", behind, top), total.total)
+        self._record(m, total.done, delayed(m, "row_top", behind, top), total.total)
         return m

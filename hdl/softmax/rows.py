@@ -5,46 +5,16 @@ The datapaths behind these parts never stall: a beat is issued only when everyth
 sure to have room.
 """
 
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.arithmetic.steps import counter
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
-from systolith.hdl.softmax.passes import control, delayed
+from systolith.hdl.softmax.logits import ODDITIES, LogitStage, logit_latency
+from systolith.hdl.softmax.passes import control, delayed, logit_beat_bits
 from systolith.hdl.structure.block_memory import BlockMemory
-from systolith.hdl.structure.linear_array import LinearArray
-
-
-class MaskAdder(wiring.Component):
-    """Adds a mask to one logit, saturating; the lowest value of the mask excludes the element.
-
-    Timing
-    ------
-    Combinational.
-    """
-
-    def __init__(self, config: SoftmaxConfig):
-        self.format = config.x
-        x = shape(config.x)
-        super().__init__({"x": In(x), "mask": In(x), "x_keep": In(1),
-                          "sum": Out(x), "sum_keep": Out(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        total = Signal(Shape(self.format.bits + 1, self.format.signed))
-        m.d.comb += [
-            total.eq(self.x + self.mask),
-            self.sum_keep.eq(self.x_keep & (self.mask != self.format.low)),
-        ]
-        m.d.comb += self.sum.eq(total)
-        with m.If(total > self.format.high):
-            m.d.comb += self.sum.eq(self.format.high)
-        if self.format.signed:
-            with m.If(total < self.format.low):
-                m.d.comb += self.sum.eq(self.format.low)
-        return m
 
 
 class RowReader(wiring.Component):
@@ -53,24 +23,24 @@ class RowReader(wiring.Component):
     Parameters
     ----------
     config : SoftmaxConfig
-    masked : bool
-        A mask comes along, beat by beat.
 
     Members
     -------
     x : In(axi_stream.Signature)
         ``user`` is the length of the row, on its first beat.
     mask : In(axi_stream.Signature)
-        Only where ``masked``.
+        Beat by beat with it; only with an additive mask.
     room : In(1)
         A beat may be taken.
     issue, first, ends : Out(1)
         A beat is taken; it is the first, the last of its row.
     valid, last : Out(1)
     data : Out
-        The lanes of that beat.
+        The logits of that beat.
     keep : Out(lanes)
         Which of them count.
+    odd : Out
+        Which of :data:`~systolith.hdl.softmax.logits.ODDITIES` are among them; only of floats.
     busy, waiting : Out(1)
         A row is half taken; its next beat is wanted and not there.
     long, short, differs : Out(1)
@@ -79,23 +49,25 @@ class RowReader(wiring.Component):
 
     Timing
     ------
-    ``valid``, ``last``, ``data`` and ``keep`` are registers, :attr:`latency` cycles behind
-    ``issue``.
+    ``valid``, ``last``, ``data`` and ``keep`` come :meth:`cycles` behind ``issue``.
     """
 
-    latency = 1
-
-    def __init__(self, config: SoftmaxConfig, *, masked: bool):
-        self.config, self.masked = config, masked
-        data_bits = config.lanes * config.x.bits
-        members = {"x": In(axi_stream.Signature(data_bits, config.length_bits))}
-        if masked:
-            members["mask"] = In(axi_stream.Signature(data_bits))
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        members = reader_members(config)
+        if config.float_in:
+            members["odd"] = Out(len(ODDITIES))
         super().__init__(members | {
             "room": In(1), "issue": Out(1), "first": Out(1), "ends": Out(1),
-            "valid": Out(1), "last": Out(1), "data": Out(data_bits), "keep": Out(config.lanes),
+            "valid": Out(1), "last": Out(1), "data": Out(config.lanes * config.logit.bits),
+            "keep": Out(config.lanes),
             "busy": Out(1), "waiting": Out(1), "long": Out(1), "short": Out(1), "differs": Out(1),
         })
+
+    @staticmethod
+    def cycles(config: SoftmaxConfig) -> int:
+        """Cycles from the issue of a beat to its logits."""
+        return 1 + logit_latency(config)
 
     def elaborate(self, platform):
         m = Module()
@@ -122,10 +94,6 @@ class RowReader(wiring.Component):
             self.busy.eq(in_row | dropping),
             self.waiting.eq(((in_row | dropping) & ~x.valid) | mask_wanted),
         ]
-        m.d.sync += [
-            self.valid.eq(self.issue),
-            self.last.eq(self.ends),
-        ]
         with m.If(self.issue):
             m.d.sync += [
                 in_row.eq(~self.ends),
@@ -142,18 +110,15 @@ class RowReader(wiring.Component):
             counted.eq(Mux(more, lanes, remaining)),
             keep.eq((1 << counted) - 1),
         ]
-        value = x.data
-        if self.masked:
-            value, keep = self._add_mask(m, keep, mask_there, mask_wanted)
+        if self.config.additive_mask:
+            keep = self._pair_mask(m, keep, mask_there, mask_wanted)
         else:
             m.d.comb += mask_there.eq(1)
-        held_data = Signal.like(self.data, name="data", reset_less=True)
-        held_keep = Signal.like(self.keep, name="keep", reset_less=True)
-        m.d.sync += [held_data.eq(value), held_keep.eq(keep)]
-        m.d.comb += [self.data.eq(held_data), self.keep.eq(held_keep)]
+        self._logits(m, keep)
         return m
 
-    def _add_mask(self, m: Module, keep, mask_there, mask_wanted):
+    def _pair_mask(self, m: Module, keep, mask_there, mask_wanted):
+        """A beat waits for that of its mask; those of a mask that has ended exclude."""
         mask, x = self.mask, self.x
         missing = Signal()                               # the mask of this row has ended
         mask_dropping = Signal()
@@ -171,14 +136,45 @@ class RowReader(wiring.Component):
             m.d.sync += mask_dropping.eq(1)
         with m.Elif(mask.valid & mask.last):
             m.d.sync += mask_dropping.eq(0)
-        m.submodules.adders = adders = LinearArray(
-            lambda: MaskAdder(self.config), self.config.lanes, name="adder")
+        return Mux(missing, 0, keep)
+
+    def _logits(self, m: Module, keep):
+        """What is taken, a cycle later, and its logits."""
+        config = self.config
+        valid, last = Signal(name="taken"), Signal(name="taken_last")
+        data = Signal.like(self.x.data, name="data", reset_less=True)
+        kept = Signal.like(self.keep, name="keep", reset_less=True)
+        m.d.sync += [valid.eq(self.issue), last.eq(self.ends), data.eq(self.x.data), kept.eq(keep)]
+        if not logit_latency(config):
+            m.d.comb += [self.valid.eq(valid), self.last.eq(last), self.data.eq(data),
+                         self.keep.eq(kept)]
+            return
+        m.submodules.logits = stage = LogitStage(config)
         m.d.comb += [
-            adders.x.eq(x.data),
-            adders.mask.eq(mask.data),
-            adders.x_keep.eq(Mux(missing, 0, keep)),
+            stage.valid.eq(valid),
+            stage.last.eq(last),
+            stage.x.eq(data),
+            stage.x_keep.eq(kept),
+            self.valid.eq(stage.o_valid),
+            self.last.eq(stage.o_last),
+            self.data.eq(stage.logits),
+            self.keep.eq(stage.keep),
         ]
-        return adders.sum, adders.sum_keep
+        if config.additive_mask:
+            mask = Signal.like(self.mask.data, name="mask_data", reset_less=True)
+            m.d.sync += mask.eq(self.mask.data)
+            m.d.comb += stage.mask.eq(mask)
+        if config.float_in:
+            m.d.comb += self.odd.eq(stage.odd)
+
+
+def reader_members(config: SoftmaxConfig) -> dict:
+    """The streams that a :class:`RowReader` reads."""
+    data_bits = config.lanes * config.x.bits
+    members = {"x": In(axi_stream.Signature(data_bits, config.length_bits))}
+    if config.additive_mask:
+        members["mask"] = In(axi_stream.Signature(data_bits))
+    return members
 
 
 class RowRecords(wiring.Component):
@@ -225,12 +221,15 @@ class RowRecords(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.counts = counts = axi_stream.Fifo(
-            axi_stream.Signature(self.count_bits), self.rows)
+            axi_stream.Signature(self.count_bits + 1), self.rows)
         m.submodules.records = records = axi_stream.Fifo(
             axi_stream.Signature(self.record_bits), self.rows)
+        before = Signal(self.count_bits)                 # beats of the row that have passed
+        with m.If(self.passed):
+            m.d.sync += before.eq(Mux(self.passed_ends, 0, before + 1))
         finished = Signal()
         m.d.comb += [
-            counts.i.data.eq(self._before(m, "passed_before", self.passed, self.passed_ends)),
+            counts.i.data.eq(Cat(before, before == 0)),
             counts.i.valid.eq(self.passed & self.passed_ends),
             counts.o.ready.eq(finished),
             records.i.data.eq(self.record),
@@ -238,18 +237,21 @@ class RowRecords(wiring.Component):
             records.o.ready.eq(finished),
             self.known.eq(records.o.valid & counts.o.valid),
             finished.eq(self.next & self.next_ends),
-            self.at_end.eq(counts.o.data == self._before(
-                m, "next_before", self.next, self.next_ends)),
             self.row.eq(records.o.data),
         ]
+        # Whether a beat is the last one is known with the one before it.
+        count, single = counts.o.data[:-1], counts.o.data[-1]
+        behind = Signal()                                # the next beat is not the first
+        upcoming = Signal(self.count_bits + 1, init=1)   # beats before the one after the next
+        is_last = Signal()
+        m.d.comb += self.at_end.eq(Mux(behind, is_last, single))
+        with m.If(self.next):
+            m.d.sync += [
+                behind.eq(~self.next_ends),
+                upcoming.eq(Mux(self.next_ends, 1, upcoming + 1)),
+                is_last.eq(upcoming == count),
+            ]
         return m
-
-    def _before(self, m: Module, name: str, beat, ends):
-        """Beats of the row at hand before this one."""
-        before = Signal(self.count_bits, name=name)
-        with m.If(beat):
-            m.d.sync += before.eq(Mux(ends, 0, before + 1))
-        return before
 
 
 class RowStore(wiring.Component):
@@ -348,8 +350,8 @@ class RowReplay(wiring.Component):
 
     Members
     -------
-    x : In(axi_stream.Signature)
-        Every row again.
+    x, mask : In(axi_stream.Signature)
+        Every row again, and its mask where there is one.
     passed, passed_ends : In(1)
         A beat is issued in the pass before, the last of its row.
     record_valid, record : In
@@ -360,34 +362,33 @@ class RowReplay(wiring.Component):
     valid, last, data, row : Out
         As of :class:`RowStore`; ``data`` holds the lanes and then the bits that say which count.
     busy, waiting : Out(1)
-    long, short, differs : Out(1)
+    long, short, mask_differs, differs : Out(1)
         Pulses: as of :class:`RowReader`; a row had not as many beats as the first time.
 
     Timing
     ------
-    ``valid``, ``last``, ``data`` and ``row`` are registers, one cycle behind ``issue``.
+    ``valid``, ``last``, ``data`` and ``row`` come as many cycles behind ``issue`` as from a
+    :class:`RowReader`.
     """
-
-    latency = RowReader.latency
 
     def __init__(self, config: SoftmaxConfig, record_bits: int, rows: int):
         self.config, self.record_bits, self.rows = config, record_bits, rows
-        data_bits = config.lanes * config.x.bits
-        super().__init__({
-            "x": In(axi_stream.Signature(data_bits, config.length_bits)),
+        super().__init__(reader_members(config) | {
             "passed": In(1), "passed_ends": In(1),
             "record_valid": In(1), "record": In(record_bits), "room": In(1),
             "issue": Out(1), "first": Out(1), "ends": Out(1),
-            "valid": Out(1), "last": Out(1), "data": Out(data_bits + config.lanes),
+            "valid": Out(1), "last": Out(1), "data": Out(logit_beat_bits(config)),
             "row": Out(record_bits), "busy": Out(1), "waiting": Out(1),
-            "long": Out(1), "short": Out(1), "differs": Out(1),
+            "long": Out(1), "short": Out(1), "mask_differs": Out(1), "differs": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reader = reader = RowReader(self.config, masked=False)
+        m.submodules.reader = reader = RowReader(self.config)
         m.submodules.records = records = RowRecords(self.config, self.record_bits, self.rows)
         wiring.connect(m, wiring.flipped(self.x), reader.x)
+        if self.config.additive_mask:
+            wiring.connect(m, wiring.flipped(self.mask), reader.mask)
         m.d.comb += [
             records.passed.eq(self.passed),
             records.passed_ends.eq(self.passed_ends),
@@ -402,23 +403,22 @@ class RowReplay(wiring.Component):
             self.valid.eq(reader.valid),
             self.last.eq(reader.last),
             self.data.eq(Cat(reader.data, reader.keep)),
-            self.row.eq(delayed(m, "row", self.latency, records.row)),
+            self.row.eq(delayed(m, "row", RowReader.cycles(self.config), records.row)),
             self.busy.eq(reader.busy),
             self.waiting.eq(reader.waiting | (records.known & self.room & ~self.x.valid)),
             self.long.eq(reader.long),
             self.short.eq(reader.short),
+            self.mask_differs.eq(reader.differs),
             self.differs.eq(reader.issue & reader.ends & ~records.at_end),
         ]
         return m
 
 
-#: Where the passes behind the first one take their beats from.
-SOURCES = {"chip": RowStore, "replay": RowReplay}
-
-
 def issue_latency(config: SoftmaxConfig, number: int) -> int:
     """Cycles from the issue of a beat to its pass, which is the one of that number, from 0."""
-    return (RowReader if number == 0 else SOURCES[config.store]).latency
+    if number and config.store == "chip":
+        return RowStore.latency
+    return RowReader.cycles(config)
 
 
 def wait_between(config: SoftmaxConfig, number: int, record: int) -> int:

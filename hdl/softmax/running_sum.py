@@ -71,14 +71,14 @@ class RunningSum(wiring.Component):
         ``weight`` out, :attr:`lane_latency` cycles later."""
         raise NotImplementedError
 
-    def scaling(self, m: Module, rise):
+    def scaling(self, m: Module, rise, fresh):
         """By what the sum is scaled down, as :meth:`add` takes it, when the maximum rises so far;
-        registered once outside."""
+        to nothing if ``fresh``, where a new row begins. Registered once outside."""
         raise NotImplementedError
 
     def add(self, m: Module, total, scaling, weights):
-        """The sum so far, 0 in a new row, scaled down, and the weights of a beat; registered
-        outside. ``self.adding`` says when."""
+        """The sum so far, scaled down, and the weights of a beat; registered outside.
+        ``self.adding`` says when."""
         raise NotImplementedError
 
     def elaborate(self, platform):
@@ -94,12 +94,14 @@ class RunningSum(wiring.Component):
         top = Signal(self.key, reset_less=True)
         raised = Signal(self.key)
         rise = Signal(self.key.width, reset_less=True)
+        fresh = Signal(reset_less=True)
         m.d.comb += raised.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum))
         with m.If(valid):
             m.d.sync += [
                 in_row.eq(~last),
                 top.eq(raised),
-                rise.eq(Mux(in_row & (maximum.maximum > top), maximum.maximum - top, 0)),
+                rise.eq(Mux(maximum.maximum > top, maximum.maximum - top, 0)),
+                fresh.eq(~in_row),
             ]
 
         m.submodules.lanes = lanes = LinearArray(
@@ -115,27 +117,20 @@ class RunningSum(wiring.Component):
 
         behind = self.lane_latency + lane_sum.latency
         valid, last = control(m, "weight", 1 + behind, valid, last)
-        amount = self.scaling(m, rise)
+        amount = self.scaling(m, rise, fresh)
         scaling = Signal(amount.shape(), name="scaling", reset_less=True)
         m.d.sync += scaling.eq(amount)
         scaling = delayed(m, "scaling", behind - 1, scaling)
         top = delayed(m, "top", behind, top)
 
-        summing = Signal()
-        total = Signal(self.total_bits, reset_less=True)
-        so_far = Signal(self.total_bits)
+        total = Signal(self.total_bits, name="so_far", reset_less=True)
         row_top = Signal(self.key, reset_less=True)
-        m.d.comb += [
-            so_far.eq(Mux(summing, total, 0)),
-            self.total.eq(total),
-            self.top.eq(row_top),
-        ]
+        m.d.comb += [self.total.eq(total), self.top.eq(row_top)]
         m.d.sync += self.done.eq(valid & last)
         self.adding = valid
         with m.If(valid):
             m.d.sync += [
-                summing.eq(~last),
-                total.eq(self.add(m, so_far, scaling, lane_sum.o)),
+                total.eq(self.add(m, total, scaling, lane_sum.o)),
                 row_top.eq(top),
             ]
         return m

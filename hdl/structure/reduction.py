@@ -47,7 +47,7 @@ class PairSum(wiring.Component):
 
 
 class Reduction(wiring.Component):
-    """Tree of pairs over all lanes, a register after every ``LEVELS`` levels and at its end.
+    """Tree of pairs over all lanes, a register after every level.
 
     Parameters
     ----------
@@ -70,8 +70,6 @@ class Reduction(wiring.Component):
     unregistered.
     """
 
-    LEVELS = 2
-
     def __init__(self, count: int, shape: Shape, operation: Operation):
         self.count, self.shape, self.operation = count, shape, operation
         self.levels = (count - 1).bit_length()
@@ -81,10 +79,10 @@ class Reduction(wiring.Component):
         super().__init__({"i": In(count * shape.width),
                           "o": Out(Shape(shape.width + growth, shape.signed))})
 
-    @classmethod
-    def cycles(cls, count: int) -> int:
+    @staticmethod
+    def cycles(count: int) -> int:
         """Latency of a tree over so many lanes."""
-        return -(-(count - 1).bit_length() // cls.LEVELS)
+        return (count - 1).bit_length()
 
     def elaborate(self, platform):
         m = Module()
@@ -107,9 +105,8 @@ class Reduction(wiring.Component):
             lanes = pairs.o
             if self.operation == "sum":
                 shape = Shape(shape.width + 1, shape.signed)
-            if level % self.LEVELS == 0 or level == self.levels:
-                register = Signal(len(lanes), name=f"level_{level}_o", reset_less=True)
-                m.d.sync += register.eq(lanes)
-                lanes = register
+            register = Signal(len(lanes), name=f"level_{level}_o", reset_less=True)
+            m.d.sync += register.eq(lanes)
+            lanes = register
         m.d.comb += self.o.eq(lanes)
         return m

@@ -22,18 +22,22 @@ def inverse(parameters: InverseParameters, x: np.ndarray) -> tuple[np.ndarray, n
         In units of 2^(−1 − precision).
     exponent : int64 array
     """
-    x = np.asarray(x)
-    if x.dtype != object:
-        x = x.astype(np.int64)
     bits = parameters.fraction_bits
-    leading = _floor_log2(x)
-    excess = leading - bits
-    kept = (x >> np.maximum(excess, 0)) << np.maximum(-excess, 0)
-    point = kept.astype(np.int64) - (1 << bits)
+    leading, point = normalized(np.asarray(x), bits)
     if parameters.root:
         point += leading % 2 << bits
         leading //= 2
     return evaluate(parameters.segments, _table(parameters), point), leading
+
+
+def normalized(x: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the leading one of each positive integer is, and that many bits that follow it."""
+    if x.dtype != object:
+        x = x.astype(np.int64)
+    leading = _floor_log2(x)
+    excess = leading - bits
+    kept = (x >> np.maximum(excess, 0)) << np.maximum(-excess, 0)
+    return leading, kept.astype(np.int64) - (1 << bits)
 
 
 def _floor_log2(x: np.ndarray) -> np.ndarray:

@@ -91,6 +91,12 @@ def compile_units(units: Iterable[tuple[Path, Sequence[str]]], flags: Sequence[s
         return list(pool.map(one, units))
 
 
+def precompile(header: Path, flags: Sequence[str]) -> None:
+    """Compile a C++ header for ``-include`` with the same flags; compilers find it beside it."""
+    run("g++", [*compiler(), *CXX_FLAGS, *flags, "-x", "c++-header", header, "-o",
+                header.with_name(f"{header.name}.gch")])
+
+
 def link(objects: Sequence[Path], target: Path, *, shared: bool,
          libraries: Sequence[str | Path] = ()) -> None:
     """Link a program, or a shared library."""

@@ -7,30 +7,14 @@ import numpy as np
 
 from systolith.hdl.errors import Error
 from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.sim.formats import quantize
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
-from systolith.sim.operands import arguments, elements, flag_bit, integers, result_dtype, scalar
+from systolith.sim.operands import arguments, elements, flag_bit, integers, numbers, scalar
 from systolith.sim.softmax import cycles
-from systolith.sim.softmax.base2 import base2
-from systolith.sim.softmax.ibert import ibert
-from systolith.sim.softmax.integer import integer
-from systolith.sim.softmax.real import real
+from systolith.sim.softmax.results import codes_of, numbers_of, results
 from systolith.sim.softmax.rows import Rows, in_beats
 from systolith.sim.softmax.stimulus import stimulus
-
-
-def probabilities(config: SoftmaxConfig, rows: Rows,
-                  registers: Mapping[str, int]) -> tuple[np.ndarray, bool]:
-    """Probabilities, shape (M, beats, lanes), and whether a sum saturated."""
-    match config.algorithm:
-        case "base2":
-            return base2(config, rows.x, rows.keep)
-        case "integer":
-            return integer(config, rows.x, rows.keep), False
-        case "ibert":
-            return ibert(config, rows.x, rows.keep, registers), False
-        case _:
-            return real(config, rows.x, rows.keep, registers["scale"]), False
 
 
 class SoftmaxModel(Model):
@@ -38,19 +22,23 @@ class SoftmaxModel(Model):
 
     Arguments of a call:
 
-    - ``x`` (M, N), integers in the range of ``in_format``, N at most ``max_length``;
+    - ``x`` (M, N), integers in the range of ``in_format``, N at most ``max_length``; or numbers,
+      rounded to ``in_format`` where that is a float: −Inf does not count, NaN and +Inf leave their
+      row without a result;
     - ``lengths`` (M,), 0 to N: elements of a row that count; all by default;
     - ``causal``, 0 or 1: row i sees at most the first N − M + 1 + i elements (0);
     - ``mask`` (M, N) with ``additive_mask``: added to x, saturating; the lowest value of
-      ``in_format`` excludes an element;
+      ``in_format`` excludes an element, as does a float that is not above −2^``in_integer``;
     - ``scale``, for the algorithms with real exponents: log2(e) / temperature in units of 2^-17
       (round(log2(e) · 2^17));
     - ``exp_ln2``, ``exp_b``, ``exp_c``, for ``ibert``: the constants of its exponential for the
       scale of the logits (those for 2^-in_fraction);
     - ``whole_rows``, 0 or 1: send also the beats behind the last element that counts (0).
 
-    The result is ``y`` (M, N), probabilities as integers in units of 2^-bits of ``out_format``, or
-    2^(1-bits) with base2; 0 where masked.
+    The result is ``y`` (M, N): probabilities as integers in units of 2^-bits of ``out_format``, or
+    2^(1-bits) with base2, or float32; 0 where masked. With ``output`` ``log`` their natural
+    logarithms, in units of 2^-``out_fraction`` or as float32; −Inf or the lowest integer where
+    masked.
     """
 
     config = SoftmaxConfig
@@ -60,7 +48,7 @@ class SoftmaxModel(Model):
         defaults = {"lengths": None, "causal": 0, "whole_rows": 0}
         defaults |= {register.name: register.fields[0].reset for register in config.registers}
         given = arguments(workload, required, defaults)
-        x = elements("x", given["x"], ("M", "N"), config.x)
+        x = _logits("x", given["x"], config)
         rows, columns = x.shape
         if columns > config.max_length:
             raise Error(f"x has rows of {columns} elements; max_length is {config.max_length}")
@@ -73,7 +61,7 @@ class SoftmaxModel(Model):
             raise Error(f"lengths has {len(arrays['lengths'])} values and x has {rows} rows; give "
                         "one for each")
         if config.additive_mask:
-            arrays["mask"] = elements("mask", given["mask"], ("M", "N"), config.x)
+            arrays["mask"] = _logits("mask", given["mask"], config)
             if arrays["mask"].shape != x.shape:
                 raise Error(f"mask has shape {arrays['mask'].shape} and x has shape {x.shape}; "
                             "both are (M, N) and must be equal")
@@ -85,38 +73,36 @@ class SoftmaxModel(Model):
 
     def golden(self, config: SoftmaxConfig, workload: Workload) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
-        y, saturated = probabilities(config, rows, workload.settings)
-        raised = {"row_empty": not rows.keep.any(axis=(1, 2)).all(), "saturated": saturated}
+        y, raised = results(config, rows, workload.settings)
         count, columns = workload.arrays["x"].shape
-        return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y)),
-                "flags": sum(flag_bit(config.flags, name) for name, is_up in raised.items()
-                             if is_up)}
+        return {"y": numbers_of(config, y.reshape(count, -1)[:, :columns]),
+                "flags": sum(flag_bit(config.flags, name) for name in raised)}
 
     def pack(self, config: SoftmaxConfig, workload: Workload) -> Job:
         rows = Rows.of(config, workload)
-        x = _frames(config, in_beats(config, workload.arrays["x"]), rows.beats, rows.lengths)
-        inputs = {"x": x}
+        x = _frames(config, _stream(config, workload.arrays["x"]), rows.beats, rows.lengths)
+        inputs = dict.fromkeys(("x", *config.replays), x)
         if config.additive_mask:
-            inputs["mask"] = _frames(config, in_beats(config, workload.arrays["mask"]), rows.beats)
-        if config.store == "replay":
-            inputs["replay"] = x
+            mask = _frames(config, _stream(config, workload.arrays["mask"]), rows.beats)
+            inputs |= dict.fromkeys(("mask", *(f"{each}_mask" for each in config.replays)), mask)
         writes = {register.name: workload.settings[register.name] for register in config.registers}
         return Job(writes, inputs, {"y": int(rows.beats.sum())})
 
     def expect(self, config: SoftmaxConfig, workload: Workload, outputs: Arrays,
                pad: int | None = None) -> dict[str, Beats]:
         rows = Rows.of(config, workload)
-        y = in_beats(config, outputs["y"].astype(np.int64))
-        y.reshape(len(y), -1)[:, outputs["y"].shape[1]:] = pad or 0
+        y = in_beats(config, codes_of(config, outputs["y"]))
+        y.reshape(len(y), -1)[:, outputs["y"].shape[1]:] = config.masked_code if pad is None \
+            else pad
         return {"y": _frames(config, y, rows.beats)}
 
     def unpack(self, config: SoftmaxConfig, workload: Workload,
                beats: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = Rows.of(config, workload)
         count, columns = workload.arrays["x"].shape
-        y = np.zeros(rows.x.shape, np.int64)
+        y = np.full(rows.x.shape, config.masked_code)
         y[_sent(rows.beats, y.shape[1])] = beats["y"]
-        return {"y": y.reshape(count, -1)[:, :columns].astype(result_dtype(config.y))}
+        return {"y": numbers_of(config, y.reshape(count, -1)[:, :columns])}
 
     def cycles(self, config: SoftmaxConfig, workload: Workload) -> int:
         return cycles.cycles(config, Rows.of(config, workload).beats.tolist())
@@ -128,6 +114,20 @@ class SoftmaxModel(Model):
     def stimulus(self, config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):
             yield self.check(config, workload)
+
+
+def _logits(name: str, value: object, config: SoftmaxConfig) -> np.ndarray:
+    """A checked argument of logits or masks."""
+    if config.float_in:
+        return numbers(name, value, ("M", "N"))
+    return elements(name, value, ("M", "N"), config.x)
+
+
+def _stream(config: SoftmaxConfig, x: np.ndarray) -> np.ndarray:
+    """Logits or masks as the codes of beats, shape (M, beats, lanes)."""
+    if config.float_in:
+        x = quantize(config.x, x, saturate=False).astype(np.int64)
+    return in_beats(config, x)
 
 
 def _sent(beats: np.ndarray, longest: int) -> np.ndarray:

@@ -7,15 +7,19 @@ so the first pass sees beats from cycle 1 on.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from systolith.hdl.arithmetic.config import ExponentialParameters, InverseParameters, Segments
+from systolith.hdl.arithmetic.config import (
+    ExponentialParameters,
+    InverseParameters,
+    LogarithmParameters,
+    Segments,
+)
 from systolith.hdl.softmax.config import SoftmaxConfig
 
 SLICE = 1                      # register slice at a port
-READER = 1                     # register behind a reader of a stream
 MEMORY = 2                     # registers of the memory of a store
 BUFFER = 2                     # records and buffers, when empty
-LEVELS = 2                     # of a tree over the lanes, between two registers
 MULTIPLIER = 2
+NORMALIZE = 4                  # the leading one found, and moved to the top
 
 
 def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
@@ -23,7 +27,8 @@ def cycles(config: SoftmaxConfig, beats: Iterable[int]) -> int:
     many beats, both included, with nothing stalling."""
     records, last = PASSES[config.algorithm](config)
     passes = [_Pass() for _ in range(len(records) + 1)]
-    issue = [READER] + [MEMORY if config.store == "chip" else READER] * len(records)
+    reader = _reader(config)
+    issue = [reader] + [MEMORY if config.store == "chip" else reader] * len(records)
     waits = [issue[number] + record + BUFFER for number, record in enumerate(records)]
     if config.dividers:
         waits[-1] += BUFFER + 1                          # a queue, and a cycle more in the divider
@@ -74,8 +79,13 @@ def _quotient_bits(config: SoftmaxConfig) -> int:
     return config.factor_bits if config.algorithm == "ibert" else config.y.bits
 
 
+def _reader(config: SoftmaxConfig) -> int:
+    """Register behind a stream; a float in fixed point; the mask added."""
+    return 1 + (4 if config.float_in else 0) + config.additive_mask
+
+
 def _tree(config: SoftmaxConfig) -> int:
-    return -(-(config.lanes - 1).bit_length() // LEVELS)
+    return (config.lanes - 1).bit_length()
 
 
 def _piecewise(segments: Segments) -> int:
@@ -101,7 +111,7 @@ def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
 def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
     inverse = InverseParameters(config.sum_integer + config.sum_fraction, config.y.bits - 1)
     total = 1 + _running_sum(config, 2)
-    return [total + 2 + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
+    return [total + NORMALIZE + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
 
 
 def _power(config: SoftmaxConfig) -> int:
@@ -110,14 +120,22 @@ def _power(config: SoftmaxConfig) -> int:
 
 
 def _inverse(config: SoftmaxConfig) -> int:
-    """Leading one, shift, lines or parabolas, the margin."""
-    return 2 + _piecewise(InverseParameters(config.total_bits, config.precision).segments) + 1
+    """Lines or parabolas of the normalized sum, the margin."""
+    inverse = InverseParameters(config.total_bits, config.precision)
+    return NORMALIZE + _piecewise(inverse.segments) + 1
 
 
 def _real(config: SoftmaxConfig, *totals: int) -> tuple[list[int], int]:
     """What each pass takes until its totals are known; the last of them is inverted."""
     *first, total = totals
-    return [*first, total + _inverse(config)], _power(config) + MULTIPLIER + 1
+    if config.output == "log":
+        level = LogarithmParameters(config.total_bits, config.precision)
+        record = NORMALIZE + _piecewise(level.segments) + 1
+        last = 2 * MULTIPLIER + 1 + (4 if config.float_out else 2)
+    else:
+        record = _inverse(config)
+        last = _power(config) + MULTIPLIER + (4 if config.float_out else 1)
+    return [*first, total + record], last
 
 
 def _online(config: SoftmaxConfig) -> tuple[list[int], int]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
+from systolith.sim.formats import decode
 from systolith.sim.model import Workload
 
 #: Of the longest corner case.
@@ -14,7 +15,7 @@ MAX_BEATS = 400
 
 def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Workload]:
     """Yield corner cases, then random workloads for ever."""
-    low, high, lanes = config.x.low, config.x.high, config.lanes
+    low, high, lanes = config.logit.low, config.logit.high, config.lanes
     longest = min(config.max_length, MAX_BEATS * lanes)
     middle = min(config.max_length, 3 * lanes)
 
@@ -24,7 +25,7 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
     def near(rows: int, columns: int) -> np.ndarray:
         """Logits close to each other, so that many weigh in."""
         halving = config.step_shift if config.algorithm == "integer" else config.in_fraction
-        scale = 1 << min(halving + 1, config.x.bits - 2)
+        scale = 1 << min(halving + 1, config.logit.bits - 2)
         spread = rng.normal((low + high) / 2, scale, (rows, columns))
         return spread.astype(int).clip(low, high)
 
@@ -55,6 +56,8 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         yield corner("all masked", near(2, middle), mask=np.full((2, middle), low))
         yield corner("mask at its ends", uniform(4, middle),
                      mask=rng.choice([low, low + 1, high], (4, middle)))
+    if config.float_in:
+        yield from _odd_rows(config, rng, middle)
     if config.algorithm == "ibert":
         ends = {register.name: (1 << register.fields[0].bits) - 1 for register in config.registers}
         yield corner("constants highest", uniform(4, middle), **ends)
@@ -81,15 +84,46 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         yield _workload(config, rng, f"random {rows}x{columns}", values(rows, columns), **more)
 
 
+def _odd_rows(config: SoftmaxConfig, rng: np.random.Generator, columns: int) -> Iterator[Workload]:
+    """Rows with infinities, NaN and numbers beyond the range among them, and any codes."""
+    def corner(label: str, x: np.ndarray, **more: Any) -> Workload:
+        return _workload(config, rng, label, x, corner=True, **more)
+
+    def near() -> np.ndarray:
+        return rng.normal(0, 2, (5, columns))
+
+    for label, value in (("NaN", np.nan), ("+Inf", np.inf), ("−Inf", -np.inf)):
+        x = near()
+        x[0, 0] = x[2, -1] = x[4, columns // 2] = value
+        yield corner(label, x)
+    yield corner("nothing but −Inf", np.full((2, columns), -np.inf))
+    x = near()
+    x[1] = np.nan
+    yield corner("NaN behind the length", x, lengths=np.resize([columns, 0], 5))
+    x = near()
+    x[1, 0], x[2, -1], x[3] = 3e4, -3e4, 6e4
+    yield corner("beyond the range", x)
+    yield corner("small", near() * 2.0**-(config.in_fraction - 1))
+    codes = rng.integers(0, 1 << config.x.bits, (8, columns))
+    yield corner("any codes", decode(config.x, codes).astype(float))
+    if config.additive_mask:
+        mask = rng.choice([0.0, -1.0, np.nan, np.inf, -np.inf, -3e4, 3e4], (6, columns))
+        yield corner("masks of all kinds", rng.normal(0, 2, mask.shape), mask=mask)
+
+
 def _workload(config: SoftmaxConfig, rng: np.random.Generator, label: str, x: np.ndarray, *,
               corner: bool = False, **more: Any) -> Workload:
     """A workload of ``x``, with a mask of small numbers and exclusions where the core takes one."""
     arrays = {"x": x}
     if config.additive_mask:
-        mask = rng.integers(max(config.x.low + 1, -3), 4, x.shape)
-        mask[rng.random(x.shape) < 0.2] = config.x.low
+        mask = rng.integers(max(config.logit.low + 1, -3), 4, x.shape)
+        mask[rng.random(x.shape) < 0.2] = config.logit.low
         arrays["mask"] = mask
     settings = {}
     for name, value in more.items():
         (settings if isinstance(value, int) else arrays)[name] = value
+    if config.float_in:
+        for name in {"x", "mask"} & set(arrays):
+            if arrays[name].dtype.kind != "f":
+                arrays[name] = np.ldexp(arrays[name].astype(float), -config.in_fraction)
     return Workload(label, arrays, settings, corner=corner)

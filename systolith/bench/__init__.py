@@ -22,7 +22,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
                     "weights, break-even with a dense array",
     "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
     "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
-    "softmax": "errors against float64, exponentials, traffic, an attention over digits",
+    "softmax": "errors against float64, exponentials, traffic, an attention over digits; in a full "
+               "run also area and clock rate",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
     "boards": "efficiency of the host link",

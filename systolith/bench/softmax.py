@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from systolith.bench import softmax_hardware
 from systolith.bench.results import SEED, Figure, Grid, Part, Progress, Table, at_most
 from systolith.demo import digits
 from systolith.hdl.arithmetic.config import ExponentialParameters
@@ -30,7 +31,12 @@ VARIANTS = {
     "online, uint8": {"algorithm": "online"},
     "single_pass, uint8": {"algorithm": "single_pass", "store": "replay"},
     "online, uint8, precision 12": {"algorithm": "online", "precision": 12},
+    "online, uint8, precision 20": {"algorithm": "online", "precision": 20},
     "online, uint16": {"algorithm": "online", "out_format": "uint16"},
+    **{f"{algorithm}, {name} in and out": {
+        "algorithm": algorithm, "in_format": name, "out_format": name,
+        **({"store": "replay"} if algorithm == "single_pass" else {})}
+       for algorithm in REAL for name in ("bf16", "fp16")},
     "two_pass, int12 in, uint16": {"algorithm": "two_pass", "in_format": "int12",
                                    "in_fraction": 8, "out_format": "uint16"},
     "base2, uint8": {"algorithm": "base2"},
@@ -50,6 +56,12 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     yield _exponentials(progress)
     yield _traffic(progress)
     yield _attention(progress)
+    if not quick:
+        errors = softmax_hardware.mean_errors({
+            name: compared(config_of(values, softmax_hardware.LENGTH),
+                           softmax_hardware.normal_rows())
+            for name, values in softmax_hardware.ALGORITHMS.items()})
+        yield from softmax_hardware.parts(progress, errors)
 
 
 def config_of(values: dict, length: int) -> SoftmaxConfig:
@@ -81,7 +93,7 @@ def rows_of(kind: str, length: int, count: int, rng: np.random.Generator) -> np.
 
 
 def compared(config: SoftmaxConfig, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of the golden model, and float64 ones of the same integers.
+    """Probabilities of the golden model, and float64 ones of the same logits.
 
     Each algorithm gets the logits in its own scale: base2 and integer have powers of two, so that
     log2(e) is in the scale of the logits.
@@ -90,10 +102,16 @@ def compared(config: SoftmaxConfig, rows: np.ndarray) -> tuple[np.ndarray, np.nd
         else 2.0**-config.step_shift
     base_two = config.algorithm in ("base2", "integer")
     scaled = rows * np.log2(np.e) if base_two else rows
-    x = np.rint(scaled / worth).clip(config.x.low, config.x.high).astype(int)
+    if config.float_in:
+        logits = x = decode(config.x, quantize(config.x, scaled)).astype(float)
+    else:
+        x = np.rint(scaled / worth).clip(config.x.low, config.x.high).astype(int)
+        logits = x * worth
     workload = MODEL.check(config, Workload("", {"x": x}))
-    got = MODEL.golden(config, workload)["y"] * 2.0**config.y.lsb_exponent
-    z = (x - x.max(axis=1, keepdims=True)) * worth
+    got = MODEL.golden(config, workload)["y"].astype(float)
+    if not config.float_out:
+        got = np.ldexp(got, config.y.lsb_exponent)
+    z = logits - logits.max(axis=1, keepdims=True)
     e = np.exp2(z) if base_two else np.exp(z)
     return got, e / e.sum(axis=1, keepdims=True)
 
@@ -108,7 +126,9 @@ def _errors(progress: Progress, lengths: tuple[int, ...]) -> Iterator[Part]:
             for length in lengths:
                 config = config_of(values, length)
                 results[kind, length] = compared(config, rows_of(kind, length, ROWS, rng))
-        unit = 2.0**config.y.lsb_exponent
+        # Of floats, relative errors are those of normal numbers.
+        unit = config.y.smallest_normal / RELATIVE_FROM if config.float_out \
+            else 2.0**config.y.lsb_exponent
         for kind in KINDS:
             by_kind.append((f"{name}: {kind}", *_row(
                 [results[kind, length] for length in lengths], unit)))
@@ -116,6 +136,17 @@ def _errors(progress: Progress, lengths: tuple[int, ...]) -> Iterator[Part]:
             by_length.append((f"{name}: {length}", *_row(
                 [results[kind, length] for kind in KINDS], unit)))
         every = list(results.values())
+        if config.float_out:
+            relative = max((abs(got - want) / want)[want >= config.y.smallest_normal].max()
+                           for got, want in every)
+            half = 2.0**-(config.y.fraction_bits + 1)
+            beyond = 2.0**-config.in_fraction + 12.2 * 2.0**-config.precision
+            limits += [at_most(f"{name}: largest relative error", 100 * relative, "%",
+                               float(f"{100 * (half + beyond):.3g}")),
+                       Figure(f"{name}: largest row sum",
+                              max(got.sum(axis=1).max() for got, _ in every), "",
+                              "results are rounded to nearest")]
+            continue
         if config.algorithm in NEVER_ABOVE_ONE:
             sums = max(got.sum(axis=1).max() for got, _ in every)
             limits.append(at_most(f"{name}: largest row sum", sums, "", 1))
@@ -134,8 +165,9 @@ def _errors(progress: Progress, lengths: tuple[int, ...]) -> Iterator[Part]:
                                  _worst_sum(config)))
     columns = ("max abs", "mean abs", "max rel", "mean rel", "sum − 1, lowest", "sum − 1, highest")
     note = (f"Golden models, which are bit-exact with the RTL, on {ROWS} rows of each kind and "
-            "length against float64 softmax of the same integers; relative errors of "
-            f"probabilities of at least {RELATIVE_FROM} units of the last place.")
+            "length against float64 softmax of the same logits; relative errors of "
+            f"probabilities of at least {RELATIVE_FROM} units of the last place, or of normal "
+            "floats.")
     yield Table("Softmax: limits", tuple(limits))
     yield Grid("Softmax: errors by kind of row", ("algorithm, formats: rows", *columns),
                tuple(by_kind), f"{note} Lengths {', '.join(map(str, lengths))}.")

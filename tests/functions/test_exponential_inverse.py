@@ -1,15 +1,20 @@
 # amaranth: UnusedElaboratable=no
-"""Exponentials, reciprocals and reciprocal square roots: RTL against numpy, error against
-float64."""
+"""Exponentials, logarithms, reciprocals and reciprocal square roots: RTL against numpy, error
+against float64."""
 
 import re
 
 import numpy as np
 import pytest
 
-from systolith.hdl.arithmetic.config import ExponentialParameters, InverseParameters
+from systolith.hdl.arithmetic.config import (
+    ExponentialParameters,
+    InverseParameters,
+    LogarithmParameters,
+)
 from systolith.hdl.arithmetic.exponential import Exponential, FixedExponential
 from systolith.hdl.arithmetic.inverse import Inverse
+from systolith.hdl.arithmetic.logarithm import Logarithm
 from systolith.hdl.formats import IntegerFormat
 from systolith.sim import functions
 
@@ -123,6 +128,27 @@ def test_inverse_is_within_its_bound(precision, bound, root):
         assert np.abs(error).max() <= 2.0**-precision
 
 
+@pytest.mark.parametrize("width, precision", [(10, 8), (5, 12), (2, 2), (11, 5), (12, 14)])
+def test_logarithm_of_every_input(width, precision, evaluate):
+    parameters = LogarithmParameters(width, precision)
+    x = np.arange(1, 1 << width)
+    out = evaluate(Logarithm(parameters), x=x)
+    got = (out["whole"].astype(np.int64) << precision) + out["fraction"]
+    assert (got == functions.logarithm(parameters, x)).all()
+    assert not out["zero"].any()
+    assert evaluate(Logarithm(parameters), x=[0])["zero"].all()
+
+
+@pytest.mark.parametrize("precision", range(2, 25))
+def test_logarithm_is_within_its_bound(precision):
+    parameters = LogarithmParameters(40, precision)
+    random = np.random.default_rng(precision)
+    x = np.concatenate([np.arange(1, 1 << 16), 2**np.arange(40), 2**np.arange(1, 41) - 1,
+                        random.integers(1, 1 << 40, 100_000)])
+    error = np.ldexp(functions.logarithm(parameters, x).astype(float), -precision) - np.log2(x)
+    assert np.abs(error).max() <= 2.0**-precision
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", [
     Exponential(ExponentialParameters(IntegerFormat(16, True, -10), 15)),
@@ -162,6 +188,7 @@ E8 = ExponentialParameters(IntegerFormat(8, True, -4), 8)
     (lambda: ExponentialParameters(IntegerFormat(8, True, -1), 25), "precision must be 2 to 24, "
                                                                     "not 25"),
     (lambda: InverseParameters(1, 8), "width must be at least 2, not 1"),
+    (lambda: LogarithmParameters(1, 8), "width must be at least 2, not 1"),
     (lambda: FixedExponential(E8, IntegerFormat(10, False, -9)),
      "lsb_exponent of the target must be -8 to 0, not -9"),
     (lambda: FixedExponential(E8, IntegerFormat(8, False, -8)),

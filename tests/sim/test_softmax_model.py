@@ -1,8 +1,8 @@
 """The softmax model: card vectors, plain Python, the driver, messages."""
 
 import re
-from itertools import islice
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -160,6 +160,85 @@ def test_a_pair_is_the_published_pair():
     np.testing.assert_allclose(v / 2**24, published * (1 + high), atol=1.1e-6)
 
 
+# ---- floats and logarithms -------------------------------------------------------------------
+
+def rounded(name, values):
+    """What a float format makes of numbers, by ml_dtypes or numpy."""
+    dtype = ml_dtypes.bfloat16 if name == "bf16" else np.float16
+    return np.asarray(values).astype(dtype).astype(float)
+
+
+@pytest.mark.parametrize("algorithm", REAL)
+@pytest.mark.parametrize("name, relative", [("bf16", 2**-8), ("fp16", 2**-11)])
+def test_floats_in_and_out_are_near_the_true_quotient(algorithm, name, relative):
+    """Within half a unit in the last place, what the precision loses, and what a logit loses."""
+    config = parse(algorithm, in_format=name, out_format=name, max_length=400)
+    rng = np.random.default_rng(3)
+    for columns in (1, 2, 30, 400):
+        x = rounded(name, rng.normal(0, 3, (30, columns)))
+        y = softmax(x, algorithm=algorithm, in_format=name, out_format=name, max_length=400)
+        exact = np.exp(x - x.max(axis=1, keepdims=True))
+        exact /= exact.sum(axis=1, keepdims=True)
+        lost = 2.0**-config.in_fraction + 13 * 2.0**-config.precision
+        subnormal = 0 if name == "bf16" else 2.0**-25
+        assert (abs(y - exact) <= exact * (relative + lost) + subnormal).all()
+
+
+@pytest.mark.parametrize("algorithm", REAL)
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_infinities_and_nan(algorithm, name):
+    """−Inf has no weight; NaN and +Inf leave their row without probabilities, as the definition
+    does."""
+    config = parse(algorithm, in_format=name, out_format=name)
+    inf, nan = np.inf, np.nan
+    x = [[1, -inf, 1, -inf], [nan, 0, 0, 0], [0, inf, -inf, 0], [-inf] * 4, [0, 0, 0, nan],
+         [3e4, -3e4, 0, 0]]
+    lengths = [4, 4, 4, 4, 3, 3]
+    workload = MODEL.check(config, Workload("", {"x": x, "lengths": lengths}))
+    result = MODEL.golden(config, workload)
+    np.testing.assert_array_equal(result["y"], [
+        [0.5, 0, 0.5, 0], [nan] * 4, [nan, nan, 0, nan], [0] * 4,
+        [*rounded(name, np.full(3, 1 / 3)), 0], [1, 0, 0, 0]])
+    raised = {flag for bit, (flag, _) in enumerate(config.flags) if result["flags"] >> bit & 1}
+    assert raised == {"nan", "infinite", "row_empty"} | ({"x_saturated"})
+    integers = parse(algorithm, in_format=name)
+    y = MODEL.golden(integers, MODEL.check(integers, workload))["y"]
+    assert not y[1:4].any() and y[0].tolist() == [127, 0, 127, 0]
+
+
+@pytest.mark.parametrize("algorithm", REAL)
+@pytest.mark.parametrize("values", [{"out_format": "int8", "out_fraction": 2},
+                                    {"out_format": "int16", "out_fraction": 10},
+                                    {"out_format": "fp16", "in_format": "fp16"},
+                                    {"out_format": "bf16", "in_format": "bf16"}], ids=str)
+def test_logarithms_are_near_the_true_ones(algorithm, values):
+    config = parse(algorithm, output="log", **values)
+    x = np.random.default_rng(2).normal(0, 2, (30, 100))
+    x = rounded(config.in_format, x) if config.float_in else np.rint(x * 16).astype(int)
+    y = softmax(x, algorithm=algorithm, output="log", **values)
+    logits = x if config.float_in else x / 16
+    exact = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    if config.float_out:
+        lost = 2.0**-config.in_fraction + 8 * 2.0**-config.precision
+        assert (abs(y - exact) <= abs(exact) * 2.0**-(config.y.fraction_bits + 1) + lost).all()
+    else:
+        unit = 2.0**-config.out_fraction
+        clipped = np.maximum(exact, config.y.low)
+        lost = 8 * 2.0**-config.precision + abs(exact) * 2.0**-18
+        assert (abs(y * unit - clipped) <= unit / 2 + lost).all()
+    assert y.max() <= 0
+
+
+def test_logarithms_of_nothing():
+    for out, lowest in (("int8", -128), ("bf16", -np.inf)):
+        y = softmax([[-np.inf, 0, 0]], algorithm="online", in_format="bf16", output="log",
+                    out_format=out)
+        assert y[0, 0] == lowest and y[0, 1] > lowest
+    y = softmax([[np.nan, 0], [0, 0]], algorithm="online", in_format="bf16", output="log",
+                out_format="fp16")
+    assert np.isnan(y[0]).all() and not np.isnan(y[1]).any()
+
+
 # ---- ibert -----------------------------------------------------------------------------------
 
 def test_ibert_has_the_published_exponential():
@@ -272,20 +351,6 @@ def test_causal_is_a_length_per_row(algorithm):
                                   MODEL.golden(config, lengths)["y"])
 
 
-@pytest.mark.parametrize("values", [{}, {"lanes": 3, "additive_mask": True},
-                                    {"lanes": 1, "store": "replay"}], ids=str)
-def test_driver_gives_the_arrays_back(values):
-    config = SoftmaxConfig.parse({"max_length": 50, **values})
-    for workload in islice(MODEL.stimulus(config, np.random.default_rng(2)), 30):
-        result, job = MODEL.golden(config, workload), MODEL.pack(config, workload)
-        beats = MODEL.expect(config, workload, result)["y"]
-        assert job.outputs["y"] == len(beats) == len(job.inputs["x"])
-        np.testing.assert_array_equal(beats.last, job.inputs["x"].last)
-        unpacked = MODEL.unpack(config, workload, {"y": beats.data})["y"]
-        np.testing.assert_array_equal(unpacked, result["y"])
-        assert unpacked.dtype == result["y"].dtype
-
-
 def test_rows_of_any_length_follow_each_other_without_a_gap():
     config = SoftmaxConfig.parse({"lanes": 4, "max_length": 64})
 
@@ -341,12 +406,32 @@ def test_mask_must_fit():
 
 @pytest.mark.parametrize("values, message", [
     ({"lanes": 65}, "lanes must be at most 64, not 65"),
-    ({"in_format": "bf16"}, "in_format: must be int2…int16 or uint2…uint16, not 'bf16'"),
-    ({"out_format": "int8"}, "out_format: must be uint2…uint16, not 'int8'"),
+    ({"in_format": "fp32"},
+     "in_format: must be int2…int16, uint2…uint16, bf16 or fp16, not 'fp32'"),
+    ({"out_format": "uint17"},
+     "out_format: must be uint2…uint16, bf16 or fp16, or int2…int16 of logarithms, not 'uint17'"),
+    ({"out_format": "int8"},
+     "out_format must be uint2…uint16, or with real exponents bf16 or fp16, not 'int8': "
+     "probabilities are positive"),
+    ({"output": "log"}, "out_format must be int2…int16, bf16 or fp16 with output='log', not "
+                        "'uint8': logarithms are negative"),
+    ({"algorithm": "base2", "in_format": "bf16"},
+     "in_format must be an integer with algorithm='base2', not 'bf16'"),
+    ({"algorithm": "integer", "out_format": "fp16"},
+     "out_format must be an integer with algorithm='integer', not 'fp16'"),
+    ({"algorithm": "ibert", "output": "log"},
+     "output has an effect only if algorithm is three_pass or two_pass or online or single_pass; "
+     "leave it at 'probability' instead of 'log'"),
+    ({"out_fraction": 3},
+     "out_fraction is for integers with output='log' only; leave it at None instead of 3"),
+    ({"in_integer": 3},
+     "in_integer is for in_format bf16 and fp16 only; leave it at None instead of 3"),
+    ({"out_format": "fp16", "precision": 12},
+     "precision must be at least 14 for fp16 outputs, not 12"),
+    ({"output": "log", "out_format": "int12", "out_fraction": 10, "precision": 11},
+     "precision must be at least 12 for int12 outputs, not 11"),
     ({"algorithm": "integer", "in_format": "int4"},
      "step_shift must be less than the 4 bits of in_format, not 5"),
-    ({"additive_mask": True, "store": "replay"},
-     "additive_mask needs store='chip': a replayed row comes without its mask"),
     ({"algorithm": "base2", "dividers": 2},
      "dividers has an effect only if algorithm is integer or ibert; leave it at 0 instead of 2"),
     ({"algorithm": "integer", "precision": 9},
@@ -356,13 +441,11 @@ def test_mask_must_fit():
      "in_fraction must be 1 to 12 with algorithm='ibert', not 13"),
     ({"algorithm": "ibert", "out_format": "uint12", "precision": 11},
      "precision must be at least 12 for uint12 outputs with algorithm='ibert', not 11"),
-    ({"algorithm": "ibert", "store": "replay"}, "algorithm='ibert' needs store='chip'"),
     ({"precision": 7}, "precision must be at least 8 for uint8 outputs, not 7"),
     ({"out_format": "uint16", "precision": 8},
      "precision must be at least 9 for uint16 outputs, not 8"),
     ({"algorithm": "single_pass"},
      "algorithm='single_pass' keeps no rows: it needs store='replay'"),
-    ({"algorithm": "three_pass", "store": "replay"}, "algorithm='three_pass' needs store='chip'"),
     ({"in_format": "int6", "in_fraction": 7},
      "in_fraction must be at most the 6 bits of in_format, not 7"),
     ({"algorithm": "base2", "in_fraction": 7},

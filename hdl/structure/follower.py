@@ -1,4 +1,4 @@
-"""A parameter stream that keeps in step with the rows."""
+"""A stream that keeps in step with the frames of another one."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -8,7 +8,7 @@ from systolith.hdl.bus import axi_stream
 
 
 class Follower(wiring.Component):
-    """Gives one beat of a stream for every beat of a row, and puts frames of a wrong length right.
+    """Gives one beat for every beat of another stream's row; puts frames of a wrong length right.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class Follower(wiring.Component):
     """
 
     def __init__(self, data_bits: int):
+        self.module_name = f"follower_{data_bits}"
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)), "data": Out(data_bits), "available": Out(1),
             "take": In(1), "take_last": In(1), "differs": Out(1), "busy": Out(1),

@@ -1,0 +1,1 @@
+"""Element-wise units of gated layers."""

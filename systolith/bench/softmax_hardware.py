@@ -1,0 +1,183 @@
+"""Area, clock rate, error and throughput of every softmax algorithm: part of the topic softmax."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from systolith.bench.results import SEED, Figure, Grid, Part, Plot, Progress, Table, at_least
+from systolith.fpga.synthesis import Synthesis, synthesize
+from systolith.generators import registry
+from systolith.generators.core import GeneratedCore, elaborate
+from systolith.hdl.arithmetic.inverse import Inverse
+from systolith.hdl.softmax.base2 import Base2Normalizer, Base2Sum
+from systolith.hdl.softmax.base2 import inverse_parameters as base2_inverse
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.logits import LogitStage
+from systolith.hdl.softmax.normalizers import PowerNormalizer
+from systolith.hdl.softmax.power_sums import OnlineSum
+from systolith.hdl.softmax.records import RowInverse
+from systolith.sim.model import Workload
+from systolith.sim.softmax import MODEL
+
+#: The smallest ECP5 that holds every algorithm, by lanes.
+DEVICES = {1: "ecp5-25k", 4: "ecp5-45k", 16: "ecp5-85k"}
+GOAL_MHZ = 170
+TARGET_MHZ = 150
+LENGTH = 256
+LANES = tuple(DEVICES)
+ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
+    "three_pass": {"algorithm": "three_pass"},
+    "two_pass": {"algorithm": "two_pass"},
+    "online": {"algorithm": "online"},
+    "single_pass": {"algorithm": "single_pass", "store": "replay"},
+    "base2": {"algorithm": "base2"},
+    "integer": {"algorithm": "integer"},
+    "ibert": {"algorithm": "ibert"},
+}
+#: Of one lane and four: other formats of the same algorithm.
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "online, bf16 in and out": {"algorithm": "online", "in_format": "bf16", "out_format": "bf16"},
+    "online, fp16 in and out": {"algorithm": "online", "in_format": "fp16", "out_format": "fp16"},
+    "online, uint16 out": {"algorithm": "online", "out_format": "uint16"},
+    "online, logarithm in int8": {"algorithm": "online", "output": "log", "out_format": "int8"},
+}
+#: The open engine, measured in the same flow: 32 scores of int8 in a row.
+PEER = {"length": 32, "lut": 2400, "carry": 1700, "ff": 1600, "overhead": 7}
+
+
+def parts(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
+    """Measure everything, a table at a time.
+
+    Parameters
+    ----------
+    errors : mapping
+        Mean absolute error of the probabilities by algorithm, in units of 2^-8.
+    """
+    rows, clocks, points = [], [], {}
+    for lanes in LANES:
+        for name, values in (ALGORITHMS | (FORMATS if lanes == 1 else {})).items():
+            found, gates = measured(values, lanes, progress)
+            used, fmax = found.resources, found.timing.fmax_mhz
+            label = f"{name}, {lanes} lane{'s' * (lanes > 1)}"
+            rows.append((label, *(used[each] for each in ("lut", "carry", "ff", "dsp", "bram")),
+                         gates["gates"], gates["memory_bits"], fmax, lanes * fmax,
+                         cycles_a_row(values, lanes), f"{errors[name]:.2f}"
+                         if name in errors else None))
+            if lanes < LANES[-1]:
+                clocks.append(at_least(f"{label}: clock", fmax, "MHz", TARGET_MHZ))
+            if name in errors:
+                points.setdefault(name, []).append((used["logic"], lanes * fmax, errors[name]))
+    yield Grid(f"Softmax: area and clock rate, rows of up to {LENGTH} on ECP5",
+               ("algorithm", "LUT", "carry", "FF", "DSP", "BRAM", "gate equivalents",
+                "bits of memory", "MHz", "million elements/s", "cycles a row",
+                "mean error, units of 2^-8"),
+               tuple(rows), f"Whole cores with registers and streams, int8 in and uint8 out where "
+               f"nothing else is said, rows of {LENGTH} kept in the core but for single_pass; "
+               "gate equivalents with generic multipliers. Cycles a row are sustained, measured by "
+               "the exact cycle model. Errors as above, over normal rows of 256.")
+    yield Table("Softmax: clock rates, place and route on ECP5", tuple(clocks),
+                f"Seed 1, goal {GOAL_MHZ} MHz, speed grade 6; devices by lanes: "
+                + ", ".join(f"{device} for {lanes}" for lanes, device in DEVICES.items()) + ".")
+    yield _pareto(points)
+    yield _peer(progress)
+    yield _against_fp16(progress)
+
+
+def core_of(values: Mapping[str, Any], lanes: int, **more: Any) -> GeneratedCore:
+    """A core of so many lanes."""
+    template = registry.get("softmax")
+    return elaborate(template, template.config.parse(
+        {"max_length": LENGTH, **values, "lanes": lanes, **more}), "softmax")
+
+
+def measured(values: Mapping[str, Any], lanes: int, progress: Progress
+             ) -> tuple[Synthesis, Mapping[str, float]]:
+    """Synthesis with its clock rate, and gate equivalents."""
+    found = synthesize(core_of(values, lanes, technology="ecp5"), DEVICES[lanes], pnr=True,
+                       goal_mhz=GOAL_MHZ, progress=progress)
+    return found, synthesize(core_of(values, lanes), "gates", progress=progress).resources
+
+
+def cycles_a_row(values: Mapping[str, Any], lanes: int, length: int = LENGTH) -> int:
+    """Cycles that one more row takes behind others."""
+    config = SoftmaxConfig.parse({"max_length": length, **values, "lanes": lanes})
+    few, many = (MODEL.cycles(config, MODEL.check(config, Workload(
+        "", {"x": np.zeros((rows, length), int)}))) for rows in (40, 50))
+    return round((many - few) / 10)
+
+
+def mean_errors(compared: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Mean absolute errors in units of 2^-8, of probabilities and those of float64."""
+    return {name: float(abs(got - want).mean() * 256) for name, (got, want) in compared.items()}
+
+
+def normal_rows(length: int = LENGTH) -> np.ndarray:
+    """Rows over which errors are compared."""
+    return np.random.default_rng(SEED).normal(0, 2, (200, length)).clip(-8, 8)
+
+
+def _pareto(points: Mapping[str, list[tuple[float, float, float]]]) -> Plot:
+    def draw(axes) -> None:
+        for name, found in points.items():
+            cells, rate, error = (np.array(column) for column in zip(*found, strict=True))
+            axes.scatter(cells / rate, error, s=rate / 8, alpha=0.6, label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("logic cells for a million elements a second")
+        axes.set_ylabel("mean absolute error, units of 2^-8")
+        axes.legend(markerscale=0.5)
+
+    return Plot("Softmax: error over area", "softmax_pareto", draw,
+                f"Each algorithm with {', '.join(map(str, LANES))} lanes on ECP5; the larger "
+                "the point, the more elements a second. Multiplier blocks and memories are not "
+                "part of the cells.")
+
+
+def _peer(progress: Progress) -> Table:
+    """The two-pass row engine for 32 scores, at the throughput of which one lane is enough."""
+    length = PEER["length"]
+    theirs = PEER["lut"] + 2 * PEER["carry"]
+    figures = [Figure("open two-pass engine, N = 32: LUT and two for each carry cell", theirs, "",
+                      "N + 7 cycles a row, none at 150 MHz"),
+               Figure("the same: flip-flops", PEER["ff"], ""),
+               Figure("the same: cycles a row", length + PEER["overhead"], "")]
+    for name in ("integer", "base2", "online"):
+        found = synthesize(core_of(ALGORITHMS[name], 1, max_length=length, technology="ecp5"),
+                           DEVICES[1], pnr=True, goal_mhz=GOAL_MHZ, progress=progress)
+        ours = found.resources["lut"] + 2 * found.resources["carry"]
+        figures += [
+            Figure(f"{name}, 1 lane: LUT and two for each carry cell", ours, "",
+                   f"{theirs / ours:.1f} times fewer; {found.resources['dsp']:.0f} DSP"),
+            Figure("the same: flip-flops", found.resources["ff"], ""),
+            Figure("the same: cycles a row", cycles_a_row(ALGORITHMS[name], 1, length), ""),
+            at_least("the same: clock", found.timing.fmax_mhz, "MHz", TARGET_MHZ),
+        ]
+    return Table("Softmax: against an open engine, rows of 32", tuple(figures),
+                 "Whole cores with AXI streams, registers and row store against the peer's row "
+                 "engine alone, which keeps its row in flip-flops.")
+
+
+def _against_fp16(progress: Progress) -> Table:
+    """What Softermax compares: units in front of the division, and behind it."""
+    lanes = {"lanes": 16, "max_length": 512}
+    base2 = SoftmaxConfig.parse({"algorithm": "base2", **lanes})
+    fp16 = SoftmaxConfig.parse({"in_format": "fp16", "out_format": "fp16", **lanes})
+
+    def gates(component) -> float:
+        return synthesize(component, "gates", progress=progress).resources["gates"]
+
+    inverse, row_inverse = gates(Inverse(base2_inverse(base2))), gates(RowInverse(fp16))
+    ours = gates(Base2Sum(base2)) - inverse
+    theirs = gates(OnlineSum(fp16)) - row_inverse + gates(LogitStage(fp16))
+    ours_last = gates(Base2Normalizer(base2)) + inverse
+    theirs_last = gates(PowerNormalizer(fp16)) + row_inverse
+    return Table("Softmax: base2 against fp16, 16 lanes, gate equivalents", (
+        Figure("base2, maximum and sum", ours, "GE"),
+        Figure("online with fp16 in and out, maximum and sum", theirs, "GE"),
+        Figure("ratio", ours / theirs, "", "paper: 0.25"),
+        Figure("base2, inverse and normalization", ours_last, "GE"),
+        Figure("online with fp16 in and out, inverse and normalization", theirs_last, "GE"),
+        Figure("ratio of these", ours_last / theirs_last, "", "paper: 0.65"),
+    ), "The paper compares with units of DesignWare in 7 nm; the fp16 unit here is this core's "
+       "own, which computes in fixed point behind its inputs.")
