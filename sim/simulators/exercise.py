@@ -7,7 +7,7 @@ count, also from values that no run reaches by counting. Coverage and mutation a
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -215,32 +215,47 @@ class Exercise:
     def _bad_traffic(self, simulator: Simulator) -> None:
         rng = np.random.default_rng(self.seed)
         known = register_mask(self.core.register("errors"))
-        for case in self.cases[-3:]:
+        for case, open_ended in product(self.cases[-3:], (False, True)):
             broken = {}
             for stream in self.core.inputs:
                 beats = case.job.inputs[stream.name]
                 last = rng.random(len(beats)) < 0.3
-                last[-1:] = True
+                last[-1:] = not open_ended
                 user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
                 broken[stream.name] = Beats(beats.data, last, user)
             simulator.prepare(case.job)
             simulator.begin(replace(case.job, inputs=broken))
             simulator.go(2 * case.cycles + SETTLE, patience=1 << 60)
             simulator.end()
-            flags = simulator.read("errors")
-            if flags & ~known:
-                raise ProblemError(f"error flags {flags:#b} outside of {known:#b}")
             self.events.add("frames of wrong lengths")
-            self._raised(flags)
-            simulator.write("errors", 0)
-            for bit in range(len(self.core.config.flags)):
-                _equal("error flags", simulator.read("errors"), flags)
-                simulator.write("errors", 1 << bit)
-                flags &= ~(1 << bit)
-            _equal("error flags after clearing them", simulator.read("errors"), flags)
+            self._at_rest(simulator)
+            self._flags(simulator, known)
             simulator.reset()
             self._check(case, simulator.run(case.job, patience=self._patience(case)),
                         stalled=False)
+
+    def _flags(self, simulator: Simulator, known: int) -> None:
+        """Flags are those there are, and clear one by one by writing ones."""
+        flags = simulator.read("errors")
+        if flags & ~known:
+            raise ProblemError(f"error flags {flags:#b} outside of {known:#b}")
+        self._raised(flags)
+        simulator.write("errors", 0)
+        for bit in range(len(self.core.config.flags)):
+            _equal("error flags", simulator.read("errors"), flags)
+            simulator.write("errors", 1 << bit)
+            flags &= ~(1 << bit)
+        _equal("error flags after clearing them", simulator.read("errors"), flags)
+
+    def _at_rest(self, simulator: Simulator) -> None:
+        """No beat moves, and every output beat is taken: a core that is busy waits for input."""
+        busy = simulator.read("status")
+        for name in ("cycles_busy", "stalled_input", "stalled_output"):
+            before, start = simulator.read_counter(name), simulator.cycle
+            simulator.idle(11)
+            after, stop = simulator.read_counter(name), simulator.cycle
+            rate = 0 if name == "stalled_output" else busy
+            _equal(f"counter {name} at rest, busy {busy}", after - before, rate * (stop - start))
 
     # Registers
 
@@ -359,7 +374,7 @@ class Exercise:
             if situation == "starved":
                 simulator.begin(case.job, inputs=self._half_a_frame(case))
             else:
-                simulator.begin(case.job, outputs={stream.name: 0 for stream in self.core.outputs})
+                simulator.begin(case.job, blocked=True)
             simulator.go(case.cycles + SETTLE, patience=1 << 60)
             _equal(f"status while {situation}", simulator.read("status"), 1)
             for name, rate in rates.items():
@@ -369,8 +384,33 @@ class Exercise:
                 _equal(f"counter {name} while {situation}", after - before, rate * (stop - start))
             simulator.release()
             simulator.go(patience=self._patience(case))
-            result = simulator.collect()
-            self._check(case, result, stalled=True)
+            self._check(case, simulator.collect(), stalled=True)
+            self._latches(simulator, case, situation)
+
+    def _latches(self, simulator: Simulator, case: Case, situation: str) -> None:
+        """The high word is that of the moment in which the low word was read."""
+        simulator.prepare(case.job)
+        if situation == "starved":
+            simulator.begin(case.job, inputs=self._half_a_frame(case))
+        else:
+            simulator.begin(case.job, blocked=True)
+        simulator.go(case.cycles + SETTLE, patience=1 << 60)
+        for name in ("cycles_busy", "stalled_input" if situation == "starved" else "stalled_output",
+                     "frames"):
+            low = 0xFFFF_FFFF if name == "frames" else 0xFFFF_FFC0
+            if not self._deposit(simulator, 5 << 32 | low):
+                return
+            read = simulator.read(f"{name}_low")
+            if read < low:
+                raise ProblemError(f"counter {name} reads {read:#x} from {low:#x}")
+            if name == "frames":
+                simulator.release()
+                simulator.go(patience=self._patience(case))
+            else:
+                simulator.go(80, patience=1 << 60)
+            _equal(f"high word of {name}, latched", simulator.read(f"{name}_high"), 5)
+            _equal(f"high word of {name} afterwards",
+                   simulator.read_counter(name) >> 32, 6)
 
     def _half_a_frame(self, case: Case) -> dict[str, int]:
         """Beats of every input such that a frame of the one that is sent last stays open."""
@@ -396,8 +436,11 @@ def _equal(what: str, got: object, want: object) -> None:
         raise ProblemError(f"{what}: {got}, expected {want}")
 
 
-def writable_counters(folder: Path) -> Path:
-    """Write Verilator's configuration that lets :meth:`Simulator.deposit` set the counters."""
+def writable(core: Core, folder: Path) -> Core:
+    """The same core with counters that :meth:`Simulator.deposit` can set, under Verilator.
+
+    Writes a file into ``folder``.
+    """
     path = folder / "writable.vlt"
     path.write_text("`verilator_config\n" + WRITABLE)
-    return path
+    return replace(core, sources=(*core.sources, path))

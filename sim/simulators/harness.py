@@ -215,23 +215,22 @@ class Simulator:
             self.write(name, value)
 
     def begin(self, job: Job, *, pauses: Mapping[str, Pauses] | None = None, seed: int = 0,
-              inputs: Mapping[str, int] | None = None, outputs: Mapping[str, int] | None = None
-              ) -> None:
+              inputs: Mapping[str, int] | None = None, blocked: bool = False) -> None:
         """Offer the beats of a job, which go on in :meth:`go` and during register accesses.
 
         Parameters
         ----------
-        inputs, outputs : mapping, optional
-            Most beats to offer, or to take, by stream name.
+        inputs : mapping, optional
+            Most beats to offer, by stream name.
+        blocked : bool
+            Take no beat of any output.
         """
         self._buffers, self._transfers = self._plan(job, pauses or {}, seed)
-        limits = {**(inputs or {}), **(outputs or {})}
         for stream, transfer in zip(self.core.streams, self._transfers, strict=True):
-            if stream.name in limits:
-                transfer.total = min(transfer.total, limits[stream.name])
-                if not transfer.total and stream.direction == "out":
-                    # Not even ready: the harness would count what comes as stray.
-                    transfer.stop, transfer.go = 1.0, 1e-300
+            if stream.direction == "in":
+                transfer.total = min(transfer.total, (inputs or {}).get(stream.name, _ENDLESS))
+            elif blocked:
+                transfer.stop, transfer.go = 1.0, 1e-300
         self._library.core_begin(self._handle, self._transfers)
 
     def go(self, cycles: int | None = None, patience: int = PATIENCE) -> bool:

@@ -87,18 +87,16 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core, *, flags: Sequence[str] = (), coverage: bool = False) -> Path:
+def build(core: Core, *, coverage: bool = False) -> Path:
     """Return the shared library of a core, for :class:`Simulator`.
 
     Parameters
     ----------
-    flags : sequence of str
-        More arguments of Verilator.
     coverage : bool
         Count lines, branches, expressions and toggles.
     """
     source = adapter(core, _MODEL)
-    flags = ["--x-assign", "fast", "--x-initial", "fast", *flags,
+    flags = ["--x-assign", "fast", "--x-initial", "fast",
              *(["--coverage", "--coverage-expr"] if coverage else [])]
 
     def make(folder: Path) -> None:
@@ -151,16 +149,16 @@ def runtime(*, trace: bool = False, coverage: bool = False) -> Path:
     return cache.entry("runtime", key, make) / "libruntime.a"
 
 
-def _headers(*, trace: bool) -> Path:
+def _headers(trace: bool, coverage: bool) -> Path:
     """A header that includes what every design does, compiled once beside it."""
     def make(folder: Path) -> None:
         header = folder / "headers.h"
         header.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
-        tools.precompile(header, [*_includes(trace=trace), OPTIMIZE_FAST])
+        tools.precompile(header, [*_includes(trace, coverage), OPTIMIZE_FAST])
 
     include = installation()[0] / "include"
     texts = [path.read_bytes() for path in sorted(include.glob("verilated*.h"))]
-    key = cache.key(*identity(), str(include), str(trace), repr(HEADERS), *texts)
+    key = cache.key(*identity(), str(include), str(trace), str(coverage), repr(HEADERS), *texts)
     return cache.entry("headers", key, make) / "headers.h"
 
 
@@ -187,21 +185,17 @@ def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequ
     """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
-    options = [*_includes(trace=trace), "-I", str(folder)]
+    options = [*_includes(trace, coverage), "-I", str(folder)]
     if sum(path.stat().st_size for path in generated) <= ONE_PIECE:
         units = [(_together(folder, "all", [*generated, *extra]),
-                  [OPTIMIZE_FAST, "-include", str(_headers(trace=trace))])]
+                  [OPTIMIZE_FAST, "-include", str(_headers(trace, coverage))])]
         return tools.compile_units(units, options, folder)
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
     units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]
     units += [(path, [OPTIMIZE_SLOW]) for path in _merge(folder, "slow", slow)]
     units += [(path, [OPTIMIZE_FAST]) for path in extra]
-<<<<<<< HEAD
-    return tools.compile_units(units, [*_includes(trace, coverage), "-I", str(folder)], folder)
-=======
     return tools.compile_units(units, options, folder)
->>>>>>> main
 
 
 def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:

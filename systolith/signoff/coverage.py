@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +25,7 @@ from systolith.sim import points
 from systolith.sim.simulators import tools, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
-from systolith.sim.simulators.exercise import Exercise, ProblemError, writable_counters
+from systolith.sim.simulators.exercise import Exercise, ProblemError, writable
 from systolith.sim.simulators.harness import Simulator
 
 SEEDS = 3                    # at least
@@ -49,7 +48,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         folder = Path(place)
         write(core, folder)
         files = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
-        counted = replace(files, sources=(*files.sources, writable_counters(folder)))
+        counted = writable(files, folder)
         progress(f"coverage: building {core.name}")
         library = verilator.build(counted, coverage=True)
         total: Counter[Spot] = Counter()

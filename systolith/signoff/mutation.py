@@ -25,7 +25,7 @@ from systolith.signoff.write_mutants import SELECT, SELECT_BITS
 from systolith.sim.simulators import tools, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
-from systolith.sim.simulators.exercise import Exercise, writable_counters
+from systolith.sim.simulators.exercise import Exercise, writable
 from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 240
@@ -184,9 +184,8 @@ def build(core: GeneratedCore, folder: Path, count: int, seed: int) -> tuple[Cor
     tools.run("pyosys", [sys.executable, PROGRAM, core.name, "mutants.v", "mutants.txt",
                          str(count), str(seed), *_names(core)], cwd=folder)
     lines = (folder / "mutants.txt").read_text().splitlines()
-    mutated = replace(files, sources=(folder / "mutants.v", writable_counters(folder)),
-                      controls=((SELECT, SELECT_BITS),))
-    return mutated, [Mutant(index, line) for index, line in enumerate(lines)]
+    mutated = replace(files, sources=(folder / "mutants.v",), controls=((SELECT, SELECT_BITS),))
+    return writable(mutated, folder), [Mutant(index, line) for index, line in enumerate(lines)]
 
 
 def _names(core: GeneratedCore) -> list[str]:
@@ -237,23 +236,21 @@ def _serve(send, files, library, exercise, mutants) -> None:
 
 
 def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set[int]:
-    """Indices of the mutants that are proven to compute what the design computes: the module that
-    was changed by itself, else the whole core."""
+    """Indices of the mutants that are proven to compute what the design computes; see
+    :mod:`systolith.signoff.prove_mutant`."""
     proven = set()
     with TemporaryDirectory(prefix="systolith-") as place:
         folder = Path(place)
         write(core, folder)
         for mutant in mutants:
             progress(f"mutation: {mutant.place} survived; is it equal?")
-            for module in dict.fromkeys((mutant.module, core.name)):
-                try:
-                    done = subprocess.run(
-                        [sys.executable, PROOF, core.name, module, mutant.line, *_names(core)],
-                        cwd=folder, capture_output=True, text=True, errors="replace", check=False,
-                        timeout=PROOF_SECONDS)
-                except subprocess.TimeoutExpired:
-                    continue
-                if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
-                    proven.add(mutant.index)
-                    break
+            try:
+                done = subprocess.run(
+                    [sys.executable, PROOF, core.name, mutant.line, *_names(core)], cwd=folder,
+                    capture_output=True, text=True, errors="replace", check=False,
+                    timeout=PROOF_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
+                proven.add(mutant.index)
     return proven

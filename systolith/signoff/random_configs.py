@@ -24,7 +24,7 @@ from systolith.signoff.spread import spread
 from systolith.sim.simulators import cache, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import ToolError
-from systolith.sim.simulators.exercise import Exercise, writable_counters
+from systolith.sim.simulators.exercise import Exercise, writable
 from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 20
@@ -160,7 +160,7 @@ def wrong(core: GeneratedCore, folder: Path) -> str | None:
     write(core, folder)
     files = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
     exercise = Exercise(files, 1)
-    library = verilator.build(files, flags=[str(writable_counters(folder))])
+    library = verilator.build(writable(files, folder))
     with Simulator(files, library) as simulator:
         return exercise.first_problem(simulator)
 

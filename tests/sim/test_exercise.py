@@ -11,7 +11,7 @@ from systolith.hdl.interface import Field, Register
 from systolith.sim.registers import SLVERR, RegisterModel
 from systolith.sim.simulators import cxxrtl, verilator
 from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.exercise import Exercise, writable_counters
+from systolith.sim.simulators.exercise import Exercise, writable
 from systolith.sim.simulators.harness import Simulator
 
 
@@ -24,7 +24,6 @@ def dot(tmp_path):
 
 
 def problem(files: Core, tmp_path, change=None) -> str | None:
-    flags = [str(writable_counters(tmp_path))]
     if change:
         old, new = change
         text = files.sources[0].read_text()
@@ -32,7 +31,7 @@ def problem(files: Core, tmp_path, change=None) -> str | None:
         broken = tmp_path / "broken.v"
         broken.write_text(text.replace(old, new))
         files = replace(files, sources=(broken,))
-    with Simulator(files, verilator.build(files, flags=flags)) as simulator:
+    with Simulator(files, verilator.build(writable(files, tmp_path))) as simulator:
         return Exercise(files, 1).first_problem(simulator)
 
 
