@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -237,20 +238,28 @@ def _serve(send, files, library, exercise, mutants) -> None:
 
 def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set[int]:
     """Indices of the mutants that are proven to compute what the design computes; see
-    :mod:`systolith.signoff.prove_mutant`."""
-    proven = set()
+    :mod:`systolith.signoff.prove_mutant`.
+
+    All at once; where that fails, by halves.
+    """
     with TemporaryDirectory(prefix="systolith-") as place:
         folder = Path(place)
         write(core, folder)
-        for mutant in mutants:
-            progress(f"mutation: {mutant.place} survived; is it equal?")
-            try:
+
+        def proven(group: list[Mutant]) -> set[int]:
+            if not group:
+                return set()
+            progress(f"mutation: are {len(group)} survivors equal to {core.name}? "
+                     f"{group[0].place}{', …' if len(group) > 1 else ''}")
+            (folder / "lines.txt").write_text("".join(f"{mutant.line}\n" for mutant in group))
+            with suppress(subprocess.TimeoutExpired):
                 done = subprocess.run(
-                    [sys.executable, PROOF, core.name, mutant.line, *_names(core)], cwd=folder,
+                    [sys.executable, PROOF, core.name, "lines.txt", *_names(core)], cwd=folder,
                     capture_output=True, text=True, errors="replace", check=False,
                     timeout=PROOF_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
-                proven.add(mutant.index)
-    return proven
+                if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
+                    return {mutant.index for mutant in group}
+            middle = len(group) // 2
+            return proven(group[:middle]) | proven(group[middle:]) if middle else set()
+
+        return proven(mutants)

@@ -1,9 +1,10 @@
-"""Whether a mutant is the design itself, as a program of its own::
+"""Whether mutants are the design itself, as a program of its own::
 
-    prove_mutant.py TOP LINE SOURCE…
+    prove_mutant.py TOP LINES SOURCE…
 
-LINE is the Yosys command that makes the mutant. Both designs become one circuit that says whether
-an output differs, and ABC proves by induction over equal signals that none ever does: for any
+LINES is a file with the Yosys commands that make the mutants. An input chooses among them anew in
+every cycle. The design with them and the one without become one circuit that says whether an
+output differs, and ABC proves by induction over equal signals that none ever does: for any
 sequence of inputs, from the state in which every register without a value of its own is zero.
 Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from pyosys import libyosys as ys
 
-from systolith.signoff.write_mutants import read
+from systolith.signoff.write_mutants import SELECT, SELECT_BITS, control, read
 
 MITER = ("miter -equiv -flatten -make_assert gold gate proof", "hierarchy -top proof",
          "chformal -lower", "async2sync", "setundef -undriven -init -zero", "setundef -zero",
@@ -25,13 +26,18 @@ SECONDS = 30                 # for ABC
 ABC = "read_aiger proof.aig; fold; strash; scorr; dprove"
 
 
-def main(top: str, line: str, *sources: str) -> None:
+def main(top: str, lines: str, *sources: str) -> None:
+    mutants = Path(lines).read_text().splitlines()
     proof = ys.Design()
-    # The mutant first: names of cells count on from design to design.
-    for name, change in (("gate", line), ("gold", "")):
+    # The mutants first: names of cells count on from design to design.
+    for name, changes in (("gate", mutants), ("gold", [])):
         design = read(top, list(sources))
-        if change:
-            ys.run_pass(change, design)
+        for index, line in enumerate(changes, 1):
+            ys.run_pass(control(line, index), design)
+        if not changes:
+            module = design.module(ys.IdString(f"\\{top}"))
+            module.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
+            module.fixup_ports()
         for command in ("flatten", "memory_map", "opt_clean", f"rename {top} {name}",
                         f"write_rtlil {name}.il"):
             ys.run_pass(command, design)

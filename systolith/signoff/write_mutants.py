@@ -29,6 +29,11 @@ def read(top: str, sources: list[str]) -> ys.Design:
     return design
 
 
+def control(line: str, index: int) -> str:
+    """The command that makes a mutant where the input selects ``index``."""
+    return line.replace("mutate ", f"mutate -ctrl {SELECT} {SELECT_BITS} {index} ", 1)
+
+
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
     design = read(top, list(sources))
     ys.run_pass(f"mutate -list {count} -seed {seed} -none -o {mutants} {top} {top}_*", design)
@@ -36,8 +41,7 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
              if line.startswith("mutate")]
     Path(mutants).write_text("".join(f"{line}\n" for line in lines))
     for index, line in enumerate(lines):
-        ys.run_pass(line.replace("mutate ", f"mutate -ctrl {SELECT} {SELECT_BITS} {index} ", 1),
-                    design)
+        ys.run_pass(control(line, index), design)
     ys.run_pass(f"write_verilog -noattr {verilog}", design)
     text = Path(verilog).read_text()
     Path(verilog).write_text(HEADER + re.sub(r"^module .*?^endmodule", _name_registers, text,
