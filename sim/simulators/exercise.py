@@ -227,6 +227,7 @@ class Exercise:
             simulator.begin(replace(case.job, inputs=broken))
             simulator.go(2 * case.cycles + SETTLE, patience=1 << 60)
             simulator.end()
+            simulator.idle(case.cycles + SETTLE)
             self.events.add("frames of wrong lengths")
             self._at_rest(simulator)
             self._flags(simulator, known)
