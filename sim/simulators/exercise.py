@@ -5,7 +5,7 @@ register bank against :class:`~systolith.sim.registers.RegisterModel`; counters 
 count, also from values that no run reaches by counting. Coverage and mutation are measured with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -105,13 +105,20 @@ class Exercise:
         yield Step("resets in frames", self._resets)
         yield Step("bad traffic", self._bad_traffic)
 
-    def first_problem(self, simulator: Simulator) -> str | None:
-        """Run all steps up to the first that fails; says which and how."""
+    def first_problem(self, simulator: Simulator, required: Set[str] = frozenset()
+                      ) -> str | None:
+        """Run all steps up to the first that fails; says which and how.
+
+        Fails, too, if one of the events ``required`` has not happened in the end.
+        """
+        self.events = set()
         for step in self.steps():
             try:
                 step.run(simulator)
             except (ProblemError, SimulationError) as problem:
                 return f"{step.name}: {problem}"
+        if missing := sorted(required - self.events):
+            return f"events: {', '.join(missing)}: never"
         return None
 
     # Traffic
@@ -215,10 +222,13 @@ class Exercise:
     def _bad_traffic(self, simulator: Simulator) -> None:
         rng = np.random.default_rng(self.seed)
         known = register_mask(self.core.register("errors"))
-        for case, open_ended in product(self.cases[-3:], (False, True)):
+        for case, open_ended in product(self.cases[-8:], (False, True)):
             broken = {}
             for stream in self.core.inputs:
                 beats = case.job.inputs[stream.name]
+                if open_ended and len(beats) > 1:
+                    stop = int(rng.integers(1, len(beats)))
+                    beats = Beats(beats.data[:stop], beats.last[:stop], beats.user[:stop])
                 last = rng.random(len(beats)) < 0.3
                 last[-1:] = not open_ended
                 user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
@@ -279,8 +289,8 @@ class Exercise:
             for offset in rng.permutation(offsets):
                 offset = int(offset)
                 strobe = 15 if turn < 4 else int(rng.integers(16))
-                response = simulator.write_at(offset, word ^ offset, strobe=strobe,
-                                              skew=int(rng.integers(-3, 4)),
+                response = simulator.write_at(offset + int(rng.integers(4)), word ^ offset,
+                                              strobe=strobe, skew=int(rng.integers(-3, 4)),
                                               hold=int(rng.integers(3)))
                 _equal(f"response of writing at {offset:#x}", response,
                        model.write(offset, word ^ offset, strobe))
@@ -366,11 +376,11 @@ class Exercise:
                    for name, _ in COUNTERS for index, word in enumerate(COUNTER_WORDS))
 
     def _rates(self, simulator: Simulator) -> None:
-        case = self._case_for_counters()
         counting = {"starved": {"cycles_busy": 1, "stalled_input": 1, "stalled_output": 0,
                                 "frames": 0},
                     "blocked": {"cycles_busy": 1, "stalled_output": 1, "frames": 0}}
         for situation, rates in counting.items():
+            case = self._case_for_counters() if situation == "starved" else self.cases[-1]
             simulator.prepare(case.job)
             if situation == "starved":
                 simulator.begin(case.job, inputs=self._half_a_frame(case))
@@ -378,6 +388,8 @@ class Exercise:
                 simulator.begin(case.job, blocked=True)
             simulator.go(case.cycles + SETTLE, patience=1 << 60)
             _equal(f"status while {situation}", simulator.read("status"), 1)
+            if situation == "blocked" and simulator.offering():
+                rates = {**rates, "stalled_input": 0}
             for name, rate in rates.items():
                 before, start = simulator.read_counter(name), simulator.cycle
                 simulator.go(17, patience=1 << 60)

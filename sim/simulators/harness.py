@@ -247,6 +247,12 @@ class Simulator:
                 return status == _DONE
             left -= min(left, self.cycle - before)
 
+    def offering(self) -> bool:
+        """Whether every input of the core still has beats of the job to send."""
+        return all(transfer.done < transfer.total
+                   for stream, transfer in zip(self.core.streams, self._transfers, strict=True)
+                   if stream.direction == "in")
+
     def end(self) -> None:
         """Take beats that are on their way back; what comes after this counts as stray."""
         self._library.core_end(self._handle)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,7 +175,8 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
         progress(f"mutation: running {len(mine)} mutants of {core.name}")
         if problem := _try(files, library, exercise, mutants[0]).problem:
             raise SimulationError(f"the design itself fails: {problem}")
-        return list(_run_all(files, library, exercise, mine))
+        flags = {event for event in exercise.events if event.startswith("flag ")}
+        return list(_run_all(files, library, exercise, mine, flags))
 
 
 def build(core: GeneratedCore, folder: Path, count: int, seed: int) -> tuple[Core, list[Mutant]]:
@@ -194,22 +196,25 @@ def _names(core: GeneratedCore) -> list[str]:
     return [name for name in core.files if name.endswith(".v")]
 
 
-def _try(files: Core, library: Path, exercise: Exercise, mutant: Mutant) -> Mutant:
+def _try(files: Core, library: Path, exercise: Exercise, mutant: Mutant,
+         required: Set[str] = frozenset()) -> Mutant:
     started = time.monotonic()
     with Simulator(files, library) as simulator:
         simulator.control(SELECT, mutant.index)
         simulator.reset()
-        problem = exercise.first_problem(simulator)
+        problem = exercise.first_problem(simulator, required)
     return replace(mutant, problem=problem, seconds=time.monotonic() - started)
 
 
-def _run_all(files: Core, library: Path, exercise: Exercise, mutants: list[Mutant]):
+def _run_all(files: Core, library: Path, exercise: Exercise, mutants: list[Mutant],
+             required: Set[str]):
     """Try every mutant in a process of their own, which one that does not settle may end."""
     context = multiprocessing.get_context("fork")
     left = list(mutants)
     while left:
         receive, send = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(send, files, library, exercise, left))
+        process = context.Process(target=_serve,
+                                  args=(send, files, library, exercise, left, required))
         process.start()
         send.close()
         try:
@@ -226,14 +231,14 @@ def _run_all(files: Core, library: Path, exercise: Exercise, mutants: list[Mutan
             yield replace(left.pop(0), problem="simulation: it does not settle, or has no end")
 
 
-def _serve(send, files, library, exercise, mutants) -> None:
+def _serve(send, files, library, exercise, mutants, required) -> None:
     import os
 
     quiet = os.open(os.devnull, os.O_WRONLY)      # Verilator says why it stops
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     for mutant in mutants:
-        send.send(_try(files, library, exercise, mutant))
+        send.send(_try(files, library, exercise, mutant, required))
 
 
 def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set[int]:
