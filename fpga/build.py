@@ -1,6 +1,8 @@
 """From a core to a bitstream: link, top level, synthesis, place and route, packing."""
 
 import json
+import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -8,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.fpga import boards, pll, toolchain
+from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.errors import ConstraintError
+from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
 from systolith.fpga.place_route import Timing, read_report, run_nextpnr
 from systolith.fpga.synthesis import cells_by_type, check_technology
@@ -19,9 +22,12 @@ from systolith.generators.render import banner
 from systolith.hdl.errors import Error
 from systolith.hdl.link.config import LinkConfig
 from systolith.sim.simulators import cache
+from systolith.sim.simulators.errors import ToolError
 
 TOP = "board_top"
 DEFAULT_BAUD = 1_000_000
+CRASHES = 7                  # of place and route that are answered with a further seed
+_BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 SUFFIX = {"ice40": "bin", "ecp5": "bit", "gowin": "fs", "gatemate": "bit"}
 
 
@@ -35,11 +41,14 @@ class TopLevel:
     linked : LinkedCore
     verilog : str
         Everything; the top module is :data:`TOP`, its ports are pins.
+    mhz : float or None
+        The clock that was asked for; None where it is the board's own.
     """
 
     board: Board
     linked: LinkedCore
     verilog: str
+    mhz: float | None = None
 
     @classmethod
     def of(cls, core: GeneratedCore, board: Board, *, mhz: float | None = None,
@@ -83,19 +92,70 @@ module {TOP} (
   );
 endmodule
 """
-        return cls(board, linked, linked.verilog + "\n" + top)
+        return cls(board, linked, linked.verilog + "\n" + top, mhz)
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """A board's top level made of cells.
+
+    Attributes
+    ----------
+    netlist : str
+        Yosys's JSON.
+    cells : mapping
+        Cells by type.
+    modules : Module
+        What each module of the source takes.
+    paths : mapping
+        The modules by path, as :func:`systolith.fpga.hierarchy.instances` gives them.
+    """
+
+    netlist: str
+    cells: Mapping[str, int]
+    modules: Module
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Place and route with one seed; ``failure`` is empty unless it gave nothing."""
+
+    seed: int
+    goal_mhz: float
+    fmax_mhz: float
+    failure: str = ""
 
 
 @dataclass(frozen=True)
 class Built:
-    """A bitstream, and what is known about it; :attr:`timing` is that of the seed that was kept."""
+    """A bitstream, and what is known about it.
+
+    Attributes
+    ----------
+    top : TopLevel
+    bitstream : bytes
+    resources : mapping
+        Amounts by resource.
+    timing : Timing
+        With the seed that was kept.
+    history : tuple of Attempt
+        With every seed that was tried.
+    tools : tuple of str
+        Names and versions.
+    synthesized : Synthesized
+    placement : list of (column, row, cell)
+        Where the cells are.
+    """
 
     top: TopLevel
     bitstream: bytes
     resources: Mapping[str, float]
     timing: Timing
-    history: tuple[Timing, ...]
+    history: tuple[Attempt, ...]
     tools: tuple[str, ...]
+    synthesized: Synthesized
+    placement: list[tuple[int, int, str]]
 
     @property
     def report(self) -> dict[str, Any]:
@@ -109,10 +169,26 @@ class Built:
             "clock_mhz": link.clock_hz / 1e6, "baud": link.baud,
             "resources": dict(self.resources), "capacity": dict(capacity),
             "timing": asdict(self.timing),
-            "seeds": [{"seed": timing.seed, "fmax_mhz": timing.fmax_mhz}
-                      for timing in self.history],
+            "seeds": [asdict(attempt) for attempt in self.history],
+            "modules": self.synthesized.modules.as_dict(), "command": self.command,
             "tools": list(self.tools), "bitstream_bytes": len(self.bitstream),
         }
+
+    @property
+    def command(self) -> str:
+        """What builds this again."""
+        core, board, link = self.top.linked.core, self.top.board, self.top.linked.link
+        words = ["systolith", "build", core.template.name]
+        if core.name != core.template.name:
+            words += ["--name", core.name]
+        for key, value in core.config.chosen().items():
+            words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += ["--board", board.name]
+        if self.top.mhz is not None:
+            words += ["--freq", f"{self.top.mhz:g}"]
+        if link.baud != DEFAULT_BAUD:
+            words += ["--baud", str(link.baud)]
+        return shlex.join([*words, "--seed", str(self.timing.seed)])
 
 
 def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: int = DEFAULT_BAUD,
@@ -140,10 +216,10 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     """
     target = boards.get(board)
     top = TopLevel.of(core, target, mhz=mhz, baud=baud)
-    check_technology(core.name, top.linked.technology, target.device.family.name, target.name)
+    check_technology(core.name, top.linked.technology, target.device.technologies, target.name)
     progress(f"{core.name}: synthesis for {target.title}")
-    netlist, cells = _synthesize(top)
-    resources = target.device.family.resources(cells)
+    synthesized = synthesize_top(top)
+    resources = target.device.family.resources(synthesized.cells)
     excess = ", ".join(f"{resources[name]:,.0f} {name} of {total:,}"
                        for name, total in target.device.capacity.items()
                        if resources[name] > total)
@@ -151,16 +227,29 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
         raise ConstraintError(f"{core.name} with its link does not fit {target.title}: it needs "
                               f"{excess}")
     goal = top.linked.link.clock_hz / 1e6
-    history: list[Timing] = []
-    for number in range(seed, seed + seeds):
+    attempts: list[Attempt] = []
+    best: Timing | None = None
+    number = seed
+    while len([attempt for attempt in attempts if not attempt.failure]) < seeds:
         progress(f"{core.name}: place and route for {target.title}, seed {number}")
-        bitstream, timing = _place(top, netlist, goal, number)
-        history.append(timing)
+        placed = _place(top, synthesized.netlist, goal, number)
+        if placed is None:
+            attempts.append(Attempt(number, goal, 0, "place and route crashed"))
+            if len([attempt for attempt in attempts if attempt.failure]) > CRASHES:
+                raise ToolError(toolchain.NEXTPNR[target.device.family.name].name,
+                                f"crashed with {CRASHES + 1} seeds, the last {number}")
+            number += 1
+            continue
+        bitstream, timing, placement = placed
+        attempts.append(Attempt(number, goal, timing.fmax_mhz))
         if timing.fmax_mhz >= goal:
             tools = (toolchain.yosys_label(), toolchain.NEXTPNR[target.device.family.name].label,
                      toolchain.PACK[target.device.family.name].label)
-            return Built(top, bitstream, resources, timing, tuple(history), tools)
-    best = max(history, key=lambda timing: timing.fmax_mhz)
+            return Built(top, bitstream, resources, timing, tuple(attempts), tools, synthesized,
+                         placement)
+        best = max(best or timing, timing, key=lambda timing: timing.fmax_mhz)
+        number += 1
+    assert best is not None
     path = best.critical_path
     where = f"; the longest path leads from {path[0].name} to {path[-1].name}" if path else ""
     raise ConstraintError(f"{core.name} misses {goal:g} MHz on {target.title} by "
@@ -184,6 +273,7 @@ def write(built: Built, directory: Path) -> list[Path]:
         f"{stem}.v": f"// {banner()}\n{built.top.verilog}".encode(),
         f"{stem}{Path(constraints).suffix}": text.encode(),
         f"{stem}.json": (json.dumps(built.report, indent=2) + "\n").encode(),
+        f"{stem}.html": report.page(built).encode(),
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -200,7 +290,8 @@ def write(built: Built, directory: Path) -> list[Path]:
     return [directory / name for name in files]
 
 
-def _synthesize(top: TopLevel) -> tuple[str, dict[str, int]]:
+def synthesize_top(top: TopLevel) -> Synthesized:
+    """Synthesize a board's top level, or find it synthesized."""
     device = top.board.device
     script = (
         "read_verilog design.v",
@@ -220,17 +311,27 @@ def _synthesize(top: TopLevel) -> tuple[str, dict[str, int]]:
         (folder / "design.v").write_text(top.verilog)
         toolchain.yosys(script, folder)
         cells = cells_by_type(folder / "statistics.json")
+        paths = hierarchy.instances((folder / "processed.il").read_text(), TOP)
         for path in folder.iterdir():
             if path.name != "netlist.json":
                 path.unlink()
         (folder / "cells.json").write_text(json.dumps(cells))
+        (folder / "paths.json").write_text(json.dumps(paths))
 
-    place = cache.entry("board-synthesis", cache.key(toolchain.yosys_label(), *script, top.verilog),
-                        make)
-    return (place / "netlist.json").read_text(), json.loads((place / "cells.json").read_text())
+    place = cache.entry("board-synthesis",
+                        cache.key(toolchain.yosys_label(), *script, "paths", top.verilog), make)
+    paths = json.loads((place / "paths.json").read_text())
+    netlist = (place / "netlist.json").read_text()
+    modules = hierarchy.modules(hierarchy.cells_of(netlist, TOP), paths, device.family)
+    return Synthesized(netlist, json.loads((place / "cells.json").read_text()), modules, paths)
 
 
-def _place(top: TopLevel, netlist: str, goal: float, seed: int) -> tuple[bytes, Timing]:
+def _place(top: TopLevel, netlist: str, goal: float,
+           seed: int) -> tuple[bytes, Timing, list[tuple[int, int, str]]] | None:
+    """Bitstream, timing and placement; None where nextpnr crashes.
+
+    The one for GateMate overflows the small stack that WebAssembly gives it, on some placements.
+    """
     board, family = top.board, top.board.device.family.name
     program, packer = toolchain.NEXTPNR[family], toolchain.PACK[family]
     file, text = board.constraints
@@ -238,29 +339,51 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int) -> tuple[bytes, 
         "ice40": (("--pcf", file, "--asc", "routed.asc"), "top.bin", ("routed.asc", "top.bin")),
         "ecp5": (("--lpf", file, "--textcfg", "routed.config"), "top.bit",
                  ("routed.config", "top.bit")),
-        "gowin": (("--vopt", f"cst={file}", "--write", "routed.json"), "top.fs",
+        "gowin": (("--vopt", f"cst={file}"), "top.fs",
                   ("-d", _chip(board), "-o", "top.fs", "routed.json")),
         "gatemate": (("--vopt", f"ccf={file}", "--vopt", "out=routed.txt"), "top.bit",
                      ("routed.txt", "top.bit")),
     }[family]
     arguments = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed),
-                 "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", *board.route, *pins)
+                 "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", "--write", "routed.json",
+                 *board.route, *pins)
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="systolith-") as scratch:
             work = Path(scratch)
             (work / "netlist.json").write_text(netlist)
             (work / file).write_text(text)
-            run_nextpnr(program, arguments, work, board.device)
+            try:
+                run_nextpnr(program, arguments, work, board.device)
+            except ToolError as error:
+                if "wasm trap" not in error.tail:
+                    raise
+                (folder / "crashed").write_text(error.tail)
+                return
             packer.run(pack, work)
             shutil.copy(work / result, folder / "bitstream")
             shutil.copy(work / "report.json", folder)
+            placed = _placement((work / "routed.json").read_text())
+            (folder / "placement.json").write_text(json.dumps(placed))
 
     key = cache.key(program.label, packer.label, *arguments, *pack, text, netlist)
     place = cache.entry("bitstream", key, make)
+    if (place / "crashed").exists():
+        return None
     report = json.loads((place / "report.json").read_text())
     return ((place / "bitstream").read_bytes(),
-            read_report(report, goal, seed, board.device.caveat))
+            read_report(report, goal, seed, board.device.caveat),
+            json.loads((place / "placement.json").read_text()))
+
+
+def _placement(routed: str) -> list[tuple[int, int, str]]:
+    """Column, row and name of every cell in nextpnr's JSON."""
+    found = []
+    for module in json.loads(routed)["modules"].values():
+        for name, cell in module["cells"].items():
+            if at := _BEL.match(cell["attributes"].get("NEXTPNR_BEL", "")):
+                found.append((int(at[1]), int(at[2]), name))
+    return found
 
 
 def _chip(board: Board) -> str:

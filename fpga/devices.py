@@ -91,6 +91,11 @@ class Device:
     pins: tuple[str, ...] = ()
     caveat: str = ""
 
+    @property
+    def technologies(self) -> tuple[str, ...]:
+        """Values of the parameter ``technology`` that it has the cells of."""
+        return ("generic", self.family.name) if "dsp" in self.capacity else ("generic",)
+
 
 ICE40 = Family("ice40", "synth_ice40 -abc9", "", (
     (r"SB_LUT4", {"lut": 1, "logic": 1}),

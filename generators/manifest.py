@@ -17,7 +17,8 @@ SCHEMA = 1
 
 
 def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
-             modules: Iterable[Mapping[str, Any]], cells: Iterable[str] = ()) -> dict[str, Any]:
+             modules: Iterable[Mapping[str, Any]], cells: Iterable[str] = (),
+             hardening: str = "none") -> dict[str, Any]:
     """Describe a core.
 
     Parameters
@@ -28,6 +29,8 @@ def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
         ``name``, ``instances`` and ``doc`` of each module of the text.
     cells : iterable of str
         Blocks of the target device that the text instantiates.
+    hardening : str
+        One of :data:`systolith.generators.names.HARDENING`.
 
     Returns
     -------
@@ -49,6 +52,7 @@ def manifest(template: Template, config: CoreConfig, *, name: str, verilog: str,
                     for module in modules],
         "technology": getattr(config, "technology", "generic"),
         "cells": list(cells),
+        "hardening": hardening,
         "model": template.model,
         "reference": template.reference,
         "tools": tools(),

@@ -4,9 +4,14 @@ import re
 import unicodedata
 
 from systolith.generators.keywords import KEYWORDS
+from systolith.hdl.config import did_you_mean
 from systolith.hdl.errors import Error
 
 MAX_NAME_LENGTH = 64
+
+#: Levels of hardening against upsets; :mod:`systolith.generators.verilog.hardening` tells what they
+#: do.
+HARDENING = ("none", "tmr-registers", "tmr")
 
 #: Reserved words of SystemRDL 2.0.
 RDL_KEYWORDS = frozenset("""
@@ -44,6 +49,20 @@ def check_name(name: object) -> str:
         raise Error(f"a core cannot be called {name!r}, which is a keyword of Verilog or "
                     "SystemVerilog")
     return name
+
+
+def check_hardening(level: object) -> str:
+    """Return ``level`` if a core can be hardened like that.
+
+    Raises
+    ------
+    Error
+        If it is not one of :data:`HARDENING`.
+    """
+    if level not in HARDENING:
+        raise Error(f"harden must be {', '.join(HARDENING[:-1])} or {HARDENING[-1]}, not {level!r}"
+                    f"{did_you_mean(level, HARDENING) if isinstance(level, str) else ''}")
+    return level
 
 
 def ascii_text(text: str) -> str:

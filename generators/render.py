@@ -1,4 +1,4 @@
-"""Text files from the Jinja templates of this package."""
+"""Text files from the Jinja templates of this package, and of others."""
 
 from functools import cache
 from importlib.metadata import version
@@ -18,11 +18,12 @@ def banner() -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    source = files("systolith.generators")
+def _environment(package: str) -> jinja2.Environment:
+    source = files(package)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: source.joinpath(name).read_text("utf-8")),
-        undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
         keep_trailing_newline=True)
     environment.filters["ascii"] = ascii_text
     environment.filters["quote"] = lambda text: (
@@ -32,6 +33,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render(template: str, **values: object) -> str:
-    """Fill in the package's ``template``."""
-    return _environment().get_template(template).render(banner=banner(), **values)
+def render(template: str, *, package: str = "systolith.generators", **values: object) -> str:
+    """Fill in a ``template`` of a package."""
+    return _environment(package).get_template(template).render(banner=banner(), **values)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, Self
 
@@ -63,6 +64,18 @@ class Config(BaseModel):
     def canonical_json(self) -> str:
         """The config as JSON with sorted keys and every default filled in."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def chosen(self) -> dict[str, Any]:
+        """The values that have to be given to get this config; all others follow from them."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        values = {name: value for name, value in self.model_dump(mode="json").items()
+                  if value != defaults[name]}
+        for name in list(values):
+            fewer = {key: value for key, value in values.items() if key != name}
+            with suppress(ConfigError):
+                if type(self).parse(fewer) == self:
+                    values = fewer
+        return values
 
     @property
     def config_hash(self) -> str:

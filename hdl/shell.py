@@ -1,6 +1,6 @@
 """The shell: what turns the inside of a template into a core with AXI4 ports and registers."""
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,9 @@ from systolith.hdl.interface import COUNTERS, Stream, common_registers
 
 #: Cycles that the register slice of the shell adds to every stream.
 SLICE_LATENCY = 1
+
+#: Bits of the adders of counters.
+_PIECE_BITS = 16
 
 
 def stream_signature(stream: Stream) -> axi_stream.Signature:
@@ -69,6 +72,7 @@ class EventCounter(wiring.Component):
     latch : In(1)
         The low word is being read: keep the high word that belongs to it.
     low, high : Out(word_bits)
+        ``low`` counts an event in the second cycle after it.
     """
 
     def __init__(self, word_bits: int = 32):
@@ -78,23 +82,26 @@ class EventCounter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # The carry into the high word is a register, so that no chain is longer than it.
-        low = Signal(self.word_bits)
-        high = Signal(self.word_bits)
-        carry = Signal()
-        total = Signal(self.word_bits + 1)
-        high_now = Signal(self.word_bits)
-        m.d.comb += [
-            total.eq(low + self.happened),
-            high_now.eq(high + carry),
-            self.low.eq(low),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [low.eq(0), high.eq(0), carry.eq(0)]
-        with m.Else():
-            m.d.sync += [low.eq(total[:-1]), high.eq(high_now), carry.eq(total[-1])]
+        # In pieces, so that no carry chain is long, and counted a cycle late: so a register tells
+        # every piece whether it counts, and no reader sees a carry that is still on its way.
+        bits = min(self.word_bits, _PIECE_BITS)
+        pieces = [Signal(min(bits, self.word_bits - low), name=f"word_{word}_{low}")
+                  for word in range(2) for low in range(0, self.word_bits, bits)]
+        value = Cat(*pieces)
+        counts = self.happened
+        for index, piece in enumerate(pieces):
+            count = Signal(name=f"count_{index}")
+            full = Signal(name=f"full_{index}")
+            will_be_full = Signal(name=f"full_{index}_next")
+            m.d.comb += will_be_full.eq(Mux(count, piece == (1 << len(piece)) - 2, full))
+            with m.If(self.clear):
+                m.d.sync += [piece.eq(0), count.eq(0), full.eq(0)]
+            with m.Else():
+                m.d.sync += [piece.eq(piece + count), count.eq(counts), full.eq(will_be_full)]
+            counts = counts & will_be_full
+        m.d.comb += self.low.eq(value[:self.word_bits])
         with m.If(self.latch):
-            m.d.sync += self.high.eq(high_now)
+            m.d.sync += self.high.eq(value[self.word_bits:])
         return m
 
 
@@ -179,8 +186,11 @@ class Core(wiring.Component):
             if register.name in ("magic", "version", "config_hash"):
                 m.d.comb += getattr(bank, f"{register.name}_value").eq(register.fields[0].reset)
         m.d.comb += bank.status_busy.eq(busy)
+        # A cycle late too: flags come from deep in a datapath.
         for bit, (name, _) in enumerate(config.flags):
-            m.d.comb += getattr(bank, f"errors_{name}").eq(inside.flags[bit])
+            flag = Signal(name=f"flag_{name}")
+            m.d.sync += flag.eq(inside.flags[bit])
+            m.d.comb += getattr(bank, f"errors_{name}").eq(flag)
         for register in config.registers:
             if register.access == "rw":
                 field, = register.fields

@@ -221,14 +221,19 @@ def _plain(value: object, absent: str) -> str:
 @spec_options
 @click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where to write; by default build/<name>.")
+@click.option("--with", "flows", metavar="FLOW,...",
+              help="Also files for other flows: fusesoc, vivado, quartus, litex.")
 @json_option
 def generate_command(spec: str, settings: tuple[str, ...], name: str | None,
-                     output: Path | None) -> Result:
+                     harden: str | None, output: Path | None, flows: str | None) -> Result:
     """Write Verilog, manifest, resolved config and register map."""
     from systolith import generating
     from systolith.generators.core import write
+    from systolith.generators.flows import with_flows
 
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
+    if flows is not None:
+        core = with_flows(core, [flow.strip() for flow in flows.split(",")])
     directory = generating.default_directory(core.name) if output is None else output
     written = write(core, directory)
     modules, size = len(core.manifest["modules"]), len(core.verilog.encode())

@@ -72,7 +72,9 @@ def json_option(function: Callable) -> Callable:
 
 
 def spec_options(function: Callable) -> Callable:
-    """The argument SPEC, ``--set`` and ``--name``."""
+    """The argument SPEC, ``--set``, ``--name`` and ``--harden``."""
+    function = click.option("--harden", metavar="LEVEL",
+                            help="Against upsets of state: none, tmr-registers or tmr.")(function)
     function = click.option("--name", help="Name of the core; by default the file's, otherwise the "
                                            "template's.")(function)
     return set_option(click.argument("spec")(function))
@@ -84,11 +86,12 @@ def set_option(function: Callable) -> Callable:
                         help="Set a parameter; wins over the file. Repeatable.")(function)
 
 
-def elaborated(spec: str, settings: tuple[str, ...], name: str | None) -> "GeneratedCore":
+def elaborated(spec: str, settings: tuple[str, ...], name: str | None,
+               harden: str | None) -> "GeneratedCore":
     """The core that a command line asks for."""
     from systolith.generators.core import elaborate
     from systolith.spec import resolve
 
-    request = resolve(spec, settings, name)
+    request = resolve(spec, settings, name, harden)
     with show_progress(f"generating {request.name}"):
-        return elaborate(request.template, request.config, request.name)
+        return elaborate(request.template, request.config, request.name, request.hardening)

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True,
               help="Of place and route.")
 @json_option
-def synth_command(spec: str, settings: tuple[str, ...], name: str | None, device: str, pnr: bool,
+def synth_command(spec: str, settings: tuple[str, ...], name: str | None,
+                  harden: str | None, device: str, pnr: bool,
                   freq: float | None, seed: int) -> Result:
     """Synthesize a core: area, and with --pnr the clock rate."""
     from systolith.fpga.synthesis import check_device, synthesize
 
     check_device(device, pnr or freq is not None)
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     with show_progress(f"synthesizing {core.name}") as progress:
         found = synthesize(core, device, pnr=pnr or freq is not None, goal_mhz=freq, seed=seed,
                            progress=progress)
@@ -87,7 +88,8 @@ def _show_synthesis(console: "Console", found: "Synthesis", missed: bool) -> Non
 @click.option("-o", "--output", type=Path, metavar="DIR",
               help="Where to write; by default build/<name>.")
 @json_option
-def build_command(spec: str, settings: tuple[str, ...], name: str | None, board: str,
+def build_command(spec: str, settings: tuple[str, ...], name: str | None,
+                  harden: str | None, board: str,
                   freq: float | None, baud: int, seed: int, seeds: int,
                   output: Path | None) -> Result:
     """Build a bitstream: the core behind a UART, on a board."""
@@ -96,7 +98,7 @@ def build_command(spec: str, settings: tuple[str, ...], name: str | None, board:
     from systolith.fpga.build import build, write
 
     boards.get(board)
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     with show_progress(f"building {core.name}") as progress:
         built = build(core, board, mhz=freq, baud=baud, seed=seed, seeds=seeds, progress=progress)
     directory = generating.default_directory(core.name) if output is None else output
@@ -150,14 +152,15 @@ def program_command(bitstream: Path, board: str, flash: bool) -> Result:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
               metavar="FILE", help="Where the results go, an .npz file.")
 @json_option
-def run_command(spec: str, settings: tuple[str, ...], name: str | None, port: str | None,
+def run_command(spec: str, settings: tuple[str, ...], name: str | None,
+                harden: str | None, port: str | None,
                 baud: int, source: Path, output: Path) -> Result:
     """Compute with a core: on a board, or simulated."""
     from systolith.arrays import read_arrays, write_arrays
     from systolith.running import Core
     from systolith.spec import resolve
 
-    request = resolve(spec, settings, name)
+    request = resolve(spec, settings, name, harden)
     arguments = read_arrays(source)
     with show_progress(f"running {request.name}"):
         core = Core(request, f"serial:{port}" if port else "sim", baud)

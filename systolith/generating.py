@@ -19,7 +19,7 @@ def default_directory(name: str) -> Path:
 
 
 def generate(template: str, directory: str | Path | None = None, *, name: str | None = None,
-             **config: Any) -> GeneratedCore:
+             harden: str | None = None, **config: Any) -> GeneratedCore:
     """Write the Verilog of a core, its manifest and its register map.
 
     Parameters
@@ -30,6 +30,8 @@ def generate(template: str, directory: str | Path | None = None, *, name: str | 
         ``build/<name>`` by default. All files are written, or none.
     name : str, optional
         Name of the core; the template's by default.
+    harden : "none", "tmr-registers" or "tmr", optional
+        Against upsets of state; docs/hardening.md.
     **config
         Parameters of the template; they win over the file.
 
@@ -38,7 +40,7 @@ def generate(template: str, directory: str | Path | None = None, *, name: str | 
     Error
         If the request is wrong, or the files cannot be written.
     """
-    request = spec.from_values(template, config, name)
-    core = elaborate(request.template, request.config, request.name)
+    request = spec.from_values(template, config, name, harden)
+    core = elaborate(request.template, request.config, request.name, request.hardening)
     write(core, default_directory(core.name) if directory is None else directory)
     return core

@@ -61,6 +61,7 @@ class Core:
     def __init__(self, request: spec.Spec, backend: str, baud: int | None = None):
         self.name, self.backend, self.config = request.name, backend, request.config
         self.last: Run | None = None
+        self._hardening = request.hardening
         self._template = request.template
         self._model = request.template.load_model()
         self._engine: Simulator | Session | None = None
@@ -72,7 +73,8 @@ class Core:
     @property
     def generated(self) -> GeneratedCore:
         """The Verilog, the manifest and the other files."""
-        return _elaborated(self._template.name, self.config.canonical_json(), self.name)
+        return _elaborated(self._template.name, self.config.canonical_json(), self.name,
+                           self._hardening)
 
     def __call__(self, *positional: Any, **arguments: Any) -> dict[str, np.ndarray]:
         """Compute.
@@ -120,7 +122,7 @@ class Core:
 
 
 def load(template: str, *, backend: str = "sim", name: str | None = None,
-         baud: int | None = None, **config: Any) -> Core:
+         baud: int | None = None, harden: str | None = None, **config: Any) -> Core:
     """Generate and compile a core, once for the same parameters, and return it as a function.
 
     Parameters
@@ -134,6 +136,8 @@ def load(template: str, *, backend: str = "sim", name: str | None = None,
         Name of the core; the template's by default.
     baud : int, optional
         Rate of the serial port, as the bitstream was built for; 1,000,000 by default.
+    harden : "none", "tmr-registers" or "tmr", optional
+        Against upsets of state; docs/hardening.md.
     **config
         Parameters of the template; they win over the file.
 
@@ -147,13 +151,13 @@ def load(template: str, *, backend: str = "sim", name: str | None = None,
     serial = backend.startswith(SERIAL) and backend != SERIAL
     if backend not in ("sim", "golden") and not serial:
         raise Error(f"unknown backend {backend!r}; backends are {', '.join(map(repr, BACKENDS))}")
-    return Core(spec.from_values(template, config, name), backend, baud)
+    return Core(spec.from_values(template, config, name, harden), backend, baud)
 
 
 @lru_cache(maxsize=32)
-def _elaborated(template: str, config: str, name: str) -> GeneratedCore:
+def _elaborated(template: str, config: str, name: str, hardening: str) -> GeneratedCore:
     known = registry.get(template)
-    return elaborate(known, known.config.parse(json.loads(config)), name)
+    return elaborate(known, known.config.parse(json.loads(config)), name, hardening)
 
 
 def _connected(core: Core, port: str, baud: int | None) -> "Session":

@@ -4,6 +4,7 @@ A SPEC is the name of a template or the path of a YAML file::
 
     template: systolic
     name: gemm                # optional
+    harden: tmr               # optional
     config:                   # optional, as is every parameter
       rows: 16
 
@@ -18,14 +19,14 @@ from typing import Any
 
 from systolith import marked_yaml
 from systolith.generators import registry
-from systolith.generators.names import check_name
+from systolith.generators.names import check_hardening, check_name
 from systolith.generators.template import Template
 from systolith.hdl.config import CoreConfig, did_you_mean
 from systolith.hdl.errors import ConfigError, Error
 from systolith.marked_yaml import Document, Mark, TextError
 
 MAX_BYTES = 64 * 1024
-KEYS = ("template", "name", "config")
+KEYS = ("template", "name", "harden", "config")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Spec:
     template: Template
     config: CoreConfig
     name: str
+    hardening: str = "none"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class _File:
         return {**content, "config": config or {}}
 
 
-def resolve(source: str, settings: Sequence[str] = (), name: str | None = None) -> Spec:
+def resolve(source: str, settings: Sequence[str] = (), name: str | None = None,
+            harden: str | None = None) -> Spec:
     """Resolve a SPEC.
 
     Parameters
@@ -121,6 +124,8 @@ def resolve(source: str, settings: Sequence[str] = (), name: str | None = None) 
         the file, and later ones over earlier ones.
     name : str, optional
         Name of the core; wins over the file. Otherwise the file's, otherwise the template's.
+    harden : str, optional
+        One of :data:`systolith.generators.names.HARDENING`; wins over the file.
 
     Raises
     ------
@@ -130,6 +135,8 @@ def resolve(source: str, settings: Sequence[str] = (), name: str | None = None) 
     assignments = [_assignment(text) for text in settings]
     if name is not None:
         name = _checked(check_name, name)
+    if harden is not None:
+        harden = _checked(check_hardening, harden)
     if any(template.name == source for template in registry.TEMPLATES):
         file, template, values = None, registry.get(source), {}
     else:
@@ -146,6 +153,12 @@ def resolve(source: str, settings: Sequence[str] = (), name: str | None = None) 
             except Error as error:
                 raise file.error(str(error), file.at("name")) from None
             name = name or named
+        if "harden" in content:
+            try:
+                asked = check_hardening(content["harden"])
+            except Error as error:
+                raise file.error(str(error), file.at("harden")) from None
+            harden = harden or asked
     for path, value, text in assignments:
         _assign(values, path, value, text)
     try:
@@ -154,10 +167,11 @@ def resolve(source: str, settings: Sequence[str] = (), name: str | None = None) 
         origins = {path: text for path, _, text in assignments}
         raise SpecError(*(_located(path, message, origins, file)
                           for path, message in error.problems)) from None
-    return Spec(template, config, name or template.name)
+    return Spec(template, config, name or template.name, harden or "none")
 
 
-def from_values(template: str, values: Mapping[str, Any], name: str | None = None) -> Spec:
+def from_values(template: str, values: Mapping[str, Any], name: str | None = None,
+                harden: str | None = None) -> Spec:
     """Resolve a request made in Python; ``template`` may be a SPEC file, ``values`` win over it."""
     if not isinstance(template, str):
         raise Error(f"a template is given by its name, not {template!r}; templates are {_names()}")
@@ -166,10 +180,12 @@ def from_values(template: str, values: Mapping[str, Any], name: str | None = Non
     if any(known.name == template for known in registry.TEMPLATES):
         known = registry.get(template)
         return Spec(known, known.config.parse(values),
-                    check_name(known.name if name is None else name))
-    spec = resolve(template, (), name)
+                    check_name(known.name if name is None else name),
+                    check_hardening("none" if harden is None else harden))
+    spec = resolve(template, (), name, harden)
     given = spec.config.model_dump(mode="json", exclude_unset=True)
-    return Spec(spec.template, spec.template.config.parse({**given, **values}), spec.name)
+    return Spec(spec.template, spec.template.config.parse({**given, **values}), spec.name,
+                spec.hardening)
 
 
 def _names() -> str:

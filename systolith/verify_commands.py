@@ -64,10 +64,11 @@ def _options(core, output: Path | None, **values) -> Options:
               help="Write a waveform, also where nothing fails. Level rtl.")
 @ladder_options
 @json_option
-def verify_command(spec: str, settings: tuple[str, ...], name: str | None, level: str,
+def verify_command(spec: str, settings: tuple[str, ...], name: str | None,
+                   harden: str | None, level: str,
                    simulator: str | None, waves: bool, output: Path | None, **values) -> Result:
     """Prove the Verilog equal to the golden model, or climb another rung of the ladder."""
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     options = _options(core, output, simulator=simulator, waves=waves, **values)
     with show_progress(f"verifying {core.name}, level {level}, seed {options.seed}") as progress:
         result = rung(level).run(core, options, progress)
@@ -85,11 +86,12 @@ def verify_command(spec: str, settings: tuple[str, ...], name: str | None, level
 @ladder_options
 @json_option
 def signoff_command(spec: str, settings: tuple[str, ...], name: str | None,
-                    levels: tuple[str, ...], output: Path | None, **values) -> Result:
+                    harden: str | None, levels: tuple[str, ...], output: Path | None,
+                    **values) -> Result:
     """Climb the whole verification ladder, and write one report of it."""
     from systolith.signoff import report
 
-    core = elaborated(spec, settings, name)
+    core = elaborated(spec, settings, name, harden)
     options = _options(core, output, **values)
     if output is None:
         options = replace(options, directory=options.directory / "signoff")

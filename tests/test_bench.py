@@ -106,3 +106,39 @@ def test_parts_as_json():
                                          (12.34, "12.3"), (99.97, "100")])
 def test_numbers_for_people(value, text):
     assert number(value) == text
+
+
+def test_adders_are_counted_by_their_bits():
+    from systolith.bench.adders import adder_bits
+    from systolith.hdl.arithmetic.popcount import Popcount
+    from systolith.hdl.arithmetic.products import AdderTree
+    from systolith.hdl.formats import IntegerFormat
+
+    assert adder_bits(Popcount(7)) == 4                  # full adders: 2, 1 and 1
+    assert adder_bits(AdderTree(IntegerFormat(8, True), 4, 1)) == 9 + 9 + 10
+    assert adder_bits(AdderTree(IntegerFormat(8, True), 4, 1, carries=True)) == 9 + 9 + 10
+
+
+def test_changes_of_nets_are_counted():
+    import numpy as np
+
+    from systolith.bench.toggles import Counter
+    from systolith.generators import registry
+    from systolith.generators.core import elaborate
+    from systolith.sim.model import Workload
+
+    template = registry.get("dot")
+    counter = Counter(elaborate(template, template.config.parse({"lanes": 1}), "core"))
+
+    def changes(x, y):
+        return counter.changes(Workload("", {"x": [x], "y": [y]}))[0]
+
+    changes([0] * 200, [0] * 200)                        # from the state at power-up
+    still = changes([0] * 200, [0] * 200)
+    assert changes([0] * 200, [0] * 200) == still        # nothing is left from the run before
+    # All 8 bits of x change in every cycle: at the pins, behind the slice, and in the product.
+    assert changes([0, -1] * 100, [0] * 200) >= still + 2 * 8 * 190
+    longer = changes([0, -1] * 200, [0] * 400) - changes([0, -1] * 100, [0] * 200)
+    assert longer == pytest.approx(changes([0, -1] * 300, [0] * 600)
+                                   - changes([0, -1] * 200, [0] * 400), rel=0.05)
+    assert np.ndim(still) == 0 and still > 0

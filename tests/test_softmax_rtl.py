@@ -85,3 +85,33 @@ def test_a_replayed_row_that_differs(tmp_path):
             np.testing.assert_array_equal(y[:min(count, 2)], good[:count])
             np.testing.assert_array_equal(y[count:], good)
             assert names(config, result.flags) == flags
+
+
+def test_rows_replayed_twice_that_differ(tmp_path):
+    """The third reading decides how many beats leave; the row behind is right in any case."""
+    values = {"algorithm": "ibert", "lanes": 2, "max_length": 6, "store": "replay",
+              "additive_mask": True}
+    with compiled(values, tmp_path) as simulator:
+        config = simulator.core.config
+        good, zeros = frame(GOOD, 4), frame([0] * 4, 0)
+        want = golden(config, GOOD, 4, [0] * 4)
+        short, long = frame(GOOD[:2], 2), frame([*GOOD, 0, 0], 4)
+        for second, third, mask, flags in (
+                (good, good, zeros, set()), (good, short, frame([0] * 2, 0), {"replay_differs"}),
+                (good, long, frame([0] * 6, 0), {"replay_differs"}),
+                (long, good, zeros, {"replay_differs", "mask_differs"}),
+                (good, good, frame([0] * 2, 0), {"mask_differs"})):
+            count = len(third)
+            job = Job({}, {
+                "x": Beats.join([good] * 2, 2), "mask": Beats.join([zeros] * 2, 2),
+                "replay": Beats.join([second, good], 2), "replay_mask": Beats.join([zeros] * 2, 2),
+                "replay_2": Beats.join([third, good], 2),
+                "replay_2_mask": Beats.join([mask, zeros], 2)}, {"y": count + 2})
+            result = simulator.run(job)
+            y = result.beats["y"].data
+            if second is good:
+                kept = min(count, len(mask), 2)
+                np.testing.assert_array_equal(y[:kept], want[:kept])
+                assert not y[kept:count].any()
+            np.testing.assert_array_equal(y[count:], want)
+            assert names(config, result.flags) == flags

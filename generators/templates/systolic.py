@@ -2,7 +2,8 @@
 
 from systolith.generators.template import Template
 from systolith.hdl.systolic.config import SystolicConfig
-from systolith.hdl.systolic.core import SystolicCore, latency
+from systolith.hdl.systolic.core import SystolicCore
+from systolith.hdl.systolic.timing import latency
 
 TEMPLATE = Template(
     name="systolic",

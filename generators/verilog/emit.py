@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
@@ -14,6 +15,7 @@ from amaranth.lib.wiring import In
 
 from systolith.generators.keywords import KEYWORDS
 from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
+from systolith.generators.verilog.hardening import CascadeError, harden
 from systolith.generators.verilog.statements import (
     covered_once,
     decided,
@@ -40,11 +42,14 @@ class EmittedModule:
         How often it occurs in the whole design; 1 for the top.
     doc : str
         What it is, one sentence.
+    component : str
+        Name of the class that it was made from.
     """
 
     name: str
     instances: int
     doc: str
+    component: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class Emitted:
     cells: tuple[str, ...]
 
 
-def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted:
+def emit(component: wiring.Component, *, name: str, header: str = "",
+         hardening: str = "none") -> Emitted:
     """Print ``component`` and everything in it as Verilog-2005.
 
     Parameters
@@ -76,13 +82,15 @@ def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted
         Name of the top module and prefix of all others.
     header : str
         Lines for the comment at the top of the text.
+    hardening : str
+        Against upsets of single bits, as in :mod:`systolith.generators.verilog.hardening`.
 
     Raises
     ------
     EmitError
         If the design holds something that the emitter does not print.
     """
-    library = _Library(name)
+    library = _Library(name, hardening)
     top = library.add(component, name)
     counts: Counter[str] = Counter()
     library.count(top, 1, counts)
@@ -92,7 +100,8 @@ def emit(component: wiring.Component, *, name: str, header: str = "") -> Emitted
                       *(module.text for module in modules),
                       "`default_nettype wire\n"])
     cells = {cell for module in modules for cell in module.cells}
-    return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc)
+    return Emitted(text, tuple(EmittedModule(module.name, counts[module.name], module.doc,
+                                             module.component)
                                for module in modules), tuple(sorted(cells)))
 
 
@@ -111,6 +120,7 @@ class _Module:
     children: "list[tuple[_Module, int]]"
     needs: frozenset[str]                    # of clk, rst
     cells: frozenset[str]                    # instantiated, from elsewhere
+    component: str                           # class it was made from
 
 
 @dataclass(frozen=True)
@@ -138,8 +148,8 @@ def _top_down(top: _Module) -> list[str]:
 class _Library:
     """All modules of one design; equal bodies are stored once."""
 
-    def __init__(self, prefix: str):
-        self.prefix = prefix
+    def __init__(self, prefix: str, hardening: str = "none"):
+        self.prefix, self.hardening = prefix, hardening
         self.modules: dict[str, _Module] = {}
         self._by_body: dict[tuple, _Module] = {}
 
@@ -148,21 +158,22 @@ class _Library:
             printer = _RepetitionPrinter(self, component)
         else:
             printer = _ModulePrinter(self, component, Fragment.get(component, _Target()))
-        return self._store(printer, name or f"{self.prefix}_{module_name(component)}")
+        return self._store(printer, component, name)
 
     def add_fragment(self, component: wiring.Component, fragment: Fragment) -> _Module:
         """Like :meth:`add`, for a component that has been elaborated as part of its parent."""
         if isinstance(component, LinearArray):
             return self.add(component)
         printer = _ModulePrinter(self, component, fragment)
-        return self._store(printer, f"{self.prefix}_{module_name(component)}")
+        return self._store(printer, component)
 
     def count(self, module: _Module, times: int, counts: Counter):
         counts[module.name] += times
         for child, each in module.children:
             self.count(child, times * each, counts)
 
-    def _store(self, printer, name: str) -> _Module:
+    def _store(self, printer, component: wiring.Component, name: str | None = None) -> _Module:
+        name = name or f"{self.prefix}_{module_name(component)}"
         key = (re.sub(r"_\d+$", "", name), printer.body)
         if key in self._by_body:
             return self._by_body[key]
@@ -172,7 +183,8 @@ class _Library:
         comment = "".join(f"// {line}\n" for line in printer.doc_lines)
         module = _Module(unique, printer.doc_lines[0] if printer.doc_lines else "",
                          f"{comment}module {unique} {printer.body}endmodule\n",
-                         printer.ports, printer.children, printer.needs, printer.cells)
+                         printer.ports, printer.children, printer.needs, printer.cells,
+                         type(component).__name__)
         self.modules[unique] = module
         self._by_body[key] = module
         return module
@@ -288,6 +300,10 @@ class _ModulePrinter:
     def __init__(self, library: _Library, component: wiring.Component, fragment: Fragment):
         self._library = library
         self._component = type(component).__name__
+        try:
+            fragment = harden(fragment, library.hardening)
+        except CascadeError as error:
+            raise EmitError(f"{self._component} cannot be hardened: {error}") from None
         self.doc_lines = _doc_lines(component)
         self._names: dict[int, str] = {}                 # id of signal -> name
         self._signals: dict[int, Signal] = {}            # keeps the ids alive
@@ -515,24 +531,27 @@ class _ModulePrinter:
 
     def _print_always_clk(self, statements: list, reset: list[Signal]):
         self._uses.add("clk")
+        # Yosys merges equal flip-flops unless the block that makes them says not to.
+        kept = any("keep" in s.attrs for x in statements for s in x._lhs_signals())
+        always = f"{_attributes({'keep': True}) if kept else ''}always @(posedge clk)"
         if not reset:
             for signal in {id(s): s for x in statements for s in x._lhs_signals()}.values():
                 if signal.init:
                     raise EmitError(f"{self._component}: the register {self._name(signal)} has no "
                                     f"reset, so it cannot start at {signal.init}")
             lines = self._block(statements, "<=", 2)
-            self._append("  always @(posedge clk)" + _begin(lines, "  "))
+            self._append(f"  {always}" + _begin(lines, "  "))
             return
         self._uses.add("rst")
         resets = [f"      {self._name(s)} <= {self._initial(s)};\n" for s in reset if len(s)]
         if len(statements) == 1 and isinstance(statements[0], Switch):
             lines = self._block(statements, "<=", 2)
             if lines[0].startswith("    if "):
-                self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+                self._append(f"  {always}\n    if (rst) begin\n" + "".join(resets)
                              + "    end else " + lines[0].lstrip() + "".join(lines[1:]))
                 return
         lines = self._block(statements, "<=", 3)
-        self._append("  always @(posedge clk)\n    if (rst) begin\n" + "".join(resets)
+        self._append(f"  {always}\n    if (rst) begin\n" + "".join(resets)
                      + "    end else begin\n" + "".join(lines) + "    end\n")
 
     def _print_always_comb(self, statements: list, signals: list[Signal]):
@@ -667,8 +686,7 @@ class _ModulePrinter:
             data = memory._data
             width = len(Const(0, data.shape)) if isinstance(data.shape, int) else None
             width = len(Value.cast(memory._read_ports[0]._data)) if memory._read_ports else width
-            attributes = "".join(f"(* {key} *) " if value is True else f'(* {key} = "{value}" *) '
-                                 for key, value in memory._attrs.items())
+            attributes = _attributes(memory._attrs)
             self._declared.append(f"  {attributes}reg {_range(width)}{name} "
                                   f"[0:{data.depth - 1}];\n")
             if any(data._init._raw):
@@ -789,7 +807,7 @@ class _ModulePrinter:
                     and not name.startswith("unused_"):
                 continue
             kind = "reg " if key in registers else "wire"
-            lines.append(f"  {kind} {_range(len(signal))}{name};\n")
+            lines.append(f"  {_attributes(signal.attrs)}{kind} {_range(len(signal))}{name};\n")
             if not (key in registers or key in connected or self._is_driven(signal)
                     or self._is_foreign_output(signal)):
                 self._body.append(f"  assign {name} = {self._initial(signal)};\n")
@@ -860,6 +878,11 @@ def _slices(name: str, width: int, mask: int) -> list[str]:
         slices.append(f"{name}[{low}]" if high == low else f"{name}[{high}:{low}]")
         mask &= ~((1 << (high + 1)) - (1 << low))
     return slices
+
+
+def _attributes(attributes: Mapping[str, object]) -> str:
+    return "".join(f"(* {key} *) " if value is True else f'(* {key} = "{value}" *) '
+                   for key, value in attributes.items())
 
 
 def _range(width: int) -> str:

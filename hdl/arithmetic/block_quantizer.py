@@ -107,13 +107,13 @@ class BlockElement(wiring.Component):
 
     Timing
     ------
-    Latency 5 cycles, one number per cycle.
+    Latency :attr:`latency` cycles, one number per cycle.
     """
-
-    latency = 1 + FloatEncoder.STEPS
 
     def __init__(self, format: BlockFormat, source: FloatFormat, rounding: Rounding = "rne"):
         self.format, self.source, self.rounding = format, source, rounding
+        self.latency = 1 + (FloatEncoder.STEPS if isinstance(format.element, FloatFormat)
+                            else FixedEncoder.latency + 1)
         super().__init__({"number": In(source.bits), "scale": In(SCALE_BITS),
                           "code": Out(format.bits)})
 
@@ -191,7 +191,7 @@ class BlockQuantizer(wiring.Component):
         self.format, self.source, self.rounding = format, source, rounding
         #: Until the scale is known.
         self.scale_latency = Reduction.cycles(format.block) + SharedScale.latency
-        self.latency = self.scale_latency + BlockElement.latency
+        self.latency = self.scale_latency + BlockElement(format, source, rounding).latency
         super().__init__({"numbers": In(format.block * source.bits),
                           "codes": Out(format.block * format.bits), "scale": Out(SCALE_BITS)})
 
@@ -203,7 +203,7 @@ class BlockQuantizer(wiring.Component):
         m.submodules.largest = largest = Reduction(format.block, Shape(source.bits - 1), "max")
         m.submodules.shared = shared = SharedScale(format, source)
         m.submodules.wait = wait = Delay(len(self.numbers), self.scale_latency)
-        m.submodules.beside = beside = Delay(SCALE_BITS, BlockElement.latency)
+        m.submodules.beside = beside = Delay(SCALE_BITS, self.latency - self.scale_latency)
         m.submodules.elements = elements = LinearArray(
             lambda: BlockElement(format, source, self.rounding), format.block, name="element",
             broadcast=("scale",))

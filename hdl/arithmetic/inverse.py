@@ -1,6 +1,6 @@
 """Reciprocals and reciprocal square roots of integers, in floating point."""
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,10 +52,13 @@ class Inverse(wiring.Component):
 
         m.submodules.normalize = normalize = Normalizer(width, bits)
         leading = normalize.leading
+        exponent = Signal.like(self.exponent, name="power")
         if parameters.root:
-            point, exponent = Cat(normalize.below, leading[0]), leading[1:]
+            point = Cat(normalize.below, leading[0])
+            m.d.comb += exponent.eq(leading[1:])
         else:
-            point, exponent = normalize.below, leading
+            point = normalize.below
+            m.d.comb += exponent.eq(leading)
         m.submodules.curve = curve = Piecewise(
             _function(parameters), parameters.segments, self.technology)
         m.submodules.beside = beside = Delay(len(self.exponent) + 1, curve.latency)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -145,12 +145,19 @@ class Piecewise(wiring.Component):
             m.d.comb += nudged.eq(value + (1 << guard - 1))
             value = nudged.shift_right(guard)
         low, high = (_without(end, guard) for end in (number.code_low, number.code_high))
-        if high > target.code_high:
-            value = Mux(value > target.code_high, target.code_high, value)
-        if low < target.code_low:
-            value = Mux(value < target.code_low, target.code_low, value)
+        # Both ends of the range are where the bits above it begin.
+        exact = signal_of(m, value, "exact")
+        digits = target.bits - target.signed
+        negative = exact[-1] if number.signed else Const(0, 1)
+        above = exact[digits:len(exact) - number.signed]
         result = Signal(shape(target), name="result")
-        m.d.comb += result.eq(value)
+        m.d.comb += result.eq(exact)
+        if high > target.code_high:
+            with m.If(~negative & above.any()):
+                m.d.comb += result.eq(target.code_high)
+        if low < target.code_low:
+            with m.If(negative & ~above.all() if target.signed else negative):
+                m.d.comb += result.eq(target.code_low)
         return result
 
 

@@ -154,8 +154,9 @@ class Fifo(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A word is read at the earliest in the cycle after the one in which it is written.
         m.submodules.memory = memory = Memory(shape=self.signature_.beat_bits, depth=self.depth,
-                                              init=[])
+                                              init=[], attrs={"no_rw_check": True})
         write = memory.write_port()
         read = memory.read_port()
 
@@ -165,6 +166,7 @@ class Fifo(wiring.Component):
         write_pointer = Signal(range(self.depth))
         read_pointer = Signal(range(self.depth))
         stored = Signal(range(self.depth + 1))           # written, read not yet begun
+        any_stored = Signal()                            # kept, as `fetch` reaches a whole beat
         valid = Signal()                                 # a beat is in the memory's output register
         fetch = Signal()
         m.d.comb += [
@@ -172,7 +174,7 @@ class Fifo(wiring.Component):
             write.addr.eq(write_pointer),
             write.data.eq(beat(self.i)),
             write.en.eq(self.i.valid),
-            fetch.eq((stored != 0) & (self.o.ready | ~valid)),
+            fetch.eq(any_stored & (self.o.ready | ~valid)),
             read.addr.eq(read_pointer),
             read.en.eq(fetch),
             beat(self.o).eq(read.data),
@@ -185,6 +187,7 @@ class Fifo(wiring.Component):
             m.d.sync += [read_pointer.eq(step(read_pointer)), valid.eq(1)]
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
+        m.d.sync += any_stored.eq(self.i.valid | (stored[1:] != 0) | (stored[0] & ~fetch))
         with m.If(self.i.valid & ~fetch):
             m.d.sync += stored.eq(stored + 1)
         with m.Elif(~self.i.valid & fetch):

@@ -15,7 +15,7 @@ class Credits(wiring.Component):
     freed : In(1)
         One place is free again.
     enough : Out(1)
-        ``amount`` places are free.
+        ``amount`` places are free; a register.
     any_used : Out(1)
         Some place is promised or filled.
     """
@@ -29,21 +29,17 @@ class Credits(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Reservations are booked a cycle late. What would be left is known for both cases, less
-        # the amount of the next reservation, so that a sign tells whether there is enough.
-        booked = Signal()
-        left = Signal(range(-2 * self.amount, self.places - self.amount + 1),
+        # What is left is counted less the amount of the next reservation, so that a sign tells
+        # whether there is enough. `reserve`, which comes late, only chooses between two sums.
+        left = Signal(range(-self.amount, self.places - self.amount + 1),
                       init=self.places - self.amount)
-        left_if_booked = Signal.like(left, init=self.places - 2 * self.amount)
-        change = Signal(range(-self.amount, 2))
+        kept = Signal.like(left)
+        reserved = Signal.like(left)
         m.d.comb += [
-            change.eq(Mux(booked, -self.amount, 0) + self.freed),
-            self.enough.eq(~Mux(booked, left_if_booked[-1], left[-1])),
-            self.any_used.eq(booked | (left != left.init)),
+            kept.eq(left + self.freed),
+            reserved.eq(left + Mux(self.freed, 1 - self.amount, -self.amount)),
+            self.enough.eq(~left[-1]),
+            self.any_used.eq(left != left.init),
         ]
-        m.d.sync += [
-            booked.eq(self.reserve),
-            left.eq(left + change),
-            left_if_booked.eq(left_if_booked + change),
-        ]
+        m.d.sync += left.eq(Mux(self.reserve, reserved, kept))
         return m

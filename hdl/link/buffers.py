@@ -116,7 +116,7 @@ class InputBuffer(wiring.Component):
         there = Signal()
         m.d.comb += [read.addr.eq(tail[:-1]), read.en.eq(1), there.eq(fetched & ~self.clear)]
         # The memory needs a cycle for every byte.
-        m.d.sync += fetched.eq((tail != head) & ~fetched & ~o.tvalid)
+        m.d.sync += fetched.eq((tail != head) & ~fetched & ~o.tvalid & ~self.clear)
         m.d.comb += o.tlast.eq(frame_ends & (beats == 0))
         with m.If(there):
             m.d.sync += tail.eq(tail + 1)

@@ -10,6 +10,7 @@ from systolith.hdl.bus import axi_lite
 from systolith.hdl.interface import Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.link.config import (
+    MAX_PAYLOAD,
     MAX_STREAMS,
     PROTOCOL,
     Kind,
@@ -234,13 +235,19 @@ class Link(wiring.Component):
         """Send what is due, the first of ``replies`` first.
 
         Each is (due, told, kind, index, argument, length, payload); a payload is one byte that
-        follows ``fetch``, or a list of bytes.
+        follows ``fetch``, or a list of bytes. While a packet is on the line no short packet of data
+        is put together: it could still grow.
         """
         chosen = Signal(range(len(replies)))
-        m.d.comb += outgoing.start.eq(Cat(reply[0] for reply in replies).any() & outgoing.idle)
-        for number, (due, told, kind, index, argument, length, _) in enumerate(replies):
+        ready = Signal(len(replies))
+        for number, (due, *_, length, payload) in enumerate(replies):
+            if not isinstance(payload, list):
+                due = due & (~outgoing.busy | (length == MAX_PAYLOAD))
+            m.d.comb += ready[number].eq(due)
+        m.d.comb += outgoing.start.eq(ready.any() & outgoing.idle)
+        for number, (_, told, kind, index, argument, length, _) in enumerate(replies):
             branch = m.If if number == 0 else m.Elif
-            with branch(due):
+            with branch(ready[number]):
                 m.d.comb += [
                     told.eq(outgoing.idle), outgoing.kind.eq(kind), outgoing.index.eq(index),
                     outgoing.argument.eq(argument), outgoing.length.eq(length),

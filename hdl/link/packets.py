@@ -12,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.link.config import CRC_BYTES, CRC_INIT, HEADER_BYTES, MAX_PAYLOAD
 
-#: Of a packet on the line, without the zero behind it.
-MAX_ENCODED = 1 + HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
+HALF = 256                   # bytes of memory for a packet on the line, without the zero behind it
+assert 1 + HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES <= HALF
 
 
 class Crc16(wiring.Component):
@@ -142,8 +142,9 @@ class PacketReceiver(wiring.Component):
 class PacketSender(wiring.Component):
     """From packets to bytes of the line.
 
-    A packet is put together in a memory, where a zero becomes the length of the block before it
-    once that is known, and then sent.
+    A packet is put together in half of a memory, where a zero becomes the length of the block
+    before it once that is known, and then sent, while the next one is put together in the other
+    half: at two cycles a byte that is done long before the line is free.
 
     Members
     -------
@@ -154,6 +155,8 @@ class PacketSender(wiring.Component):
     argument : In(16)
         Of that packet, in the cycle of ``start``.
     idle : Out(1)
+    busy : Out(1)
+        A packet is on the line; one that starts now waits for its end.
     count : Out(8)
         Which byte of the payload is asked for.
     fetch : Out(1)
@@ -168,14 +171,14 @@ class PacketSender(wiring.Component):
     def __init__(self):
         super().__init__({
             "start": In(1), "kind": In(4), "index": In(4), "length": In(8), "argument": In(16),
-            "idle": Out(1), "count": Out(8), "fetch": Out(1), "payload": In(8),
+            "idle": Out(1), "busy": Out(1), "count": Out(8), "fetch": Out(1), "payload": In(8),
             "data": Out(8), "valid": Out(1), "ready": In(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.crc = crc = Crc16()
-        m.submodules.encoded = encoded = Memory(shape=8, depth=256, init=[],
+        m.submodules.encoded = encoded = Memory(shape=8, depth=2 * HALF, init=[],
                                               attrs={"no_rw_check": True})
         write, read = encoded.write_port(), encoded.read_port()
 
@@ -183,24 +186,26 @@ class PacketSender(wiring.Component):
         left = Signal(8)
         byte = Signal(8)
         push = Signal()
-        place = Signal(range(MAX_ENCODED + 1), init=1)   # where the next byte goes; then, is read
-        block = Signal(range(MAX_ENCODED + 1))           # where the length of the block goes
+        half = Signal()                                  # in which the packet is put together
+        place = Signal(range(HALF), init=1)              # where the next byte goes
+        block = Signal(range(HALF))                      # where the length of the block goes
         close = Signal()
         m.d.comb += [
             crc.data.eq(byte),
             crc.valid.eq(push),
             write.en.eq(push | close),
-            write.addr.eq(place),
+            write.addr.eq(Cat(place, half)),
             write.data.eq(byte),
         ]
         with m.If(close | (byte == 0)):
-            m.d.comb += [write.addr.eq(block), write.data.eq(place - block)]
+            m.d.comb += [write.addr.eq(Cat(block, half)), write.data.eq(place - block)]
         with m.If(push):
             m.d.sync += place.eq(place + 1)
             with m.If(byte == 0):
                 m.d.sync += block.eq(place)
 
-        m.d.comb += [read.addr.eq(place), read.en.eq(1)]
+        full = self.busy                                 # the other half holds a packet to send
+        waiting = Signal(range(HALF))                    # its bytes that are not sent
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.idle.eq(1), push.eq(self.start),
@@ -238,17 +243,32 @@ class PacketSender(wiring.Component):
                 m.next = "CLOSE"
             with m.State("CLOSE"):
                 m.d.comb += [close.eq(1), crc.clear.eq(1)]
-                m.d.sync += [left.eq(place), place.eq(0)]
-                m.next = "READ"
+                m.next = "HAND OVER"
+            with m.State("HAND OVER"), m.If(~full):
+                m.d.sync += [full.eq(1), waiting.eq(place), half.eq(~half), place.eq(1),
+                             block.eq(0)]
+                m.next = "IDLE"
+        self._send(m, read, half, full, waiting)
+        return m
+
+    def _send(self, m: Module, read, half, full, waiting):
+        """The half that is not being filled, and a zero behind it."""
+        place = Signal(range(HALF), name="sent")
+        m.d.comb += [read.addr.eq(Cat(place, ~half)), read.en.eq(1),
+                     self.data.eq(read.data & (waiting != 0).replicate(8))]
+        with m.FSM(name="sender"):
+            with m.State("WAIT"):
+                m.d.sync += place.eq(0)
+                with m.If(full):
+                    m.next = "READ"
             with m.State("READ"):
                 m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [self.valid.eq(1), self.data.eq(read.data & (left != 0).replicate(8))]
+                m.d.comb += self.valid.eq(1)
                 with m.If(self.ready):
-                    m.d.sync += [left.eq(left - 1), place.eq(place + 1)]
-                    with m.If(left == 0):
-                        m.d.sync += [place.eq(1), block.eq(0)]
-                        m.next = "IDLE"
+                    m.d.sync += [waiting.eq(waiting - 1), place.eq(place + 1)]
+                    with m.If(waiting == 0):
+                        m.d.sync += full.eq(0)
+                        m.next = "WAIT"
                     with m.Else():
                         m.next = "READ"
-        return m

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import counter
 from systolith.hdl.lut_gemv.config import LutGemvConfig
+from systolith.hdl.structure.frame_steps import FrameSteps, connect_steps
 
 
 class VectorControl(wiring.Component):
@@ -123,9 +124,7 @@ class LookupControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        in_frame = Signal()
-        filling = Signal()
-        dropping = Signal()
+        m.submodules.steps = steps = FrameSteps(self.interval)
         held_user = Signal(4, reset_less=True)
         user = Signal(4)
         planes = user[:2]
@@ -137,39 +136,27 @@ class LookupControl(wiring.Component):
         address = Signal.like(self.address, name="address_now")
         base = Signal.like(self.address)                 # of the block
         block = Signal.like(self.block, name="block_now")
-        # The lanes' sums leave one by one before the next ones are finished.
-        draining = Signal(range(self.interval))
 
-        have = Signal()
         plane_ends = Signal()
         following = Signal.like(self.address)
+        connect_steps(m, steps, self)
         m.d.comb += [
-            user.eq(Mux(in_frame, held_user, self.i_user)),
-            plane_now.eq(Mux(in_frame, plane, planes)),
+            user.eq(Mux(steps.begun, held_user, self.i_user)),
+            plane_now.eq(Mux(steps.begun, plane, planes)),
             plane_ends.eq(Mux(table_first, self.last_table == 0, table_last)),
             self.ends.eq(plane_ends & (plane_now == 0)),
             self.ends_frame.eq(self.ends & (block == self.last_block)),
-            have.eq((self.i_valid & ~dropping) | filling),
-            self.issue.eq(have & self.ready
-                          & (~self.ends | ((draining == 0) & (self.room | ~self.ends_frame)))),
-            self.i_ready.eq((self.issue & ~filling) | dropping),
-            self.fill.eq(filling),
             self.address.eq(address),
             self.double.eq(table_first),
             self.first.eq(table_first & (plane_now == planes)),
             self.block.eq(block),
             self.bipolar.eq(user[2]),
             self.done.eq(self.issue & self.ends_frame & user[3]),
-            self.short.eq(self.issue & ~filling & self.i_last & ~self.ends_frame),
-            self.long.eq(self.issue & ~filling & self.ends_frame & ~self.i_last),
-            self.busy.eq(in_frame | dropping),
-            self.waiting.eq(self.ready & ~filling & ~self.i_valid),
             following.eq(Mux(self.ends_frame, 0, address + 1)),
         ]
         with m.If(self.issue):
             m.d.sync += [
                 held_user.eq(user),
-                in_frame.eq(~self.ends_frame),
                 table.eq(Mux(plane_ends, 0, table + 1)),
                 table_first.eq(plane_ends),
                 table_last.eq(table + 1 == self.last_table),
@@ -177,16 +164,5 @@ class LookupControl(wiring.Component):
                 address.eq(Mux(plane_ends & ~self.ends, base, following)),
             ]
         with m.If(self.issue & self.ends):
-            m.d.sync += [block.eq(Mux(self.ends_frame, 0, block + 1)), base.eq(following),
-                         draining.eq(self.interval - 1)]
-        with m.Elif(draining != 0):
-            m.d.sync += draining.eq(draining - 1)
-        with m.If(self.short):
-            m.d.sync += filling.eq(1)
-        with m.Elif(self.issue & self.ends_frame):
-            m.d.sync += filling.eq(0)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i_valid & self.i_last):
-            m.d.sync += dropping.eq(0)
+            m.d.sync += [block.eq(Mux(self.ends_frame, 0, block + 1)), base.eq(following)]
         return m

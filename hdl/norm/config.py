@@ -49,6 +49,9 @@ class NormConfig(CoreConfig):
     precision: int | None = param(
         None, "Fraction bits of a normalized element before w; automatic: 4 more than y has "
               "digits.", low=4, high=24, unit="bits")
+    technology: Literal["generic", "ecp5"] = param(
+        "generic", "Whose multiplier blocks to instantiate, for factors that fit one; generic "
+                   "leaves that to synthesis.")
 
     @field_validator("x_format", "y_format")
     @classmethod

@@ -147,10 +147,10 @@ class NormLane(wiring.Component):
         m.d.comb += [rounder.value.eq(value), self.y.eq(y), self.saturated.eq(saturated)]
         m.d.sync += [y.eq(rounder.result), saturated.eq(rounder.saturated)]
 
-    @staticmethod
-    def _multiply(m: Module, name: str, a, b):
+    def _multiply(self, m: Module, name: str, a, b):
         """The product, MULTIPLIER_STAGES cycles later."""
-        m.submodules[name] = multiply = Multiplier(a.shape(), b.shape(), MULTIPLIER_STAGES)
+        m.submodules[name] = multiply = Multiplier(a.shape(), b.shape(), MULTIPLIER_STAGES,
+                                                   self.config.technology)
         m.d.comb += [multiply.a.eq(a), multiply.b.eq(b)]
         return multiply.p
 

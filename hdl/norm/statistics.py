@@ -61,8 +61,8 @@ class RowStatistics(wiring.Component):
         levels = (config.lanes - 1).bit_length()
 
         m.submodules.squares = squares = LinearArray(
-            lambda: Multiplier(shape(element), shape(element), MULTIPLIER_STAGES), config.lanes,
-            name="square")
+            lambda: Multiplier(shape(element), shape(element), MULTIPLIER_STAGES,
+                               config.technology), config.lanes, name="square")
         m.submodules.sum = row_sum = AdderTree(element, config.lanes, levels)
         m.submodules.sum_beside = sum_beside = Delay(row_sum.format.bits, MULTIPLIER_STAGES)
         square = config.squares_of(1)
@@ -96,8 +96,9 @@ class RowStatistics(wiring.Component):
 
         centered = Signal.like(total, name="centered")
         m.submodules.by_length = by_length = Multiplier(
-            shape(config.squares), self.length.shape(), MULTIPLIER_STAGES)
-        m.submodules.squared = squared = Multiplier(total.shape(), total.shape(), MULTIPLIER_STAGES)
+            shape(config.squares), self.length.shape(), MULTIPLIER_STAGES, config.technology)
+        m.submodules.squared = squared = Multiplier(
+            total.shape(), total.shape(), MULTIPLIER_STAGES, config.technology)
         m.d.comb += [
             centered.eq(Mux(self.center, total, 0)),
             by_length.a.eq(total_squares),
@@ -114,7 +115,7 @@ class RowStatistics(wiring.Component):
             spread.eq((variance << EPSILON_FRACTION) + self.epsilon),
         ]
 
-        m.submodules.inverse = inverse = Inverse(config.inverse)
+        m.submodules.inverse = inverse = Inverse(config.inverse, config.technology)
         after = MULTIPLIER_STAGES + 2 + inverse.latency
         m.submodules.total_beside = total_beside = Delay(len(total), after)
         m.submodules.done_beside = done_beside = Delay(1, after, reset=True)

@@ -81,8 +81,14 @@ def _mult18x18d(m: Module, multiplier, a: Value, b: Value) -> tuple[Value, int]:
     return product, registers.stages
 
 
-def memory(m: Module, name: str, read_address, write_address, write_data, write_enable) -> Value:
+def memory(m: Module, name: str, read_address, write_address, write_data, write_enable,
+           enables: tuple[Value, Value]) -> Value:
     """Instantiate a PDPW16KD, 512 words of 36 bits.
+
+    Parameters
+    ----------
+    enables : pair of Value
+        Of the memory's latch and of the block's output register, when a word is read.
 
     Returns
     -------
@@ -97,12 +103,13 @@ def memory(m: Module, name: str, read_address, write_address, write_data, write_
     written_word = Signal(MEMORY_ADDRESS, name=f"{name}_written_word")
     m.d.comb += [written.eq(write_data), read_word.eq(read_address),
                  written_word.eq(write_address)]
-    on, off = Const(1, 1), Const(0, 1)
+    off = Const(0, 1)
     m.submodules[name] = Instance(
         "PDPW16KD",
         p_DATA_WIDTH_W=MEMORY_BITS, p_DATA_WIDTH_R=MEMORY_BITS, p_REGMODE="OUTREG",
         p_GSR="DISABLED",
-        i_CLKW=ClockSignal(), i_CEW=write_enable, i_CLKR=ClockSignal(), i_CER=on, i_OCER=on,
+        i_CLKW=ClockSignal(), i_CEW=write_enable, i_CLKR=ClockSignal(),
+        i_CER=enables[0], i_OCER=enables[1],
         i_RST=off,
         **bits("CSW", Const(0, 3)), **bits("CSR", Const(0, 3)), **bits("BE", Const(0b1111, 4)),
         **bits("ADW", written_word), **bits("ADR", Cat(Const(0, 5), read_word)),

@@ -1,7 +1,7 @@
 """The passes in front of the last one for ``online``, ``single_pass``, ``three_pass`` and
 ``two_pass``: how they find the sum of the weights of a row."""
 
-from amaranth import Cat, Module, Shape, Signal
+from amaranth import Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,9 +21,11 @@ from systolith.hdl.softmax.powers import (
     STEP_BITS,
     AlignLane,
     PowerLane,
+    chosen_step,
     key_shape,
     payload_bits,
     power_latency,
+    stepped,
 )
 from systolith.hdl.softmax.records import row_record
 from systolith.hdl.softmax.row_results import RowMaximum, RowTotal
@@ -49,21 +51,6 @@ class PowerRunningSum(RunningSum):
 
     def add(self, m: Module, total, scaling, weights):
         return stepped(total, scaling) + weights
-
-
-def chosen_step(m: Module, steps, width: int, enable=1):
-    """By how many steps a word is shifted, one hot; none is set where nothing is left of it."""
-    chosen = Signal(-(-width // STEP), name="chosen_step")
-    m.d.comb += chosen.eq(Cat((steps == step) & enable for step in range(len(chosen))))
-    return chosen
-
-
-def stepped(word, chosen):
-    """The word shifted right by the step that is chosen."""
-    shifted = 0
-    for step, bit in enumerate(chosen):
-        shifted = shifted | (word[STEP * step:] & bit.replicate(len(word) - STEP * step))
-    return shifted
 
 
 class _PowerPass(wiring.Component):

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.config import ExponentialParameters
 from systolith.hdl.arithmetic.exponential import Exponential, exponential_latency
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.arithmetic.steps import shape
 from systolith.hdl.softmax.config import SCALE_BITS, STEP, SoftmaxConfig
 
 MULTIPLIER_STAGES = 2
@@ -115,20 +115,43 @@ class AlignLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        amount = Signal(counter(self.config.weight_bits), reset_less=True)
+        config = self.config
+        # Shifted within a step while the steps are counted, and then by these.
         below, power = self.payload[:STEP_BITS], self.payload[STEP_BITS:]
-        mantissa = Signal(len(power), name="mantissa", reset_less=True)
+        mantissa = Signal(len(power) + STEP - 1, name="mantissa", reset_less=True)
+        distance = Signal(self.top.shape().width + 1, name="distance")
+        step = Signal(steps_of(config.weight_bits), name="step", reset_less=True)
         keep = Signal(reset_less=True)
         weight = Signal.like(self.weight, name="weight", reset_less=True)
+        whole = Cat(Const(0, config.guard - (STEP - 1)), mantissa)
+        m.d.comb += [distance.eq(self.top - self.key), self.weight.eq(weight)]
         m.d.sync += [
-            amount.eq(limited(m, Cat(below, self.top - self.key), self.config.weight_bits,
-                              "distance")),
-            mantissa.eq(power),
+            mantissa.eq(Cat(Const(0, STEP - 1), power) >> below),
+            step.eq(chosen_step(m, distance, config.weight_bits)),
             keep.eq(self.keep),
-            weight.eq(Mux(keep, Cat(Const(0, self.config.guard), mantissa) >> amount, 0)),
+            weight.eq(Mux(keep, stepped(whole, step), 0)),
         ]
-        m.d.comb += self.weight.eq(weight)
         return m
+
+
+def steps_of(width: int) -> int:
+    """How many steps of 0 and more leave something of a word."""
+    return -(-width // STEP)
+
+
+def chosen_step(m: Module, steps, width: int, enable=1):
+    """By how many steps a word is shifted, one hot; none is set where nothing is left of it."""
+    chosen = Signal(steps_of(width), name="chosen_step")
+    m.d.comb += chosen.eq(Cat((steps == step) & enable for step in range(len(chosen))))
+    return chosen
+
+
+def stepped(word, chosen):
+    """The word shifted right by the step that is chosen."""
+    shifted = 0
+    for step, bit in enumerate(chosen):
+        shifted = shifted | (word[STEP * step:] & bit.replicate(len(word) - STEP * step))
+    return shifted
 
 
 def limited(m: Module, distance, most: int, name: str):

@@ -93,16 +93,19 @@ class RunningSum(wiring.Component):
         in_row = Signal()
         top = Signal(self.key, reset_less=True)
         raised = Signal(self.key)
-        rise = Signal(self.key.width, reset_less=True)
-        fresh = Signal(reset_less=True)
+        change = Signal(Shape(self.key.width + 1, True), reset_less=True)
+        begins = Signal(reset_less=True)
         m.d.comb += raised.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum))
         with m.If(valid):
             m.d.sync += [
                 in_row.eq(~last),
                 top.eq(raised),
-                rise.eq(Mux(maximum.maximum > top, maximum.maximum - top, 0)),
-                fresh.eq(~in_row),
+                change.eq(maximum.maximum - top),
+                begins.eq(~in_row),
             ]
+        rise = Signal(self.key.width, reset_less=True)
+        fresh = Signal(reset_less=True)
+        m.d.sync += [rise.eq(Mux(change < 0, 0, change)), fresh.eq(begins)]
 
         m.submodules.lanes = lanes = LinearArray(
             self.lane, self.count, name="lane", broadcast=("top",))
@@ -120,7 +123,7 @@ class RunningSum(wiring.Component):
         amount = self.scaling(m, rise, fresh)
         scaling = Signal(amount.shape(), name="scaling", reset_less=True)
         m.d.sync += scaling.eq(amount)
-        scaling = delayed(m, "scaling", behind - 1, scaling)
+        scaling = delayed(m, "scaling", behind - 2, scaling)
         top = delayed(m, "top", behind, top)
 
         total = Signal(self.total_bits, name="so_far", reset_less=True)

@@ -1,6 +1,6 @@
 """Block memory with the output register that makes it fast."""
 
-from amaranth import Module, Signal, Value
+from amaranth import Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -22,12 +22,17 @@ class BlockMemory(wiring.Component):
     technology : str
         Whose memory blocks to instantiate, for as many words as one block holds; ``generic`` and
         deeper memories are left to synthesis, which may leave the register outside the block.
+    enables : bool
+        Whether the two registers of the read port can be held.
 
     Members
     -------
     read_address : In
     read_data : Out(width)
         The word :attr:`latency` cycles later.
+    read_enable, output_enable : In(1)
+        The memory takes the word at ``read_address``; the output register takes the word that the
+        memory has. Only with ``enables``, otherwise both do in every cycle.
     write_address, write_data, write_enable : In
 
     Timing
@@ -37,11 +42,14 @@ class BlockMemory(wiring.Component):
 
     latency = 2
 
-    def __init__(self, width: int, depth: int, technology: str = "generic"):
+    def __init__(self, width: int, depth: int, technology: str = "generic", *,
+                 enables: bool = False):
         self.width, self.depth, self.technology = width, depth, technology
-        self.module_name = f"block_memory_{depth}x{width}"
+        self.enables = enables
+        self.module_name = f"block_memory_{depth}x{width}" + ("_with_enables" if enables else "")
+        held = {"read_enable": In(1), "output_enable": In(1)} if enables else {}
         super().__init__({
-            "read_address": In(range(depth)), "read_data": Out(width),
+            "read_address": In(range(depth)), "read_data": Out(width), **held,
             "write_address": In(range(depth)), "write_data": In(width), "write_enable": In(1),
         })
 
@@ -60,17 +68,19 @@ class BlockMemory(wiring.Component):
         data = Signal(self.width, reset_less=True)
         m.d.comb += [
             read.addr.eq(self.read_address),
-            read.en.eq(1),
+            read.en.eq(self.read_enable if self.enables else 1),
             write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
             write.en.eq(self.write_enable),
             self.read_data.eq(data),
         ]
-        m.d.sync += data.eq(read.data)
+        with m.If(self.output_enable if self.enables else Const(1)):
+            m.d.sync += data.eq(read.data)
 
     def _instantiate(self, m: Module):
+        enables = (self.read_enable, self.output_enable) if self.enables else (Const(1),) * 2
         for low in range(0, self.width, ecp5.MEMORY_BITS):
             bits = slice(low, min(low + ecp5.MEMORY_BITS, self.width))
             word: Value = ecp5.memory(m, f"block_{low}", self.read_address, self.write_address,
-                                      self.write_data[bits], self.write_enable)
+                                      self.write_data[bits], self.write_enable, enables)
             m.d.comb += self.read_data[bits].eq(word)

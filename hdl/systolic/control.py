@@ -8,6 +8,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.systolic.config import SystolicConfig
 
@@ -33,7 +34,7 @@ class ChainLoader(wiring.Component):
     swap : In(1)
         The wavefront that takes the loaded values starts; only while ``full``.
     full : Out(1)
-        A whole frame is loaded.
+        A whole frame is loaded, or will be with the beat of this cycle.
     busy : Out(1)
         A frame is partly or wholly loaded.
     wants : Out(1)
@@ -49,9 +50,9 @@ class ChainLoader(wiring.Component):
 
     Timing
     ------
-    ``load`` and ``data`` are registers, one cycle behind the beat and as far behind ``swap`` as the
-    cells expect. A chain is full from the cycle after the last beat on; ``length`` cycles from
-    ``swap`` to ``swap``, and ``(length - 1) * (pitch - 1)`` more.
+    ``load`` and ``data`` are registers, one cycle behind the beat; the wavefront reaches the first
+    cell two cycles after ``swap``. ``length`` cycles from ``swap`` to ``swap``, and
+    ``(length - 1) * (pitch - 1)`` more. No path leads from ``swap`` to ``i.ready``.
     """
 
     def __init__(self, data_bits: int, length: int, pitch: int = 1):
@@ -68,30 +69,36 @@ class ChainLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         full = Signal()
+        complete = Signal()                  # full, or the last beat is none that has to arrive
         filling = Signal()
         dropping = Signal()
         reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
+        begun = reached[-2] if self.length > 1 else Const(0)
         free = Signal()
         step = Signal()
         ends = Signal()
+        # The last cell is reached only by a frame that has begun, which `full` and `dropping` rule
+        # out: the control waits for what follows, so it is kept short.
+        at_last = reached[0] if self.length > 1 else free
         m.d.comb += [
             free.eq(self._freed(m, full) & ~dropping),
             step.eq(free & (self.i.valid | filling)),
-            ends.eq(step & reached[0]),
+            ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
-            self.at_first.eq(~(filling | dropping | (reached[-2] if self.length > 1 else 0))),
+            self.at_first.eq(~(filling | dropping | begun)),
             self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
-            self.full.eq(full),
-            self.busy.eq(full | filling | dropping | (reached[-2] if self.length > 1 else 0)),
+            self.full.eq(complete | (at_last & self.i.valid)),
+            self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
             m.d.sync += reached.eq(Mux(ends, reached.init, Cat(reached[1:], 1)))
-        with m.If(ends):
-            m.d.sync += full.eq(1)
-        with m.Elif(self.swap):
-            m.d.sync += full.eq(0)
+        fills_last = Signal()
+        if self.length > 1:
+            m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.short))
+        still_full = signal_of(m, (full | ends) & ~self.swap, "still_full")
+        m.d.sync += [full.eq(still_full), complete.eq(still_full | fills_last)]
         with m.If(ends):
             m.d.sync += filling.eq(0)
         with m.Elif(self.short):
@@ -113,10 +120,10 @@ class ChainLoader(wiring.Component):
     def _freed(self, m, full):
         """Whether the cell at the entry may move, and every cycle one more behind it."""
         if not self.wait:
-            return ~full | self.swap
+            return ~full
         waiting = Signal(range(self.wait + 1))
         with m.If(self.swap):
-            m.d.sync += waiting.eq(self.wait - 1)
+            m.d.sync += waiting.eq(self.wait)
         with m.Elif(waiting != 0):
             m.d.sync += waiting.eq(waiting - 1)
         return ~full & (waiting == 0)
@@ -182,13 +189,14 @@ class WeightStationaryControl(wiring.Component):
         hold = Signal(self.interval - 1)
         behind = Signal(self.interval - 1)
 
-        # Rows are counted such that a sign tells the limit: `row` is one below its number, `left`
-        # one below the number of rows that may follow.
+        # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
+        # that may follow; `row`, two below the number of the row, is what `left` is behind the
+        # first row of the next frame.
         numbers = range(-2, max(self.config.acc_depth, 2))
-        row = Signal(numbers, init=-1)
+        row = Signal(numbers, init=-2)
         last_row = Signal(numbers, reset_less=True)
+        single_row = Signal(reset_less=True)
         left = Signal(numbers, reset_less=True)
-        left_at_start = Signal(numbers)
         there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
         m.d.comb += [
             start.eq(~in_frame),
@@ -197,8 +205,8 @@ class WeightStationaryControl(wiring.Component):
             may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
                          & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
-            left_at_start.eq(Mux(first, self.config.acc_depth - 2, last_row)),
-            at_limit.eq(Mux(in_frame, left[-1], left_at_start[-1])),
+            at_limit.eq(Mux(in_frame, left[-1],
+                            Mux(first, self.config.acc_depth == 1, single_row))),
             end.eq(self.a_last | at_limit),
             behind.eq(Mux(emit, 0, Mux(start, ~0, due >> 1))),
             self.a_ready.eq(issue | dropping),
@@ -219,13 +227,14 @@ class WeightStationaryControl(wiring.Component):
                 held_first.eq(first),
                 held_emit.eq(emit),
                 in_frame.eq(~end),
-                row.eq(Mux(end, -1, row + 1)),
-                left.eq(Mux(in_frame, left, left_at_start) - 1),
+                row.eq(Mux(end, -2, row + 1)),
+                left.eq(Mux(in_frame, left - 1,
+                            Mux(first, self.config.acc_depth - 3, last_row))),
                 due.eq(behind),
                 hold.eq(behind),
             ]
             with m.If(end):
-                m.d.sync += [last_row.eq(row), sum_open.eq(~emit)]
+                m.d.sync += [last_row.eq(row), single_row.eq(start), sum_open.eq(~emit)]
         with m.Else():
             m.d.sync += hold.eq(hold >> 1)
         with m.If(issue):

@@ -1,12 +1,9 @@
 """The systolic core: streams in, wavefronts through the mesh, streams out."""
 
-from collections.abc import Mapping
-
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from systolith.hdl.arithmetic.steps import signal_of
-from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import (
     SCALE_BITS,
@@ -15,8 +12,7 @@ from systolith.hdl.formats import (
     BlockFormat,
     IntegerFormat,
 )
-from systolith.hdl.interface import Stream
-from systolith.hdl.shell import SLICE_LATENCY, inside_signature
+from systolith.hdl.shell import inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.config import SystolicConfig, missing_scale
@@ -27,109 +23,18 @@ from systolith.hdl.systolic.control import (
     WeightStationaryControl,
 )
 from systolith.hdl.systolic.decoders import BorderDecoder
-from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
-from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
+from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.mesh import mesh
-from systolith.hdl.systolic.pair_pe import AccumulatorPairLane
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
+from systolith.hdl.systolic.result_buffer import ResultBuffer
 from systolith.hdl.systolic.scales import ScaleQueue, ScaleReader, ScalerLane
-
-
-def lane_kind(config: SystolicConfig) -> type[wiring.Component]:
-    """What stands behind a column of the mesh, or behind the scaler of its sums."""
-    if config.dataflow == "os" and not config.scales:
-        return DrainLane
-    if config.columns_per_pe == 2:
-        return AccumulatorPairLane
-    return RoundedAccumulatorLane if config.rounded else AccumulatorLane
-
-
-def lane_latency(config: SystolicConfig) -> int:
-    """Cycles through :func:`lane_kind`."""
-    lane = lane_kind(config)
-    return lane.latency(config) if lane is RoundedAccumulatorLane else lane.latency
-
-
-def lane_interval(config: SystolicConfig) -> int:
-    """Cycles from the sum of a row to its next one in an accumulator lane, at least."""
-    return AccumulatorLane.lead + lane_latency(config) + 1
-
-
-def drain_interval(config: SystolicConfig) -> int:
-    """Cycles from the sums of a tile, or of a block, to the next ones in the drain chains (os)."""
-    return max(config.rows, lane_interval(config)) if config.scales else config.rows
-
-
-class Timing:
-    """When things happen, in cycles after a beat is issued into the mesh.
-
-    ``ws``: any beat. ``os``: the last beat of a tile, or of a block; its rows follow one per cycle.
-
-    Attributes
-    ----------
-    lanes : int
-        A sum leaves the last column of the mesh.
-    sums : int
-        It reaches the lane of the last column, scaled where there are scales.
-    swap : int
-        It reaches the requantizer of the last column.
-    stored : int
-        All columns of it enter the output buffer.
-    depth : int
-        Places that the output buffer needs so that it never holds back the mesh.
-    """
-
-    def __init__(self, config: SystolicConfig):
-        self.lanes = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages \
-            + (config.dataflow == "os")
-        self.sums = self.lanes + (ScalerLane.latency(config) if config.scales else 0)
-        self.swap = self.sums + lane_latency(config)
-        requantize = RequantizerLane.latency(config) if config.output == "requant" else 0
-        self.stored = self.swap + requantize + config.wavefront_cols - 1
-        tile = config.rows if config.dataflow == "os" else 1
-        self.depth = self.stored + axi_stream.Fifo.latency + 2 + tile
-
-    @property
-    def emitted(self) -> int:
-        """A sum leaves the core."""
-        return self.stored + axi_stream.Fifo.latency + SLICE_LATENCY
-
-
-def latency(config: SystolicConfig) -> Mapping[str, int | str]:
-    """Latency and throughput of the core, in cycles."""
-    first = SLICE_LATENCY + Timing(config).emitted
-    if config.dataflow == "ws":
-        return {
-            "latency": first,
-            "latency_from": "an accepted a beat of the last K tile, weights loaded, "
-                            "to the c beat with its row",
-            "tile_interval": f"max(M, {_load(config)})",
-            "macs_per_cycle": config.rows * config.cols,
-        }
-    return {
-        "latency": first,
-        "latency_from": "the last accepted pair of a and w beats to the first c beat",
-        "tile_interval": f"max({_pairs(config)}, rows = {config.rows})" if not config.scales else
-                         f"at least {drain_interval(config)} for every block",
-        "macs_per_cycle": _per_cycle(config),
-    }
-
-
-def _load(config: SystolicConfig) -> str:
-    """Cycles that the weights of a tile take."""
-    if config.pitch == 1:
-        return f"rows = {config.rows}"
-    return f"(rows - 1) * add_stages + 1 = {(config.rows - 1) * config.pitch + 1}"
-
-
-def _pairs(config: SystolicConfig) -> str:
-    """Cycles that the pairs of a tile take."""
-    return "K" if config.pair_interval == 1 else f"K * {config.pair_interval}"
-
-
-def _per_cycle(config: SystolicConfig) -> int | str:
-    offered = config.rows * config.cols
-    return offered if config.pair_interval == 1 else f"{offered} / {config.pair_interval}"
+from systolith.hdl.systolic.timing import (
+    Timing,
+    drain_interval,
+    lane_interval,
+    lane_kind,
+    lane_latency,
+)
 
 
 class _Emission:
@@ -139,7 +44,7 @@ class _Emission:
     ----------
     start : a frame that emits starts; only while ``may_start``.
     valid : a finished sum reaches the lane of the last column.
-    swap : one cycle before the first sum of a frame reaches the requantizer of the last column.
+    swap : two cycles before the first sum of a frame reaches the requantizer of the last column.
     busy : parameters are held or half received.
     """
 
@@ -230,10 +135,9 @@ class SystolicCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, timing = self.config, self.timing
-        streams: dict[str, Stream] = {stream.name: stream for stream in config.streams}
         m.submodules.mesh = array = mesh(config)
 
-        # Behind the mesh: lanes, requantizers, de-skew, output buffer.
+        # Behind the mesh: lanes, requantizers, output buffer.
         lane = lane_kind(config)
         m.submodules.lanes = lanes = LinearArray(
             lambda: lane(config), config.wavefront_cols, name="lane", chain=lane.chain,
@@ -247,17 +151,13 @@ class SystolicCore(wiring.Component):
         emission = _Emission()
         if config.output == "requant":
             results = self._requantize(m, lanes, flags, emission)
-        m.submodules.deskew = deskew = Skew(
-            config.wavefront_cols, config.columns_per_pe * config.out.bits)
-        m.submodules.buffer = buffer = axi_stream.Fifo(
-            axi_stream.Signature(streams["c"].data_bits), timing.depth)
+        m.submodules.buffer = buffer = ResultBuffer(
+            config.wavefront_cols, config.columns_per_pe * config.out.bits, timing.depth,
+            config.technology)
         tile = config.rows if config.dataflow == "os" else 1
         m.submodules.places = places = Credits(timing.depth, tile)
-        m.d.comb += [
-            deskew.i.eq(results),
-            buffer.i.data.eq(deskew.o),
-            places.freed.eq(buffer.taken),
-        ]
+        m.d.comb += buffer.values.eq(results)
+        m.d.sync += places.freed.eq(buffer.taken)
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         if config.dataflow == "ws":
@@ -314,18 +214,20 @@ class SystolicCore(wiring.Component):
         flags |= {"w_short": loader.short, "w_long": loader.long, "a_short": control.a_short,
                   "a_long": control.a_long, "a_order": control.a_order}
 
-        # Operands enter the mesh one cycle after they are issued. Weights reach a column together
-        # with the load enable, which takes one cycle per column.
+        # Activations enter the mesh two cycles after they are issued, weights one, behind which the
+        # wavefront that takes them may follow. Weights reach a column together with the load
+        # enable, which takes one cycle per column.
         m.submodules.a_skew = a_skew = Skew(config.rows, config.a_operand.bits, last_first=True,
                                             pitch=config.pitch)
         m.submodules.w_skew = w_skew = Skew(
             config.wavefront_cols, config.columns_per_pe * config.w_operand.bits, last_first=True)
-        a = Signal(len(a_operands), name="a_issued", reset_less=True)
-        swap_line = Signal((config.rows - 1) * config.pitch + 1, name="swaps")
+        m.submodules.a_line = a_line = Delay(len(a_operands), 2)
+        swap_line = Signal((config.rows - 1) * config.pitch + 2, name="swaps")
         swaps = Cat(swap_line[row * config.pitch] for row in range(config.rows))
-        m.d.sync += [a.eq(a_operands), swap_line.eq(Cat(swap_line[1:], control.swap))]
+        m.d.sync += swap_line.eq(Cat(swap_line[1:], control.swap))
         m.d.comb += [
-            a_skew.i.eq(a),
+            a_line.i.eq(a_operands),
+            a_skew.i.eq(a_line.o),
             array.a_in.eq(a_skew.o),
             array.swap_in.eq(swaps),
             w_skew.i.eq(loader.data),
@@ -348,8 +250,11 @@ class SystolicCore(wiring.Component):
                 _, wrong = scales["w"].watch(m, w_wrong, w_taken, loader.at_first)
             m.submodules.begins = begins = Delay(1, timing.lanes - 1, reset=True)
             m.d.comb += begins.i.eq(control.swap)
-            self._queue(m, scales["w"].scales(scales["w"].held, wrong), control.swap, begins.o,
-                        config.rows + (config.rows - 1) * (config.pitch - 1))
+            # Pushed a cycle late, when what is held covers the last beat of the tile.
+            swapped = Signal()
+            m.d.sync += swapped.eq(control.swap)
+            self._queue(m, scales["w"].scales(scales["w"].held, wrong), swapped, begins.o,
+                        timing.lanes - 2, config.rows + (config.rows - 1) * (config.pitch - 1))
 
         issued = Cat(control.issue, control.first, control.emit, control.start, control.ends)
         m.submodules.to_read = to_read = Delay(5, timing.sums - AccumulatorLane.lead, reset=True)
@@ -387,15 +292,13 @@ class SystolicCore(wiring.Component):
         ]
         with m.If(read_valid):
             m.d.sync += address.eq(row + 1)
-        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.sums, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.sums, reset=True)
         m.d.comb += [
             to_buffer.i.eq(Cat(emission.valid, ends)),
-            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+            Cat(buffer.write, buffer.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
-            m.submodules.to_swap = to_swap = Delay(1, timing.swap - timing.sums - 1, reset=True)
-            m.d.comb += [to_swap.i.eq(emission.valid & begins),
-                         emission.swap.eq(to_swap.o)]
+            m.d.comb += emission.swap.eq(emission.valid & begins)
 
     def _output_stationary(self, m, array, lanes, buffer, places, flags, emission):
         config, timing = self.config, self.timing
@@ -471,18 +374,18 @@ class SystolicCore(wiring.Component):
                                             control.first)
                 each.append(shared.scales(shared.now, wrong))
             now = self._queue(m, Cat(each), control.issue & control.last, drains,
-                              drain_interval(config))
+                              timing.lanes - 1, drain_interval(config))
             self._drain_scaled(m, array, drain, lanes, buffer, emission, scales, now, opens, ends)
             return control.busy | self._reading(scales)
-        m.submodules.to_buffer = to_buffer = Delay(2, timing.stored - timing.lanes, reset=True)
+        m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.lanes, reset=True)
         m.d.comb += [
             lanes.c.eq(array.c_out),
             lanes.valid_in.eq(drain.valid),
             to_buffer.i.eq(Cat(drain.valid, drain.last)),
-            Cat(buffer.i.valid, buffer.i.last).eq(to_buffer.o),
+            Cat(buffer.write, buffer.last).eq(to_buffer.o),
         ]
         if config.output == "requant":
-            m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.first)]
+            m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.start)]
         return control.busy
 
     def _drain_scaled(self, m, array, drain, lanes, buffer, emission, scales, now, opens, ends):
@@ -527,11 +430,12 @@ class SystolicCore(wiring.Component):
     def _scalers(self, m):
         return m.submodules.scalers
 
-    def _queue(self, m, scales: Value, push: Value, pop: Value, interval: int) -> Value:
+    def _queue(self, m, scales: Value, push: Value, pop: Value, cycles: int, interval: int
+               ) -> Value:
         """Keep the scales of a tile until its sums leave the last column; give those of the columns
         to the scalers. The result is what has been popped last."""
         config = self.config
-        m.submodules.scale_queue = queue = ScaleQueue(len(scales), self.timing.lanes - 1, interval)
+        m.submodules.scale_queue = queue = ScaleQueue(len(scales), cycles, interval)
         m.d.comb += [queue.i.eq(scales), queue.push.eq(push), queue.pop.eq(pop)]
         if "w" in dict(config.scales):
             m.submodules.scale_skew = skew = Skew(config.cols, SCALE_BITS, last_first=True)
@@ -577,9 +481,7 @@ class SystolicCore(wiring.Component):
             lambda: RequantizerLane(config), config.cols, name="requantizer",
             chain=RequantizerLane.chain, broadcast=RequantizerLane.broadcast, from_last=True)
         m.submodules.parameters = parameters = ParameterLoader(config.cols, timing.swap)
-        swap_now = Signal()
-        valid_now = Signal()
-        m.d.sync += swap_now.eq(emission.swap)
+        m.submodules.swaps = swaps = Delay(1, 2, reset=True)
         m.submodules.valid = valid = Delay(1, timing.swap - timing.lanes, reset=True)
         m.d.comb += [
             parameters.q.data.eq(self.q.data),
@@ -588,13 +490,13 @@ class SystolicCore(wiring.Component):
             self.q.ready.eq(parameters.q.ready),
             parameters.start.eq(emission.start),
             parameters.swap.eq(emission.swap),
+            swaps.i.eq(emission.swap),
             emission.may_start.eq(parameters.may_start),
             emission.busy.eq(parameters.busy),
             valid.i.eq(emission.valid),
-            valid_now.eq(valid.o),
             lane_array.x.eq(lanes.total),
-            lane_array.valid_in.eq(valid_now),
-            lane_array.swap_in.eq(swap_now),
+            lane_array.valid_in.eq(valid.o),
+            lane_array.swap_in.eq(swaps.o),
             lane_array.load.eq(parameters.load),
             lane_array.q_in.eq(parameters.data),
             lane_array.zero_point.eq(self.reg_out_zero_point),

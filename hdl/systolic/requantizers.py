@@ -114,7 +114,7 @@ class ParameterLoader(wiring.Component):
         A frame of results starts; only while ``may_start``.
     may_start : Out(1)
     swap : In(1)
-        The swap, one cycle before the lane sees it.
+        The swap, two cycles before the lane sees it.
     load, data : Out
         To the parameter chain.
     busy : Out(1)

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import counter
+from systolith.hdl.structure.frame_steps import FrameSteps, connect_steps
 from systolith.hdl.ternary.config import TernaryConfig
 
 
@@ -52,43 +53,19 @@ class WordControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rows = self.config.rows
+        m.submodules.steps = steps = FrameSteps(self.config.rows)
         word = Signal.like(self.address, name="word")
         held_done = Signal(reset_less=True)
-        filling = Signal()
-        dropping = Signal()
-        # The lanes' sums leave one by one before the next ones are finished.
-        draining = Signal(range(rows))
-        have = Signal()
         done = Signal()
+        connect_steps(m, steps, self)
         m.d.comb += [
             self.address.eq(word),
             self.first.eq(word == 0),
             self.ends.eq(word == self.last_word),
+            steps.ends_frame.eq(self.ends),
             done.eq(Mux(self.first, self.i_done, held_done)),
-            have.eq((self.i_valid & ~dropping) | filling),
-            self.issue.eq(have & self.ready
-                          & (~self.ends | ((draining == 0) & self.room))),
-            self.i_ready.eq((self.issue & ~filling) | dropping),
-            self.fill.eq(filling),
             self.done.eq(self.issue & self.ends & done),
-            self.short.eq(self.issue & ~filling & self.i_last & ~self.ends),
-            self.long.eq(self.issue & ~filling & self.ends & ~self.i_last),
-            self.busy.eq(~self.first | dropping),
-            self.waiting.eq(self.ready & ~filling & ~self.i_valid),
         ]
         with m.If(self.issue):
             m.d.sync += [word.eq(Mux(self.ends, 0, word + 1)), held_done.eq(done)]
-        with m.If(self.issue & self.ends):
-            m.d.sync += draining.eq(rows - 1)
-        with m.Elif(draining != 0):
-            m.d.sync += draining.eq(draining - 1)
-        with m.If(self.short):
-            m.d.sync += filling.eq(1)
-        with m.Elif(self.issue & self.ends):
-            m.d.sync += filling.eq(0)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i_valid & self.i_last):
-            m.d.sync += dropping.eq(0)
         return m

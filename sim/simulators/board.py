@@ -20,13 +20,18 @@ _ROOM = 4096
 
 @dataclass(frozen=True)
 class TopLevel:
-    """Verilog of a board's top level, and the names of its pins."""
+    """Verilog of a board's top level, and the names of its pins.
+
+    A ``netlist`` has so many cells that it is compiled without optimization: that takes a third of
+    the time, and the model is a few times slower.
+    """
 
     name: str
     verilog: str
     clock: str = "clk"
     rx: str = "rx"
     tx: str = "tx"
+    netlist: bool = False
 
     def library(self) -> Path:
         """Compile it, or find it compiled."""
@@ -48,12 +53,14 @@ struct Model {{
             with TemporaryDirectory(prefix="systolith-") as place:
                 source = Path(place, f"{self.name}.v")
                 source.write_text(self.verilog)
-                objects = verilator.compile_sources(self.name, [source], folder,
-                                                    [folder / SOURCE.name])
+                objects = verilator.compile_sources(
+                    self.name, [source], folder, [folder / SOURCE.name],
+                    optimize="-O0" if self.netlist else verilator.OPTIMIZE_FAST)
             tools.link([*objects, verilator.runtime(trace=False)], folder / "board.so", shared=True)
             verilator.keep(folder, "board.so")
 
-        key = cache.key(*verilator.identity(), self.name, self.verilog, text, SOURCE.read_bytes())
+        key = cache.key(*verilator.identity(), self.name, self.verilog, text, str(self.netlist),
+                        SOURCE.read_bytes())
         return cache.entry("board", key, make) / "board.so"
 
 

@@ -122,8 +122,8 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
         return f"PORT({mangle(name)})"
 
     lines = [model, "struct Core {", "    Model model;", "    void eval() { model.eval(); }",
-             "    uint8_t* internal(const char* scope, const char* name) {",
-             "        return model.internal(scope, name);", "    }",
+             "    uint8_t* internal(const char* scope, const char* name, size_t& bytes) {",
+             "        return model.internal(scope, name, bytes);", "    }",
              "    void coverage(const char* path) { model.coverage(path); }",
              "    Ports ports() {", "        return {",
              f"            {port('clk')}, {port('rst')},", "            {",

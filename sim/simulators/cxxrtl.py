@@ -20,7 +20,7 @@ _MODEL = """\
 struct Model {
     cxxrtl_design::%s top;
     void eval() { top.step(); }
-    uint8_t* internal(const char*, const char*) { return nullptr; }
+    uint8_t* internal(const char*, const char*, size_t&) { return nullptr; }
     void coverage(const char*) {}
 };
 template <size_t bits> uint8_t* address(cxxrtl::value<bits>& port) {
@@ -53,19 +53,30 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core) -> Path:
-    """Return the shared library of a core, for :class:`Simulator`."""
+def build(core: Core, model: str = _MODEL, driver: Path = SOURCE, debug: int = 0) -> Path:
+    """Return the shared library of a core, for :class:`Simulator`.
+
+    Parameters
+    ----------
+    model : str
+        C++ for :func:`~systolith.sim.simulators.core.adapter`, with ``%s`` for the top module.
+    driver : Path
+        C++ that includes ``harness.cpp``, or is it.
+    debug : int
+        How much CXXRTL tells about the design at run time, 0 to 4.
+    """
     headers = installation() / "include" / "backends" / "cxxrtl" / "runtime"
     script = Path(__file__).with_name("write_cxxrtl.py")
-    source = adapter(core, _MODEL % mangle(core.name), mangle)
+    source = adapter(core, model % mangle(core.name), mangle)
 
     def make(folder: Path) -> None:
-        shutil.copy(SOURCE, folder)
+        for path in {SOURCE, driver}:
+            shutil.copy(path, folder)
         (folder / "adapter.h").write_text(source)
         # Yosys ends the whole process on some errors.
-        tools.run("pyosys", [sys.executable, script, core.name, "model.cc", *core.sources],
-                  cwd=folder)
-        objects = tools.compile_units([(folder / SOURCE.name, [OPTIMIZE])],
+        tools.run("pyosys", [sys.executable, script, core.name, "model.cc", str(debug),
+                             *core.sources], cwd=folder)
+        objects = tools.compile_units([(folder / driver.name, [OPTIMIZE])],
                                       ["-I", str(folder), "-I", str(headers)], folder)
         tools.link(objects, folder / "core.so", shared=True)
         for path in folder.iterdir():
@@ -74,7 +85,7 @@ def build(core: Core) -> Path:
 
     key = cache.key(importlib.metadata.version("pyosys"), tools.compiler_version(), OPTIMIZE,
                     core.name, *core.texts(), source, script.read_bytes(),
-                    SOURCE.read_bytes())
+                    SOURCE.read_bytes(), driver.read_bytes(), str(debug))
     return cache.entry("cxxrtl", key, make) / "core.so"
 
 

@@ -29,3 +29,7 @@ class ToolError(RuntimeError):
 
 class SimulationError(RuntimeError):
     """A core does not behave as its manifest says: it hangs, or gives beats nobody expects."""
+
+
+class HangError(SimulationError):
+    """A core does not go on, or does not answer on its register bus."""

@@ -2,8 +2,8 @@
 // its generated adapter.h, into a shared library that systolith.sim.simulators.harness calls.
 //
 // adapter.h defines `struct Core` with `void eval()`, which settles the model after its inputs changed,
-// `Ports ports()`, `uint8_t* internal(scope, name)`, the address of a register of 32 bits inside or null,
-// and `void coverage(path)`, which writes what was counted where the model counts.
+// `Ports ports()`, `uint8_t* internal(scope, name, bytes)`, the address and the size of a register inside
+// of up to 32 bits, or null, and `void coverage(path)`, which writes what was counted where the model counts.
 // A port is the address of its little-endian words. The model keeps the bits above a port's width at
 // zero, and never moves a port.
 
@@ -86,7 +86,10 @@ struct Channel {
     bool paused = false;
     Random random{0};
     uint64_t stray = 0;      // output beats beyond the total
+    uint64_t broken = 0;     // output beats that did not hold until they were taken
+    bool stalled = false;    // an output beat was offered in the last cycle, and not taken
     bool moved_before = false;
+    std::vector<uint8_t> held{};     // that beat
 };
 
 // How often each kind of cycle was seen on a stream.
@@ -133,7 +136,7 @@ struct Harness {
 
     void begin(Transfer* transfers) {
         for (size_t i = 0; i < channels.size(); i++) {
-            channels[i] = {&transfers[i], false, Random(transfers[i].seed)};
+            channels[i] = Channel{&transfers[i], false, Random(transfers[i].seed)};
             Stream& stream = ports.streams[i];
             if (stream.input) offer(stream, channels[i]);
             else *stream.ready = !pause(channels[i]);
@@ -173,6 +176,7 @@ struct Harness {
             sample();
             for (size_t i = 0; i < count; i++) {
                 Stream& stream = ports.streams[i];
+                if (!stream.input) watch(stream, channels[i]);
                 moved[i] = *stream.valid && *stream.ready;
                 seen[i].moved += moved[i];
                 seen[i].streaks += moved[i] && channels[i].moved_before;
@@ -216,6 +220,17 @@ struct Harness {
             }
             if (std::chrono::steady_clock::now() >= stop) return RUNNING;
         }
+    }
+
+    // An output beat, once offered, must stay as it is until it is taken.
+    void watch(const Stream& stream, Channel& channel) {
+        if (channel.stalled)
+            channel.broken += !*stream.valid || channel.held.back() != *stream.last
+                || std::memcmp(channel.held.data(), stream.data, stream.data_bytes);
+        channel.stalled = *stream.valid && !*stream.ready;
+        if (!channel.stalled) return;
+        channel.held.assign(stream.data, stream.data + stream.data_bytes);
+        channel.held.push_back(*stream.last);
     }
 
     void take(Stream& stream, Channel& channel) {
@@ -331,6 +346,7 @@ void core_idle(Harness* harness, uint64_t cycles) {
     while (cycles--) harness->idle([] {});
 }
 uint64_t core_stray(Harness* harness, size_t stream) { return harness->channels[stream].stray; }
+uint64_t core_broken(Harness* harness, size_t stream) { return harness->channels[stream].broken; }
 const Seen* core_seen(Harness* harness, size_t stream) { return &harness->seen[stream]; }
 int core_write(Harness* harness, Access* access, uint64_t patience) {
     return harness->write(*access, patience);
@@ -343,8 +359,9 @@ void core_control(Harness* harness, size_t index, const uint8_t* octets) {
     std::memcpy(control.port, octets, control.bytes);
 }
 int core_deposit(Harness* harness, const char* scope, const char* name, uint32_t value) {
-    uint8_t* target = harness->core.internal(scope, name);
-    if (target) std::memcpy(target, &value, 4);
+    size_t bytes = 0;
+    uint8_t* target = harness->core.internal(scope, name, bytes);
+    if (target) std::memcpy(target, &value, bytes);
     return target != nullptr;
 }
 void core_coverage(Harness* harness, const char* path) { harness->core.coverage(path); }

@@ -22,7 +22,7 @@ from systolith.hdl.interface import COUNTERS, Stream
 from systolith.sim.frames import Beats, from_bytes, to_bytes
 from systolith.sim.model import Job
 from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.errors import SimulationError
+from systolith.sim.simulators.errors import HangError, SimulationError
 
 SOURCE = Path(__file__).with_name("harness.cpp")
 PATIENCE = 20_000            # cycles without a beat on any stream before a run counts as hung
@@ -240,7 +240,7 @@ class Simulator:
             before = self.cycle
             status = self._library.core_run(self._handle, patience, left, SLICE)
             if status == _HUNG:
-                raise SimulationError(
+                raise HangError(
                     f"{self.core.name} hangs: no beat moved for {patience} cycles; still owed: "
                     f"{self._owed(self._transfers)}")
             if status != _RUNNING:
@@ -274,7 +274,7 @@ class Simulator:
         self._library.core_control(self._handle, index, octets)
 
     def deposit(self, instance: str, register: str, value: int) -> bool:
-        """Put a value into a 32-bit register inside; False where the model has none to write.
+        """Put a value into a register of up to 32 bits inside; False where the model has none.
 
         Parameters
         ----------
@@ -355,11 +355,13 @@ class Simulator:
             if stray := self._library.core_stray(self._handle, index):
                 raise SimulationError(f"{self.core.name}: {stream.prefix} gave {stray} beats more "
                                       f"than the {transfer.total} expected")
+            if self._library.core_broken(self._handle, index):
+                raise SimulationError(f"{self.core.name}: {stream.prefix} changed or withdrew a "
+                                      "beat before it was taken")
 
     def _bus(self, action: str, status: int) -> None:
         if status == _NO_ANSWER:
-            raise SimulationError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to "
-                                  f"{action}")
+            raise HangError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to {action}")
         if status == _CHANGED:
             raise SimulationError(f"{self.core.name}: the answer to {action} did not hold until "
                                   "taken")
@@ -384,6 +386,7 @@ def _load(path: Path) -> ctypes.CDLL:
             ("cycles", wide, (handle,)),
             ("idle", None, (handle, wide)),
             ("stray", wide, (handle, ctypes.c_size_t)),
+            ("broken", wide, (handle, ctypes.c_size_t)),
             ("seen", ctypes.POINTER(Seen), (handle, ctypes.c_size_t)),
             ("write", ctypes.c_int, (handle, handle, wide)),
             ("read", ctypes.c_int, (handle, handle, wide)),

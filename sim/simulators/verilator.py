@@ -21,8 +21,7 @@ from systolith.sim.simulators.harness import SOURCE, Simulator
 FLAGS = ("--cc", "--no-timing", "--no-assert", "--inline-mult", "1", "-O3", "-Wno-lint",
          "-Wno-style", "--prefix", "Vtop")
 RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi")
-TRACE = "verilated_vcd_c"
-COVERAGE = "verilated_cov"
+TRACE, COVERAGE = "verilated_vcd_c", "verilated_cov"
 
 OPTIMIZE_FAST = "-O1"        # what runs every cycle
 OPTIMIZE_SLOW = "-O0"        # constructors, initial values
@@ -41,10 +40,11 @@ struct Model {
     VerilatedContext context;
     Vtop top{&context};
     void eval() { top.eval(); }
-    uint8_t* internal(const char* scope, const char* name) {
+    uint8_t* internal(const char* scope, const char* name, size_t& bytes) {
         const VerilatedScope* found = context.scopeFind(scope);
         VerilatedVar* var = found ? found->varFind(name) : nullptr;
-        return var && var->totalSize() == 4 ? static_cast<uint8_t*>(var->datap()) : nullptr;
+        bytes = var ? var->totalSize() : 0;
+        return bytes && bytes <= 4 ? static_cast<uint8_t*>(var->datap()) : nullptr;
     }
     void coverage(const char* path) {
 #if VM_COVERAGE
@@ -54,6 +54,10 @@ struct Model {
 };
 #define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
 """
+
+#: What a model can count: toggles of every net, however wide and whatever its name, or everything.
+COUNT_TOGGLES = ("--coverage-toggle", "--coverage-underscore", "--coverage-max-width", "1000000")
+COUNT_ALL = ("--coverage", "--coverage-expr")
 
 
 @once
@@ -87,23 +91,22 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core, *, coverage: bool = False) -> Path:
+def build(core: Core, *, coverage: Sequence[str] = ()) -> Path:
     """Return the shared library of a core, for :class:`Simulator`.
 
     Parameters
     ----------
-    coverage : bool
-        Count lines, branches, expressions and toggles.
+    coverage : sequence of str
+        Arguments of Verilator that say what to count, :data:`COUNT_ALL` or :data:`COUNT_TOGGLES`.
     """
     source = adapter(core, _MODEL)
-    flags = ["--x-assign", "fast", "--x-initial", "fast",
-             *(["--coverage", "--coverage-expr"] if coverage else [])]
+    flags = ["--x-assign", "fast", "--x-initial", "fast", *coverage]
 
     def make(folder: Path) -> None:
         shutil.copy(SOURCE, folder)
         (folder / "adapter.h").write_text(source)
-        objects = _compile(core, folder, flags, [folder / SOURCE.name], coverage=coverage)
-        tools.link([*objects, runtime(coverage=coverage)], folder / "core.so", shared=True)
+        objects = _compile(core, folder, flags, [folder / SOURCE.name], coverage=bool(coverage))
+        tools.link([*objects, runtime(coverage=bool(coverage))], folder / "core.so", shared=True)
         keep(folder, "core.so")
 
     key = cache.key(*_identity(core), source, SOURCE.read_bytes(), repr(flags))
@@ -136,11 +139,11 @@ def build_cocotb(core: Core, *, trace: bool) -> Path:
 def runtime(*, trace: bool = False, coverage: bool = False) -> Path:
     """The compiled runtime library of Verilator, built once."""
     include = installation()[0] / "include"
-    names = [*RUNTIME, *([TRACE] if trace else []), *([COVERAGE] if coverage else [])]
+    names = [*RUNTIME, *[TRACE] * trace, *[COVERAGE] * coverage]
 
     def make(folder: Path) -> None:
         objects = tools.compile_units([(include / f"{name}.cpp", ["-O2"]) for name in names],
-                                      _includes(trace, coverage), folder)
+                                      _includes(trace=trace, coverage=coverage), folder)
         tools.run("ar", [tools.find("ar"), "rcs", folder / "libruntime.a", *objects])
         keep(folder, "libruntime.a")
 
@@ -149,12 +152,12 @@ def runtime(*, trace: bool = False, coverage: bool = False) -> Path:
     return cache.entry("runtime", key, make) / "libruntime.a"
 
 
-def _headers(trace: bool, coverage: bool) -> Path:
+def _headers(*, trace: bool, coverage: bool) -> Path:
     """A header that includes what every design does, compiled once beside it."""
     def make(folder: Path) -> None:
         header = folder / "headers.h"
         header.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
-        tools.precompile(header, [*_includes(trace, coverage), OPTIMIZE_FAST])
+        tools.precompile(header, [*_includes(trace=trace, coverage=coverage), OPTIMIZE_FAST])
 
     include = installation()[0] / "include"
     texts = [path.read_bytes() for path in sorted(include.glob("verilated*.h"))]
@@ -181,21 +184,35 @@ def _compile(core: Core, folder: Path, flags: list[str], extra: list[Path], *,
 
 def compile_sources(top: str, sources: Sequence[Path], folder: Path, extra: Sequence[Path], *,
                     flags: Sequence[str] = ("--x-assign", "fast", "--x-initial", "fast"),
-                    trace: bool = False, coverage: bool = False) -> list[Path]:
-    """Verilate the module ``top`` and compile it with ``extra`` C++ files."""
+                    trace: bool = False, coverage: bool = False,
+                    optimize: str = OPTIMIZE_FAST) -> list[Path]:
+    """Verilate the module ``top`` and compile it with ``extra`` C++ files; ``optimize`` is for
+    what runs every cycle."""
     _run([*FLAGS, *flags, "--Mdir", str(folder), "--top-module", top, *map(str, sources)])
     generated = sorted(folder.glob("Vtop*.cpp"))
-    options = [*_includes(trace, coverage), "-I", str(folder)]
+    options = [*_includes(trace=trace, coverage=coverage), "-I", str(folder)]
     if sum(path.stat().st_size for path in generated) <= ONE_PIECE:
         units = [(_together(folder, "all", [*generated, *extra]),
-                  [OPTIMIZE_FAST, "-include", str(_headers(trace, coverage))])]
+                  [OPTIMIZE_FAST, "-include", str(_headers(trace=trace, coverage=coverage))])]
         return tools.compile_units(units, options, folder)
     slow = [path for path in generated if path.stem.endswith("__Slow")]
     fast = [path for path in generated if path not in slow]
-    units = [(path, [OPTIMIZE_FAST]) for path in _merge(folder, "fast", fast)]
+    units = [(path, [optimize]) for path in _merge(folder, "fast", fast)]
     units += [(path, [OPTIMIZE_SLOW]) for path in _merge(folder, "slow", slow)]
     units += [(path, [OPTIMIZE_FAST]) for path in extra]
     return tools.compile_units(units, options, folder)
+
+
+def preprocess(source: Path, defines: Sequence[str] = ()) -> str:
+    """Verilog without macros, includes and comments."""
+    def make(folder: Path) -> None:
+        text = _run(["-E", "-P", "-I" + str(source.parent), *(f"-D{name}" for name in defines),
+                     str(source)])
+        (folder / "text.v").write_text(text)
+
+    texts = [path.read_bytes() for path in sorted(source.parent.glob("*.v*"))]
+    key = cache.key(version(), str(source.name), *defines, *texts)
+    return (cache.entry("preprocessed", key, make) / "text.v").read_text()
 
 
 def _merge(folder: Path, name: str, sources: list[Path]) -> list[Path]:
@@ -216,7 +233,7 @@ def _together(folder: Path, name: str, sources: Iterable[Path]) -> Path:
     return unit
 
 
-def _includes(trace: bool, coverage: bool) -> list[str]:
+def _includes(*, trace: bool, coverage: bool) -> list[str]:
     include = installation()[0] / "include"
     settings = {"COVERAGE": int(coverage), "SC": 0, "TIMING": 0, "TRACE": int(trace),
                 "TRACE_FST": 0, "TRACE_VCD": int(trace), "TRACE_SAIF": 0}

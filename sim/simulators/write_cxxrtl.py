@@ -1,4 +1,4 @@
-"""Verilog to CXXRTL's C++, as a program of its own: ``write_cxxrtl.py TOP OUTPUT VERILOG…``.
+"""Verilog to CXXRTL's C++, as a program of its own: ``write_cxxrtl.py TOP OUTPUT DEBUG VERILOG…``.
 
 One flat module simulates fastest, but its compile time grows faster than its size: a flat 16 x 16
 mesh took 172 s. So where a design has more than ``FLAT`` cells, the smallest modules of at least
@@ -14,7 +14,7 @@ FLAT = 2_000
 CLUSTER = 100
 
 
-def main(top: str, output: str, *sources: str) -> None:
+def main(top: str, output: str, debug: str, *sources: str) -> None:
     design = ys.Design()
     reads = [f'read_verilog "{source}"' for source in sources]
     for command in (*reads, f"hierarchy -check -top {top}", "proc"):
@@ -35,7 +35,7 @@ def main(top: str, output: str, *sources: str) -> None:
             if name != f"\\{top}" and count(name) >= CLUSTER > max(inside, default=0):
                 module.set_bool_attribute(ys.IdString("\\keep_hierarchy"), True)
     design.run_pass("flatten")
-    design.run_pass(f'write_cxxrtl -g0 "{output}"')
+    design.run_pass(f'write_cxxrtl -g{debug} "{output}"')
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from systolith.sim.model import Workload
 from systolith.sim.systolic.driver import Tiling
 
 SLICE = 1                      # register slice at a port
-BUFFER = 2                     # output and parameter buffers, when empty
+PARAMETERS = 2                 # buffer of parameters, when empty
+RESULTS = 3                    # buffer of results
 ACCUMULATOR = 1                # lane behind a weight-stationary column, before its addition
 DRAIN = 1                      # lane behind an output-stationary column
 REQUANTIZER = {"tflite": 11, "rne": 9, "half_up": 9, "floor": 9}
@@ -32,11 +33,9 @@ def cycles(config: SystolicConfig, workload: Workload) -> int:
 
 def _to_requantizer(config: SystolicConfig) -> int:
     """From the issue of a beat to its sum at the requantizer of the last column."""
-    to_lane = (config.rows - 1) * config.pitch + 1 + config.mac_stages + config.sum_stages
-    if config.dataflow == "os":
-        to_lane += 1
-        if not config.scales:
-            return to_lane + DRAIN
+    to_lane = (config.rows - 1) * config.pitch + 2 + config.mac_stages + config.sum_stages
+    if config.dataflow == "os" and not config.scales:
+        return to_lane + DRAIN
     return to_lane + _scaler(config) + _accumulator(config)
 
 
@@ -58,13 +57,13 @@ def _behind_issue(config: SystolicConfig) -> int:
     """From the issue of a beat to its result at the port."""
     requantizer = REQUANTIZER[config.rounding] if config.output == "requant" else 0
     last_pe = config.cols // config.columns_per_pe - 1
-    return _to_requantizer(config) + requantizer + last_pe + BUFFER + SLICE
+    return _to_requantizer(config) + requantizer + last_pe + RESULTS + SLICE
 
 
 def _weight_stationary(config: SystolicConfig, tiling: Tiling) -> int:
     """Issue of the last beat."""
     parameters = _Parameters(config)
-    start, end, gap = SLICE, 0, 1
+    start, end, gap = SLICE - 1, 0, 1                # may start with the last beat of weights
     row_interval = _accumulator(config) + MEMORY     # from a row's K tile to its next one
     behind = 0                                       # how far loading has to stay behind
     for rows in np.tile(tiling.frame_rows, tiling.n_tiles).tolist():
@@ -105,7 +104,7 @@ class _Parameters:
     config: SystolicConfig
 
     def __post_init__(self):
-        self._places = 2 * self.config.cols + _to_requantizer(self.config) + BUFFER + 2
+        self._places = 2 * self.config.cols + _to_requantizer(self.config) + PARAMETERS + 2
         self._taken: list[int] = []              # when each beat left the buffer
         self._stored = SLICE - 1                 # when the last beat entered it
         self._swapped = 0                        # when the chain was last freed
@@ -122,7 +121,7 @@ class _Parameters:
             self._stored = max(self._stored + 1, room)
             before = self._taken[-1] + 1 if self._taken else 0
             freed = self._swapped if beat == 0 else 0
-            self._taken.append(max(self._stored + BUFFER, before, freed))
+            self._taken.append(max(self._stored + PARAMETERS, before, freed))
         start = max(earliest, self._stored + 1)
         if self._started is not None:
             start = max(start, self._started + cols)

@@ -17,16 +17,17 @@ from systolith.hdl.errors import Error
 TOPICS: Mapping[str, str] = MappingProxyType({
     "systolic": "utilization, generation, builds and simulated clock rates of the GEMM core",
     "formats": "gates, cells, latency and accumulator of every number format",
-    "primitives": "clock rates of multiplier blocks between registers",
+    "primitives": "clock rates of multiplier blocks, and of whole systolic cores made of them",
     "sparse_chain": "utilization and speed-up by pattern, digits with pruned and quantized "
                     "weights, break-even with a dense array",
     "bitserial": "products per cycle, area of PEs, clock rates, digits by type of the weights",
-    "low_precision": "the engines for weights of a few bits on one matrix-vector product; digits",
-    "softmax": "errors against float64, exponentials, traffic, an attention over digits; in a full "
-               "run also area and clock rate",
+    "low_precision": "the engines for weights of a few bits on one product: cycles, area, "
+                     "net changes, error; digits; a whole layer",
+    "softmax": "errors against float64, exponentials, traffic, an attention over digits",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
-    "boards": "efficiency of the host link",
+    "link": "efficiency of the host link",
+    "boards": "the largest core of each template that fits a board",
 })
 
 

@@ -7,8 +7,8 @@ from systolith.fpga.synthesis import synthesize
 from systolith.hdl.arithmetic.mac import OperandDecoder
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.systolic.config import SystolicConfig
-from systolith.hdl.systolic.core import latency
 from systolith.hdl.systolic.mesh import processing_element
+from systolith.hdl.systolic.timing import latency
 
 FORMATS = ("int4", "int8", "bipolar4", "ternary", "fp4e2m1", "fp6e2m3", "fp6e3m2", "fp8e2m5",
            "fp8e3m4", "fp8e4m3", "fp8e5m2", "bf16", "mxfp4e2m1", "mxfp8e4m3", "bfp8", "bitmod4",

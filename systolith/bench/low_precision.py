@@ -5,212 +5,120 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import systolith
-from systolith.bench.results import SEED, Figure, Grid, Part, Plot, Progress, Table
-from systolith.demo import digits
+from systolith.bench import adders, bitserial, engines
+from systolith.bench.engines import ENGINES, RUNS, SIZE
+from systolith.bench.results import SEED, Figure, Grid, Part, Plot, Progress, Table, same
+from systolith.demo import digits, matmul_free
 from systolith.demo.quantize import Dense
 from systolith.fpga.synthesis import synthesize
 from systolith.generators import registry
-from systolith.generators.core import elaborate
-from systolith.hdl.formats import parse_format
-from systolith.sim.formats.groups import quantize_groups
-from systolith.sim.model import Workload
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = 2048
 DEVICE = "ecp5-85k"
-#: Template and parameters of each engine, by the name in the tables.
-ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
-    "bitserial": ("bitserial", {"rows": 1, "cols": 8}),
-    "bitplane": ("bitplane", {"rows": 1, "cols": 8, "word": 32, "max_w_bits": 4, "max_k": SIZE}),
-    "lut_gemv": ("lut_gemv", {"rows": 16, "max_k": SIZE}),
-    "ternary, 1.6 bits": ("ternary", {"rows": 8, "word": 20, "max_k": 2060}),
-    "ternary, 2 bits": ("ternary", {"rows": 8, "word": 20, "packing": "2bit", "max_k": 2060}),
-}
-#: Bits of a weight to the engines that have them.
-RUNS: dict[float, tuple[str, ...]] = {
-    4: ("bitserial", "bitplane", "lut_gemv"),
-    3: ("bitserial", "bitplane", "lut_gemv"),
-    2: ("bitplane", "lut_gemv"),
-    1.58: ("ternary, 1.6 bits", "ternary, 2 bits", "bitplane", "lut_gemv"),
-    1: ("bitplane", "lut_gemv"),
-}
 #: Rows whose results are computed, to compare with the product in floats.
 ROWS = 64
 VECTORS = 32
+#: Weights whose changes are counted: the difference of so many rows, of so many columns.
+COUNTED_ROWS, COUNTED_COLUMNS = (32, 64), 640
 NOTE = ("Cycles from the cycle models, which the regressions hold to the RTL. Activations are "
         "int8, by the largest of the vector; those of bitserial are fp16. Error: root mean square "
         "of y − W·a over that of W·a, normal random W and a, a scale per row (bitserial: per 128 "
         f"weights), {ROWS} rows, {VECTORS} vectors. Bytes are those of the packed weights alone.")
-AREA = f"Area of the whole core on {DEVICE}; LUT: LUT4, and two for each carry cell."
+AREA = (f"Area of the whole core on {DEVICE}; LUT: LUT4, and two for each carry cell. Changes of "
+        "nets stand for energy: counted in simulation of the flattened core, without clock, "
+        "insides of memories and glitches, over "
+        f"{COUNTED_ROWS[1] - COUNTED_ROWS[0]} rows of {COUNTED_COLUMNS} weights in full flow, and "
+        "scaled to all weights.")
+LAYER = {"channels": 256, "hidden": 768, "tokens": 8}
+SMALL_LAYER = {"channels": 24, "hidden": 40, "tokens": 4}
 
 
 def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
-    """Measure everything, a part at a time; the area is left out if ``quick``."""
+    """Measure everything, a part at a time; ``quick`` leaves out what is synthesized."""
     rows = _product(progress, quick)
     columns = ("weight bits", "engine", "cycles", "weight bytes", "error %", "LUT", "FF", "BRAM",
-               "LUT · cycles, million")
+               "LUT · cycles, million", "net changes, million")
     shown = 5 if quick else len(columns)
     yield Grid(f"One matrix-vector product, {SIZE} x {SIZE}", columns[:shown],
                tuple(row[:shown] for row in rows), NOTE if quick else f"{NOTE} {AREA}")
-    yield Plot("Cycles and error by engine and precision", "low_precision",
-               lambda axes: _draw(axes, rows),
+    yield Plot("Cost and error by engine and precision", "low_precision",
+               lambda axes: _draw(axes, rows, quick),
                "Marks of the same form belong to the same engine; labels are bits of a weight.")
     yield _linear()
-    yield _digits(progress)
-
-
-def _core(engine: str):
-    template, values = ENGINES[engine]
-    return systolith.load(template, backend="golden", **values)
+    if not quick:
+        yield adders.saved(progress)
+        yield from adders.planes_against_products(progress)
+    yield _digits(progress, "golden" if quick else "sim")
+    yield _layer(progress, **(SMALL_LAYER if quick else LAYER))
 
 
 def _product(progress: Progress, quick: bool) -> list[tuple[Any, ...]]:
     rng = np.random.default_rng(SEED)
     w, a = rng.normal(size=(ROWS, SIZE)), rng.normal(size=(VECTORS, SIZE))
-    area = {engine: (None, None, None) if quick else _area(progress, engine)
-            for engine in ENGINES}
+    area, counters = {}, {}
+    for engine in () if quick else ENGINES:
+        from systolith.bench.toggles import Counter
+
+        progress(f"synthesis of {engine}")
+        area[engine] = synthesize(engines.generate(engine), DEVICE).resources
+        progress(f"counting changes in {engine}")
+        counters[engine] = Counter(engines.generate(engine))
     rows = []
-    for bits, engines in RUNS.items():
-        for engine in engines:
+    for bits, names in RUNS.items():
+        for engine in names:
             progress(f"{bits} bits on {engine}")
-            arguments, stored = _operands(engine, bits, w, a[:1])
+            arguments, stored = engines.operands(engine, bits, w, a[:1])
             # The same rows again and again: cycles do not depend on values.
             for name in {"w", "select"} & arguments.keys():
                 times = (1, SIZE // ROWS) if engine == "bitplane" else (SIZE // ROWS, 1)
                 arguments[name] = np.tile(arguments[name], times)
-            cycles = _cycles(engine, arguments)
-            y = _result(engine, bits, w, a)
+            cycles = engines.cycles(engine, arguments)
             exact = a @ w.T
-            error = np.sqrt(((y - exact) ** 2).mean() / (exact**2).mean())
-            lut, ff, bram = area[engine]
-            rows.append((f"{bits:g}", engine, cycles, SIZE * SIZE * stored / 8, float(100 * error),
-                         lut, ff, bram, None if lut is None else lut * cycles / 1e6))
+            error = np.sqrt(((engines.result(engine, bits, w, a) - exact)**2).mean()
+                            / (exact**2).mean())
+            row = (f"{bits:g}", engine, cycles, SIZE * SIZE * stored / 8, float(100 * error))
+            if not quick:
+                found = area[engine]
+                row += (found["logic"], found["ff"], found["bram"], found["logic"] * cycles / 1e6,
+                        _changes(counters[engine], engine, bits, w, a[:1]) / 1e6)
+            rows.append(row)
     return rows
 
 
-def _area(progress: Progress, engine: str) -> tuple[float, float, float]:
-    progress(f"synthesis of {engine}")
-    name, values = ENGINES[engine]
-    template = registry.get(name)
-    core = elaborate(template, template.config.parse(values), name)
-    resources = synthesize(core, DEVICE).resources
-    return resources["logic"], resources["ff"], resources["bram"]
+def _changes(counter: Any, engine: str, bits: float, w: np.ndarray, a: np.ndarray) -> float:
+    """Changes of nets in the whole product, from some rows more of a shorter one."""
+    counts = []
+    for rows in COUNTED_ROWS:
+        arguments, _ = engines.operands(engine, bits, w[:rows, :COUNTED_COLUMNS],
+                                        a[:, :COUNTED_COLUMNS])
+        counts.append(counter.changes(engines.workload(engine, arguments))[0])
+    weights = (COUNTED_ROWS[1] - COUNTED_ROWS[0]) * COUNTED_COLUMNS
+    return (counts[1] - counts[0]) / weights * SIZE**2
 
 
-def quantize_rows(w: np.ndarray, bits: float) -> tuple[np.ndarray, np.ndarray]:
-    """Integers and a scale per row: of the scales tried, the one of least squared error.
-
-    4, 3 and 2 bits: two's complement; 1.58: −1, 0, 1; 1: −1, 1.
-    """
-    if bits == 1:
-        return np.where(w < 0, -1, 1), np.abs(w).mean(1)
-    low, high = (-1, 1) if bits < 2 else (-1 << int(bits) - 1, (1 << int(bits) - 1) - 1)
-    # The more negative end takes the larger magnitude.
-    best, codes, scales = np.full(len(w), np.inf), np.zeros(w.shape, int), np.zeros(len(w))
-    for share in np.linspace(0.1, 1.1, 51):
-        scale = share * np.abs(w).max(1) / max(high, 1)
-        trial = np.clip(np.rint(w / scale[:, None]), low, high).astype(int)
-        error = ((trial * scale[:, None] - w) ** 2).sum(1)
-        better = error < best
-        codes[better], scales[better], best = trial[better], scale[better], np.minimum(best, error)
-    return codes, scales
-
-
-def _operands(engine: str, bits: float, w: np.ndarray,
-              a: np.ndarray) -> tuple[dict[str, Any], float]:
-    """Arguments of a call for weights of so many bits, without scales; bits that a weight takes."""
-    if engine == "bitserial":
-        format = parse_format(f"bitmod{bits}")
-        codes, _, select = quantize_groups(format, w)
-        return {"a": a, "w": codes, "types": format.name,
-                "select": select}, bits
-    codes, _ = quantize_rows(w, bits)
-    return _integer_operands(engine, bits, _int8(a)[0], codes)
-
-
-def _integer_operands(engine: str, bits: float, a: np.ndarray,
-                      codes: np.ndarray) -> tuple[dict[str, Any], float]:
-    """Of integer activations (V, K) and weights (M, K)."""
-    planes = max(int(np.ceil(bits)), 1)
-    if engine == "bitplane":
-        if bits == 1:
-            # 2a + 1 is what bipolar8 holds: the results are 2 · (W · a) + Σ W.
-            return {"a": 2 * a + 1, "w": codes.T, "a_format": "bipolar8",
-                    "w_format": "bipolar1"}, 1
-        return {"a": a, "w": codes.T, "a_format": "int8", "w_format": f"int{planes}"}, planes
-    if engine == "lut_gemv":
-        return {"a": a, "w": codes, "bits": planes, "bipolar": bits == 1}, planes
-    return {"a": a, "w": codes}, 1.6 if "1.6" in engine else 2
-
-
-def _int8(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors (V, K) in int8, and a scale for each (V, 1)."""
-    scale = np.abs(a).max(1, keepdims=True) / 127
-    return np.rint(a / scale).astype(int), scale
-
-
-def _cycles(engine: str, arguments: dict[str, Any]) -> int:
-    core = _core(engine)
-    template = registry.get(ENGINES[engine][0])
-    model = template.load_model()
-    arrays = {name: value for name, value in arguments.items() if np.ndim(value)}
-    settings = {name: value for name, value in arguments.items() if not np.ndim(value)}
-    work = model.check(core.config, Workload(engine, arrays, settings))
-    return model.cycles(core.config, work)
-
-
-def _result(engine: str, bits: float, w: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """W · a of every vector as the engine gives it, in floats, (V, M)."""
-    arguments, _ = _operands(engine, bits, w, a)
-    if engine == "bitserial":
-        # A group at a time, so that its scale can be what it is in floats.
-        format = parse_format(f"bitmod{bits}")
-        _, scales, _ = quantize_groups(format, w)
-        core, y = _core(engine), np.zeros((len(a), len(w)))
-        for group in range(scales.shape[1]):
-            part = np.s_[:, 128 * group:128 * (group + 1)]
-            y += core(a=arguments["a"][part], w=arguments["w"][part], types=arguments["types"],
-                      select=arguments["select"][:, group:group + 1])["y"] * scales[:, group]
-        return y
-    codes, scales = quantize_rows(w, bits)
-    _, scale = _int8(a)
-    return _product_of(engine, bits, arguments, codes) * scales * scale
-
-
-def _product_of(engine: str, bits: float, arguments: dict[str, Any],
-                codes: np.ndarray) -> np.ndarray:
-    """Integer results (V, M)."""
-    result = _core(engine)(**arguments)
-    if engine == "bitplane":
-        c = result["c"]
-        return (c - codes.sum(1)) // 2 if bits == 1 else c
-    return result["y"]
-
-
-def _draw(axes: "Axes", rows: list[tuple[Any, ...]]) -> None:
+def _draw(axes: "Axes", rows: list[tuple[Any, ...]], quick: bool) -> None:
+    cost = 2 if quick else 8
     for engine, mark in zip(ENGINES, "os^Dv", strict=True):
         mine = [row for row in rows if row[1] == engine]
-        axes.plot([row[2] for row in mine], [row[4] for row in mine], mark, label=engine)
+        axes.plot([row[cost] for row in mine], [row[4] for row in mine], mark, label=engine)
         for row in mine:
-            axes.annotate(row[0], (row[2], row[4]), textcoords="offset points", xytext=(5, 4))
+            axes.annotate(row[0], (row[cost], row[4]), textcoords="offset points", xytext=(5, 4))
     axes.set_xscale("log", base=2)
-    axes.set_xlabel("cycles")
+    axes.set_xlabel("cycles" if quick else "LUT · cycles, million")
     axes.set_ylabel("error, %")
     axes.legend()
-    axes.grid(alpha=0.3)
 
 
 def _linear() -> Table:
-    """What table lookup saves."""
+    """What table lookup takes."""
     rng = np.random.default_rng(SEED)
     a = rng.integers(-128, 128, (1, SIZE))
     cycles = []
     for bits in (1, 2, 3, 4):
         w = rng.integers(-1 << bits - 1, 1 << bits - 1, (SIZE, SIZE))
-        cycles.append(_cycles("lut_gemv", {"a": a, "w": w, "bits": bits}))
+        cycles.append(engines.cycles("lut_gemv", {"a": a, "w": w, "bits": bits}))
     step = cycles[1] - cycles[0]
     constant = cycles[0] - step
     figures = [Figure(f"cycles, {bits} bits", count, "cycles", f"{bits} · {step:,} + {constant}",
@@ -234,34 +142,84 @@ def _linear() -> Table:
     return Table("lut_gemv: time, storage and additions", tuple(figures))
 
 
-def _digits(progress: Progress) -> Grid:
-    """The network of the digits demo, its weights quantized after training."""
+def _digits(progress: Progress, backend: str) -> Grid:
+    """The network of the digits demo, its weights quantized after training, on every engine."""
     data = digits.load_digits()
     trained = digits.train(data)
-    rows = [("float", "–", 100 * digits.accuracy(_float(trained, data.test), data.test_labels),
-             None)]
-    for bits, engines in RUNS.items():
-        for engine in engines:
+    rows: list[tuple[Any, ...]] = [
+        ("float", "–", 100 * digits.accuracy(_float(trained, data.test), data.test_labels), None)]
+    serial = bitserial.run_digits(backend=backend, progress=progress)
+    rows += [(name, "bitserial", 100 * run.accuracy, run.cycles) for name, run in serial.items()]
+    cores: dict[str, Any] = {}
+    for bits, names in RUNS.items():
+        for engine in names:
             if engine == "bitserial":
-                continue                                 # its groups are longer than the rows
+                continue
             progress(f"digits, {bits} bits on {engine}")
+            core = cores.setdefault(engine, engines.load(engine, backend))
+            golden = engines.load(engine)
             cycles, x = 0, data.test
             for layer in trained:
-                codes, scales = quantize_rows(np.asarray(layer.weights).T, bits)
-                a, scale = _int8(x)
-                arguments, _ = _integer_operands(engine, bits, a, codes)
-                y = _product_of(engine, bits, arguments, codes)
-                cycles += _cycles(engine, arguments)
+                codes, scales = engines.quantize_rows(np.asarray(layer.weights).T, bits)
+                a, scale = engines.int8(x)
+                arguments, _ = engines.integer_operands(engine, bits, a, codes)
+                y = engines.integer_product(core, bits, arguments, codes)
+                same(y, engines.integer_product(golden, bits, arguments, codes))
+                cycles += core.last.cycles
                 x = y * scales * scale + layer.bias
                 x = np.maximum(x, 0) if layer.relu else x
             rows.append((f"{bits:g}", engine, 100 * digits.accuracy(x, data.test_labels), cycles))
-    return Grid(f"{len(data.test)} handwritten digits, both layers quantized after training",
-                ("weight bits", "engine", "accuracy %", "cycles"), tuple(rows),
-                "Weights with a scale per output, activations of int8 with a scale per image; "
-                "values from the golden models, cycles from the cycle models.")
+    where = "on the simulated RTL" if backend == "sim" else "on the golden models"
+    return Grid(f"{len(data.test)} handwritten digits, both layers quantized after training, "
+                f"{where}", ("weights, bits or type", "engine", "accuracy %", "cycles"),
+                tuple(rows),
+                "Weights with a scale per output, activations of int8 with a scale per image; of "
+                f"bitserial ({bitserial.DIGITS['rows']} × {bitserial.DIGITS['cols']} PEs) a scale "
+                f"per {bitserial.DIGITS['group']} weights, activations of fp16.")
 
 
 def _float(layers: tuple[Dense, ...], x: np.ndarray) -> np.ndarray:
     for layer in layers:
         x = layer(x)
     return x
+
+
+def _layer(progress: Progress, channels: int, hidden: int, tokens: int) -> Table:
+    """A whole layer without matrix multiplications on the cores."""
+    progress("compiling the cores of a layer without matrix multiplications")
+    cores = matmul_free.Cores.load(channels, hidden)
+    layer = matmul_free.Layer.random(channels, hidden, SEED)
+    x = np.random.default_rng(SEED).normal(size=(tokens, channels))
+    codes = np.rint(x * 2**matmul_free.FRACTION).astype(int)
+    progress("running the layer")
+    y, steps = matmul_free.run(cores, layer, codes)
+    _, expected = matmul_free.run(matmul_free.Cores.load(channels, hidden, backend="golden"),
+                                  layer, codes)
+    right = sum(not list(matmul_free.differences([want], [got]))
+                for want, got in zip(expected, steps, strict=True))
+    by_core = matmul_free.cycles_by_core(steps)
+    figures = [Figure(f"cycles per token, {name}", count / tokens, "cycles")
+               for name, count in by_core.items()]
+    figures.append(Figure("cycles per token, one core after the other",
+                          sum(by_core.values()) / tokens, "cycles"))
+    figures.append(Figure("calls whose every bit and cycle are those of the models", right,
+                          "calls", f"{len(steps)}", right == len(steps)))
+    got = y / 2**matmul_free.FRACTION
+    exact = [matmul_free.reference(layer, x, quantized=quantized) for quantized in (True, False)]
+    figures += [
+        Figure("error against float64 with activations of int8", _error(got, exact[0]), "%"),
+        Figure("error against float64", _error(got, exact[1]), "%"),
+        Figure("what activations of int8 alone cost", _error(exact[0], exact[1]), "%"),
+    ]
+    config = cores.ternary.config
+    return Table(
+        f"A layer without matrix multiplications, {channels} channels, simulated RTL",
+        tuple(figures),
+        f"MLGRU and a gated linear unit of {hidden} (docs/gating.md), random weights, a sequence "
+        f"of {tokens} tokens. {config.rows} rows of {config.word} weights at a time in ternary, "
+        f"{cores.norm.config.lanes} lanes elsewhere. Errors: root mean square over that of the "
+        "result.")
+
+
+def _error(got: np.ndarray, want: np.ndarray) -> float:
+    return float(100 * np.sqrt(((got - want)**2).mean() / (want**2).mean()))

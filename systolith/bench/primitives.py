@@ -1,19 +1,72 @@
-"""Figures of the multiplier blocks: clock rates between registers."""
+"""Figures of the multiplier blocks between registers, and of whole cores that are made of them."""
 
 from collections.abc import Iterator
+from statistics import median
+from typing import Any
 
 from amaranth.hdl import Shape
 
-from systolith.bench.results import Figure, Progress, Table
-from systolith.fpga.synthesis import synthesize
+from systolith.bench.results import Figure, Grid, Part, Progress, Table, at_least
+from systolith.fpga.synthesis import Synthesis, synthesize
+from systolith.generators import registry
+from systolith.generators.core import elaborate
 from systolith.hdl.arithmetic.multiplier import Multiplier, PairMultiplier
 
 INT8 = Shape(8, signed=True)
 
 
-def tables(progress: Progress, *, quick: bool) -> Iterator[Table]:
-    """Measure everything, a table at a time."""
+#: Whole cores: what they are, their config, the device, the clock to reach.
+CORES: tuple[tuple[str, dict[str, Any], str, float], ...] = (
+    ("8 x 8 int8, ecp5", {"technology": "ecp5", "mac_stages": 3}, "ecp5-85k", 195),
+    ("4 x 4 int8, ice40", {"rows": 4, "cols": 4, "technology": "ice40", "max_k": 16,
+                           "acc_width": 20, "acc_depth": 256}, "ice40-up5k", 60),
+)
+
+
+def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
+    """Measure everything, a table at a time; ``quick`` places and routes with one seed."""
     yield _blocks(progress)
+    seeds = (1,) if quick else (1, 2, 3)
+    runs = [(core, [_whole(core, seed, progress) for seed in seeds]) for core in CORES]
+    yield _clocks(runs)
+    yield _cells(runs)
+
+
+def _whole(core: tuple[str, dict[str, Any], str, float], seed: int, progress: Progress
+           ) -> Synthesis:
+    _, values, device, _ = core
+    template = registry.get("systolic")
+    made = elaborate(template, template.config.parse(values), "core")
+    return synthesize(made, device, pnr=True, seed=seed, progress=progress)
+
+
+def _clocks(runs: list) -> Table:
+    """Clock rates by seed, and their median."""
+    figures = []
+    for (what, _, device, bound), found in runs:
+        rates = [run.timing.fmax_mhz for run in found]
+        figures += [Figure(f"{what} on {device}, seed {run.timing.seed}", run.timing.fmax_mhz,
+                           "MHz") for run in found]
+        figures.append(at_least(f"{what} on {device}, median", median(rates), "MHz", bound))
+    return Table("Whole systolic cores with their shell: clock rates", tuple(figures),
+                 "Placed and routed between registers (`systolith synth systolic --pnr`).")
+
+
+def _cells(runs: list) -> Grid:
+    """What the cores take, per PE too, and the longest path of the first seed."""
+    rows = []
+    for (what, values, _, _), found in runs:
+        used = found[0].resources
+        pes = values.get("rows", 8) * values.get("cols", 8)
+        path = found[0].timing.critical_path
+        rows.append((what, *(int(used[name]) for name in ("lut", "carry", "ff", "dsp", "bram")),
+                     round((used["logic"] + used["ff"]) / pes, 1),
+                     f"`{path[0].name}` to `{path[-1].name}`"))
+    return Grid("Whole systolic cores: cells", (
+        "core", "LUT", "carry", "FF", "DSP", "BRAM", "(LUT + FF) / PE", "longest path, seed 1"),
+        tuple(rows),
+        "Per PE, everything is counted: mesh, accumulators, buffers, control, AXI shell and "
+        "counters. A carry cell of ECP5 (CCU2C) takes two look-up tables.")
 
 
 def _blocks(progress: Progress) -> Table:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from systolith.bench import softmax_hardware
 from systolith.bench.results import SEED, Figure, Grid, Part, Progress, Table, at_most
 from systolith.demo import digits
 from systolith.hdl.arithmetic.config import ExponentialParameters
@@ -56,12 +55,6 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     yield _exponentials(progress)
     yield _traffic(progress)
     yield _attention(progress)
-    if not quick:
-        errors = softmax_hardware.mean_errors({
-            name: compared(config_of(values, softmax_hardware.LENGTH),
-                           softmax_hardware.normal_rows())
-            for name, values in softmax_hardware.ALGORITHMS.items()})
-        yield from softmax_hardware.parts(progress, errors)
 
 
 def config_of(values: dict, length: int) -> SoftmaxConfig:

@@ -51,7 +51,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         files = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
         counted = writable(files, folder)
         progress(f"coverage: building {core.name}")
-        library = verilator.build(counted, coverage=True)
+        library = verilator.build(counted, coverage=verilator.COUNT_ALL)
         total: Counter[Spot] = Counter()
         functional: Counter[str] = Counter()
         problem = None

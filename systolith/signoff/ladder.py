@@ -17,7 +17,12 @@ RUNGS: tuple[Rung, ...] = (
     Rung("rtl", "Values, flags and cycles of the RTL are the golden model's, on two simulators, "
                 "whatever the state at power-up.", "rtl"),
     Rung("coverage", "The regression reaches every line, branch and functional point.", "coverage"),
+    Rung("formal", "The parts of the core, its streams and its register port keep their contracts: "
+                   "proven without bound.", "formal"),
     Rung("mutation", "The regression notices every change of the design that is one.", "mutation"),
+    Rung("netlist", "What synthesis makes of the core for every family gives the golden model's "
+                    "values, flags and cycles.", "netlist"),
+    Rung("faults", "What upsets of single bits do; with triple redundancy, nothing.", "faults"),
     Rung("random", "Configurations that nobody chose work, and malformed ones are refused.",
          "random_configs"),
 )
@@ -45,6 +50,7 @@ class Piece:
     template: str
     config: dict[str, Any]
     name: str
+    hardening: str
     options: Options
     carry: bool              # the files come back in the result: the disk is another machine's
 
@@ -62,8 +68,8 @@ def climb(core: "GeneratedCore", rungs: Sequence[Rung], options: Options, progre
         return [_guarded(known, core, options, progress) for known in rungs]
     inner = replace(options, jobs=1, scheduler=None)
     config = core.config.model_dump(mode="json")
-    pieces = [Piece(known.name, core.template.name, config, core.name, inner,
-                    options.scheduler is not None) for known in rungs]
+    pieces = [Piece(known.name, core.template.name, config, core.name, core.hardening,
+                    inner, options.scheduler is not None) for known in rungs]
     found: dict[int, RungResult] = {}
     for index, (result, files) in spread(_climb_elsewhere, pieces, options):
         for name, content in files.items():
@@ -90,7 +96,8 @@ def _climb_elsewhere(piece: Piece) -> tuple[RungResult, dict[str, bytes]]:
     from systolith.generators.core import elaborate
 
     template = registry.get(piece.template)
-    core = elaborate(template, template.config.parse(piece.config), piece.name)
+    core = elaborate(template, template.config.parse(piece.config), piece.name,
+                     piece.hardening)
     with TemporaryDirectory(prefix="systolith-") as scratch:
         options = replace(piece.options, directory=Path(scratch)) if piece.carry else piece.options
         result = _guarded(rung(piece.rung), core, options, lambda message: None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyosys import libyosys as ys
 
-from systolith.sim.simulators.exercise import COUNTER_WORDS, STORED
+from systolith.sim.simulators.exercise import COUNTER_REGISTERS, STORED
 
 SELECT, SELECT_BITS = "mutsel", 16
 
@@ -49,15 +49,27 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
 
 
 def _name_registers(found: re.Match[str]) -> str:
-    """A counter's words keep a register that :meth:`Simulator.deposit` finds, where mutants have
-    split theirs into pieces of wires."""
+    """The registers of a counter keep names that :meth:`Simulator.deposit` finds, where a mutant
+    stands between the register and the wire of its name."""
     text = found.group()
     if not re.match(r"module \w+_event_counter\b", text):
         return text
-    for word in COUNTER_WORDS:
-        pieces = re.search(rf"assign \{{ [^=]*\b{word}\[[^=]*\}} = (_\d+_);", text)
-        if pieces:
-            text = re.sub(rf"\b{pieces.group(1)}\b", f"{word}{STORED}", text)
+    stored = set(re.findall(r"^  reg .*?(\w+);", text, re.MULTILINE))
+    drives = re.findall(r"^  assign (.*?) = (.*?);", text, re.MULTILINE)
+    for name in COUNTER_REGISTERS:
+        if name in stored:
+            continue
+        seen, ahead = {name}, [name]
+        while ahead:
+            wire = ahead.pop(0)
+            if wire in stored:
+                text = re.sub(rf"\b{wire}\b", f"{name}{STORED}", text)
+                break
+            for target, source in drives:
+                if re.search(rf"\b{wire}\b", target):
+                    new = [word for word in re.findall(r"\b[a-z_]\w*", source) if word not in seen]
+                    seen |= set(new)
+                    ahead += new
     return text
 
 

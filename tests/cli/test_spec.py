@@ -82,14 +82,15 @@ def test_template_wins_over_file(systolith, spec):
     ("name: x\n", "spec.yaml:1:1: the key 'template' is missing; templates are toy"),
     ("template: toy\nconfg: {}\n",
      "spec.yaml:2:1: unknown key 'confg' (did you mean 'config'?); keys are template, "
-     "name, config"),
+     "name, harden, config"),
     ("template: toy\nconfig: [1]\n", "spec.yaml:2:9: config must be a mapping of parameters"),
-    ("- toy\n", "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is a "
-                "list"),
+    ("- toy\n", "spec.yaml:1:1: must be a mapping with the keys template, name, harden, config; "
+                "this is a list"),
     ("toy",
-     "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is a single "
-            "value"),
-    ("", "spec.yaml:1:1: must be a mapping with the keys template, name, config; this is empty"),
+     "spec.yaml:1:1: must be a mapping with the keys template, name, harden, config; "
+     "this is a single value"),
+    ("", "spec.yaml:1:1: must be a mapping with the keys template, name, harden, config; "
+         "this is empty"),
     ("template: toy\ntemplate: toy\n",
      "spec.yaml:2:1: the key 'template' is repeated; it is first set on line 1"),
     ("template: toy\nconfig:\n  lanes: 1\n  lanes: 2\n",

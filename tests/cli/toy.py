@@ -96,7 +96,7 @@ class Emitted:
     cells: tuple
 
 
-def emit(component, *, name, header):
+def emit(component, *, name, header, hardening):
     comment = "".join(f"// {line}".rstrip() + "\n" for line in header.splitlines())
     text = f"{comment}\nmodule {name} (input clk);\nendmodule\n"
     return Emitted(text, (EmittedModule(name, 1, "The toy."),), ())

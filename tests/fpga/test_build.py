@@ -1,17 +1,24 @@
 """Boards, clocks, bitstreams, and what the commands say when something is wrong."""
 
+import html
+import importlib
 import json
+import os
+import threading
+import tty
 
 import numpy as np
 import pytest
 
 from systolith.cli import run
-from systolith.fpga import boards, pll
+from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.build import TopLevel, build
 from systolith.fpga.errors import ConstraintError
+from systolith.fpga.link import host
 from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.hdl.errors import ConfigError, Error
+from systolith.sim.simulators.errors import ToolError
 
 
 def core(**values):
@@ -57,15 +64,100 @@ def test_clocks(board):
         pll.instance(family, board.pll, board.clock_mhz, 0.5)
 
 
+#: Of each family the one that is built fastest; GateMate takes minutes.
+FAST = ("icebreaker", "ulx3s-25f", "tang-nano-9k")
+
+
 @pytest.mark.parametrize("board", [
-    "icebreaker", "ulx3s-25f",
-    *(pytest.param(name, marks=pytest.mark.nightly) for name in boards.BOARDS
-      if name not in ("icebreaker", "ulx3s-25f"))])
+    *FAST, *(pytest.param(name, marks=pytest.mark.nightly) for name in boards.BOARDS
+             if name not in FAST)])
 def test_bitstreams(board):
-    built = build(core(), board)
+    check(build(core(), board), board)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("board, mhz", [
+    ("icebreaker", 18), ("ice40-hx8k-evn", 24), ("ulx3s-85f", 50), ("tang-nano-9k", 40.5),
+    ("tang-nano-20k", 54), ("gatemate-evb", 15)])
+def test_bitstreams_with_a_pll(board, mhz):
+    built = build(core(), board, mhz=mhz)
+    check(built, board)
+    assert built.top.linked.link.clock_hz == mhz * 1e6
+    assert built.top.board.pll in built.synthesized.cells
+
+
+def check(built, board):
     assert len(built.bitstream) > 50_000
     assert built.timing.fmax_mhz >= built.top.linked.link.clock_hz / 1e6
     assert json.loads(json.dumps(built.report))["board"] == board
+    assert bool(built.timing.caveat) == (built.top.board.device.family.name == "gowin"
+                                         or board == "icebreaker")
+    # Modules take what the whole takes, and cells were placed in parts that there are.
+    modules = built.synthesized.modules
+    assert modules.resources == pytest.approx(built.resources)
+    names = {part.name for part in modules.parts[0].parts} | {modules.parts[0].name}
+    assert {"core_linked", "core_link", "core"} == names
+    plan = report.floorplan(built)
+    assert {"link", "core"} <= {name for name, _ in plan.parts}
+    assert len(plan.tiles) > 100
+    assert all(0 <= column < plan.width and 0 <= row < plan.height
+               for column, row, *_ in plan.tiles)
+    page = report.page(built)
+    for text in (built.command, "Floorplan", "core_link", built.timing.critical_path[-1].name):
+        assert html.escape(text) in page
+    assert "http" not in page and "<script" not in page
+
+
+def test_the_hierarchy():
+    paths = hierarchy.instances("""
+module \\pe
+  cell $add $1
+end
+module \\top
+  cell \\row \\rows[0].u_row
+  cell \\row \\rows[1].u_row
+  cell \\SB_MAC16 \\block
+end
+module \\row
+  cell \\pe \\u_pe
+end
+""", "top")
+    assert paths == {"": "top", "rows[0].u_row": "row", "rows[1].u_row": "row",
+                     "rows[0].u_row.u_pe": "pe", "rows[1].u_row.u_pe": "pe"}
+    assert hierarchy.owner("rows[1].u_row.u_pe.sum_SB_DFF_Q", paths) == "rows[1].u_row.u_pe"
+    assert hierarchy.owner("rows[1].u_row.x[3]", paths) == "rows[1].u_row"
+    assert hierarchy.owner("block", paths) == ""
+    tree = hierarchy.modules([("block", "SB_MAC16"), ("rows[0].u_row.u_pe.a", "SB_LUT4"),
+                              ("rows[1].u_row.u_pe.a", "SB_LUT4"), ("rows[1].u_row.b", "SB_DFF")],
+                             paths, boards.get("icebreaker").device.family)
+    row, = tree.parts
+    pe, = row.parts
+    assert (row.name, row.instances, pe.name, pe.instances) == ("row", 2, "pe", 2)
+    assert (pe.resources["lut"], row.resources["ff"], tree.resources["dsp"]) == (2, 1, 1)
+
+
+def test_the_command_builds_it_again():
+    template = registry.get("systolic")
+    made = elaborate(template, template.config.parse({"rows": 2, "cols": 3, "output": "requant"}),
+                     "mine")
+    assert made.config.chosen() == {"rows": 2, "cols": 3, "output": "requant"}
+    for preset in template.presets.values():
+        config = template.config.parse(preset)
+        assert template.config.parse(config.chosen()) == config
+
+
+def test_a_crash_of_the_router_is_answered_with_another_seed(monkeypatch):
+    module = importlib.import_module("systolith.fpga.build")
+    place = module._place
+    monkeypatch.setattr(module, "_place",
+                        lambda *given: None if given[-1] < 3 else place(*given[:-1], 1))
+    built = build(core(), "icebreaker")
+    assert [(attempt.seed, bool(attempt.failure)) for attempt in built.history] == [
+        (1, True), (2, True), (3, False)]
+    assert "crashed" in report.page(built)
+    monkeypatch.setattr(module, "_place", lambda *given: None)
+    with pytest.raises(ToolError, match=r"^nextpnr-ice40: crashed with 8 seeds, the last 8$"):
+        build(core(), "icebreaker")
 
 
 def test_other_clock():
@@ -104,7 +196,7 @@ def test_commands(capsys, tmp_path):
     report = json.loads(told.out)
     assert status == 0 and report["timing"]["fmax_mhz"] > 12
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [
-        ".bin", ".json", ".pcf", ".v"]
+        ".bin", ".html", ".json", ".pcf", ".v"]
 
     np.savez(tmp_path / "x.npz", x=np.arange(6).reshape(2, 3), y=np.ones((2, 3), int))
     files = ("--input", str(tmp_path / "x.npz"), "-o", str(tmp_path / "z.npz"))
@@ -115,6 +207,58 @@ def test_commands(capsys, tmp_path):
     assert status == 3 and "is the board plugged in?" in told.err
     status, told = command("program", str(tmp_path / "x.bin"), "--board", "icebreaker")
     assert status == 2 and "x.bin is not a file" in told.err
+
+
+def test_what_goes_wrong_has_its_status(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "none"
+
+    def command(*arguments):
+        capsys.readouterr()
+        status = run(arguments)
+        assert not out.exists()
+        return status, capsys.readouterr().err
+
+    building = ("build", "dot", "--set", "lanes=1", "--name", "core", "--board", "icebreaker", "-o",
+                str(out))
+    status, told = command(*building, "--freq", "1")
+    assert (status, "the PLL cannot make 1 MHz of 12 MHz; the nearest is" in told) == (2, True)
+    status, told = command("build", "systolic", "--board", "icebreaker", "-o", str(out))
+    assert (status, "does not fit 1BitSquared iCEBreaker: it needs" in told) == (1, True)
+    monkeypatch.setitem(toolchain.NEXTPNR, "ice40", toolchain.Program("nextpnr-x", "absent", "f"))
+    status, told = command(*building)
+    assert status == 3
+    assert "nextpnr-x: not installed" in told and "pip install 'systolith[fpga]'" in told
+    monkeypatch.setattr(toolchain, "LOADER", toolchain.Program("loader-x", "absent", "f"))
+    (tmp_path / "x.bin").touch()
+    status, told = command("program", str(tmp_path / "x.bin"), "--board", "icebreaker")
+    assert (status, "loader-x: not installed" in told) == (3, True)
+
+
+@pytest.mark.parametrize("noise, told", [
+    (b"", "no answer to open the link; is the bitstream loaded, and is it this port?"),
+    (b"\x05ab\0", "only garbage in answer to open the link; is the baud rate right"),
+], ids=["silence", "garbage"])
+def test_what_is_at_the_port(noise, told, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(host, "TRIES", 1)
+    np.savez(tmp_path / "x.npz", x=np.ones((1, 1), int), y=np.ones((1, 1), int))
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    done = threading.Event()
+
+    def chatter():
+        while not done.wait(0.02):
+            os.write(ours, noise)
+
+    board = threading.Thread(target=chatter)
+    board.start()
+    status = run(["run", "dot", "--port", os.ttyname(theirs), "--input", str(tmp_path / "x.npz"),
+                  "-o", str(tmp_path / "z.npz")])
+    done.set()
+    board.join()
+    os.close(ours)
+    os.close(theirs)
+    assert status == 3 and told in capsys.readouterr().err
+    assert not (tmp_path / "z.npz").exists()
 
 
 def test_cells_of_another_family_are_refused():

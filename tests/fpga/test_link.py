@@ -1,6 +1,8 @@
 """The host's end of the link against the RTL of the device's end, on a simulated board."""
 
 import binascii
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import systolith
+from systolith.cli import run
 from systolith.fpga import boards
+from systolith.fpga.build import TOP
 from systolith.fpga.build import TopLevel as Top
 from systolith.fpga.link import host
 from systolith.fpga.link.host import Session, WrongCoreError
@@ -18,12 +22,14 @@ from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.hdl.errors import Error
 from systolith.hdl.formats import parse_format
-from systolith.hdl.interface import Stream
-from systolith.hdl.link.config import MAX_PAYLOAD, LinkConfig
+from systolith.hdl.interface import MAGIC, Stream
+from systolith.hdl.link.config import MAX_PAYLOAD, PROTOCOL, Kind, LinkConfig
 from systolith.sim.cases import draw, work_out
 from systolith.sim.frames import Beats
 from systolith.sim.model import Workload
+from systolith.sim.simulators import verilator
 from systolith.sim.simulators.board import BoardPort, PseudoTerminal, TopLevel
+from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import ToolError
 
 BAUD = 3_000_000
@@ -160,6 +166,16 @@ def test_another_core_is_refused(top):
         Session(port_of(top), other, "mine")
 
 
+def test_another_core_at_the_port(top, tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x=np.ones((1, 4), int), y=np.ones((1, 4), int))
+    with PseudoTerminal(port_of(top)) as terminal:
+        assert run(["run", "dot", "--set", "lanes=4", "--set", "max_beats=255", "--name", "mine",
+                    "--port", terminal.path, "--input", str(tmp_path / "x.npz"), "-o",
+                    str(tmp_path / "z.npz")]) == 1
+    assert "load the bitstream of mine" in capsys.readouterr().err
+    assert not (tmp_path / "z.npz").exists()
+
+
 class Silent:
     """A port at which nothing answers, or only noise."""
 
@@ -203,6 +219,32 @@ def test_the_host_program_through_a_pseudo_terminal(top):
         assert np.array_equal(core(x=x, y=y)["z"].ravel(), (x * y).sum(axis=1))
         assert core.last.counters["frames"] == 3
         core.close()
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+def test_an_independent_uart_at_the_pins(top, tmp_path):
+    from cocotb_tools.runner import get_runner
+
+    pytest.importorskip("cocotbext.uart")
+    link, core = top.linked.link, top.linked.core
+    source = tmp_path / f"{TOP}.v"
+    source.write_text(top.verilog)
+    build = verilator.build_cocotb(Core(TOP, (source,), source, core.model, core.config),
+                                   trace=False)
+    names = ("magic", "config_hash", "errors")
+    offsets = {entry["name"]: entry["offset"] for entry in core.manifest["registers"]}
+    told = {"clock_hz": link.clock_hz, "baud": int(link.real_baud),
+            "offsets": [offsets[name] for name in names], "result": str(tmp_path / "found.json")}
+    get_runner("verilator").test(
+        test_module="uart_peer", hdl_toplevel=TOP, hdl_toplevel_lang="verilog", build_dir=build,
+        test_dir=tmp_path, results_xml=str(tmp_path / "results.xml"),
+        extra_env={"UART_PEER": json.dumps(told), "PYTHONPATH": str(Path(__file__).parent)})
+    found = json.loads((tmp_path / "found.json").read_text())
+    sizes = [9, 9, 9]                                    # log2 of 512 bytes
+    assert found["hello"] == [Kind.OPEN, 0x1234, PROTOCOL, 2, 1, *sizes]
+    assert found["registers"] == [MAGIC, int(CONFIG.config_hash[:8], 16), 0]
+    assert found["damaged"] == 0
 
 
 def test_link_parameters():

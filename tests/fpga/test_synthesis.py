@@ -190,10 +190,16 @@ def test_wrong_devices():
 def test_cells_of_another_family_are_refused():
     design = Design("core", "module core ();\nendmodule\n", technology="ecp5")
     with pytest.raises(Error, match=r"^core is made of ecp5 cells, which ice40-hx8k does not have; "
-                                    r"technology must be generic or ice40$"):
+                                    r"technology must be generic$"):
         synthesize(design, "ice40-hx8k")
+    with pytest.raises(Error, match=r"technology must be generic or gowin$"):
+        synthesize(design, "gw1nr-9")
     with pytest.raises(Error, match=r"technology must be generic$"):
         synthesize(design, "gates")
+    multipliers = Design("core", "module core ();\nendmodule\n", technology="ice40")
+    with pytest.raises(Error, match=r"^core is made of ice40 cells, which ice40-hx8k does not "
+                                    r"have; technology must be generic$"):
+        synthesize(multipliers, "ice40-hx8k")
 
 
 def test_missing_tools(register_slice, fresh_cache, monkeypatch):

@@ -140,8 +140,8 @@ def test_packed_products(prover, technology, cells):
 class GuardedMemory(wiring.Component):
     """A memory that is not read where it is being written."""
 
-    def __init__(self, width, depth, technology):
-        self.memory = BlockMemory(width, depth, technology)
+    def __init__(self, width, depth, technology, enables):
+        self.memory = BlockMemory(width, depth, technology, enables=enables)
         self.ports = dict(self.memory.signature.members)
         super().__init__(self.ports)
 
@@ -157,10 +157,11 @@ class GuardedMemory(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize(("width", "depth"), [(2, 4), (37, 2)])
-def test_memories(prover, width, depth):
+@pytest.mark.parametrize(("width", "depth", "enables"), [(2, 4, False), (37, 2, False),
+                                                         (2, 4, True)])
+def test_memories(prover, width, depth, enables):
     def build(technology):
-        return GuardedMemory(width, depth, technology)
+        return GuardedMemory(width, depth, technology, enables)
 
     prover.prove_pairs([pair(prover, build, "ecp5")], steps=6)
 

@@ -17,6 +17,7 @@ from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.core import SystolicCore
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.requantizers import ParameterLoader
+from systolith.hdl.systolic.result_buffer import ResultBuffer
 
 SMALL = {"rows": 2, "cols": 2, "a_format": "int2", "w_format": "uint3", "max_k": 4, "acc_depth": 3}
 WS = SystolicConfig.parse(SMALL)
@@ -34,6 +35,8 @@ COMPONENTS = {
     "multiplier with registers": lambda: Multiplier(signed(3), unsigned(2), 1,
                                                     operand_registers=True, held="ab"),
     "block memory": lambda: BlockMemory(3, 5),
+    "block memory with enables": lambda: BlockMemory(3, 5, enables=True),
+    "result buffer": lambda: ResultBuffer(2, 2, 3),
     "line": lambda: LinearArray(lambda: Delay(2, 1), 3, name="delay", chain={"i": "o"}),
     "line from the last": lambda: LinearArray(lambda: Delay(2, 1), 3, name="delay",
                                               chain={"i": "o"}, from_last=True),
@@ -62,7 +65,7 @@ def test_component(prover, name):
 
 @pytest.mark.parametrize(("name", "old", "new"), [
     ("drain control", "shift[0]", "shift[1]"),
-    ("credits", "booked ? left_if_booked[2]", "reserve ? left_if_booked[2]"),
+    ("credits", "left != 3'd3", "left != 3'd2"),
     ("register slice", "read_odd ? odd", "write_odd ? odd"),
     ("line from the last", "i_links[(i_ + 1)*2 +: 2]", "i_links[i_*2 +: 2]"),
 ])

@@ -7,6 +7,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
+from systolith.hdl import shell
 from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.axi_lite import RegisterBank
@@ -24,6 +25,7 @@ from systolith.hdl.systolic.control import (
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.pe import OutputStationaryPE, WeightStationaryPE
+from systolith.hdl.systolic.result_buffer import ResultBuffer
 
 WS = SystolicConfig.parse({"rows": 2, "cols": 3, "max_k": 16, "acc_depth": 4})
 OS = SystolicConfig.parse({"rows": 2, "cols": 3, "dataflow": "os", "max_k": 16})
@@ -172,18 +174,19 @@ def test_chain_loader(lengths, short, long, pause):
         beats = frames(*lengths)
         for cycle in range(60):
             for number, start in enumerate(starts):      # it reaches the last cell first
-                if 0 <= (cell := 2 - (cycle - start - 1)) < 3 and cycle > start:
+                if 0 <= (cell := 2 - (cycle - start - 2)) < 3:
                     found[number][cell] = chain[cell]
+            ctx.set(part.i.valid, bool(beats))
+            if beats:
+                ctx.set(part.i.data, beats[0][0])
+                ctx.set(part.i.last, beats[0][1])
+            await ctx.delay(1e-9)
             swap = (ctx.get(part.full) and len(starts) < len(lengths)
                     and (not starts or cycle >= starts[-1] + 3 + pause))
             if swap:
                 starts.append(cycle)
                 found.append([None] * 3)
             ctx.set(part.swap, swap)
-            ctx.set(part.i.valid, bool(beats))
-            if beats:
-                ctx.set(part.i.data, beats[0][0])
-                ctx.set(part.i.last, beats[0][1])
             await ctx.delay(1e-9)
             flags[0] += ctx.get(part.short)
             flags[1] += ctx.get(part.long)
@@ -196,6 +199,8 @@ def test_chain_loader(lengths, short, long, pause):
     simulate(part, testbench)
     assert found == [[value if value <= length else 0 for value in (1, 2, 3)]
                      for length in lengths]
+    if lengths == (3, 3):
+        assert starts == [2, 5 + pause]                  # with the last beat, and without a bubble
     assert flags == [short, long]
 
 
@@ -312,13 +317,52 @@ def test_fifo_holds_its_depth():
     assert taken == [value & 255 for value in range(len(taken))] and len(taken) > 100
 
 
-def test_counter_carries_and_latches():
-    """With words of 2 bits: the high word is that of the moment in which the low one was read."""
-    part = EventCounter(word_bits=2)
-    rng, count, kept = random.Random(8), 0, 0
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_result_buffer_gathers_the_wavefront(lanes):
+    """Every beat whole and in order; the first one after the latency; none lost when it is full."""
+    part, rng, depth = ResultBuffer(lanes, 8, 5), random.Random(lanes), 5
+    writes, taken, first = [], [], []                    # (cycle, value) of lane 0; beats; cycles
 
     async def testbench(ctx):
-        nonlocal count, kept
+        free = depth
+        for cycle in range(500):
+            write = free > 0 and rng.random() < 0.7
+            if write:
+                writes.append((cycle, len(writes) & 127))
+            values = 0
+            for lane in range(lanes):
+                value = next((value for at, value in reversed(writes)
+                              if at == cycle - (lanes - 1 - lane)), 255)
+                values |= (value ^ lane) << 8 * lane
+            ctx.set(part.values, values)
+            ctx.set(part.write, write)
+            ctx.set(part.last, write and writes[-1][1] % 3 == 0)
+            ctx.set(part.o.ready, rng.random() < 0.5)
+            await ctx.delay(1e-9)
+            if ctx.get(part.o.valid):
+                first.append(cycle)
+            if ctx.get(part.taken):
+                taken.append((ctx.get(part.o.data), ctx.get(part.o.last)))
+            free += ctx.get(part.taken) - write
+            await ctx.tick()
+
+    simulate(part, testbench)
+    beats = [(sum((value ^ lane) << 8 * lane for lane in range(lanes)), value % 3 == 0)
+             for _, value in writes]
+    assert taken == beats[:len(taken)] and len(taken) > 100
+    assert first[0] == writes[0][0] + lanes - 1 + part.latency
+
+
+@pytest.mark.parametrize("piece", [1, 2])
+def test_counter_carries_and_latches(monkeypatch, piece):
+    """With words of 2 bits, in pieces: the high word is that of the moment in which the low one
+    was read."""
+    monkeypatch.setattr(shell, "_PIECE_BITS", piece)
+    part = EventCounter(word_bits=2)
+    rng, count, kept, before = random.Random(8), 0, 0, False
+
+    async def testbench(ctx):
+        nonlocal count, kept, before
         for cycle in range(300):
             happened, latch, clear = rng.random() < 0.8, rng.random() < 0.3, cycle == 150
             ctx.set(part.happened, happened)
@@ -329,7 +373,8 @@ def test_counter_carries_and_latches():
             if latch:
                 kept = count >> 2
             await ctx.tick()
-            count = 0 if clear else (count + happened) & 15
+            count = 0 if clear else (count + before) & 15
+            before = happened and not clear
 
     simulate(part, testbench)
 

@@ -40,7 +40,7 @@ def test_a_right_core_passes(dot, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "step"), [
-    (("high_2 + {31'd0, carry}", "high_2"), "counters"),
+    (("word_1_0 + {15'd0, count_2}", "word_1_0"), "counters"),
     (("assign write_mask = {", "assign write_mask = 32'hFFFF_FFFF | {"), "registers"),
 ], ids=["no carry", "strobes ignored"])
 def test_a_broken_core_is_found(dot, tmp_path, change, step):
@@ -51,7 +51,7 @@ def test_a_model_without_writable_counters_still_runs(dot):
     exercise = Exercise(dot, 1)
     with cxxrtl.simulator(dot) as simulator:
         assert exercise.first_problem(simulator) is None
-        assert not simulator.deposit("core.u_count_frames", "low", 1)
+        assert not simulator.deposit("core.u_count_frames", "word_0_0", 1)
     assert "counters wrap" not in exercise.events
     assert {"a reset in a frame", "frames back to back"} <= exercise.events
 

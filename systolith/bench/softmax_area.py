@@ -1,4 +1,4 @@
-"""Area, clock rate, error and throughput of every softmax algorithm: part of the topic softmax."""
+"""Area, clock rate, error and throughput of every softmax algorithm."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from systolith.bench.results import SEED, Figure, Grid, Part, Plot, Progress, Table, at_least
+from systolith.bench.softmax import compared, config_of
 from systolith.fpga.synthesis import Synthesis, synthesize
 from systolith.generators import registry
 from systolith.generators.core import GeneratedCore, elaborate
@@ -46,14 +47,26 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
 PEER = {"length": 32, "lut": 2400, "carry": 1700, "ff": 1600, "overhead": 7}
 
 
-def parts(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
-    """Measure everything, a table at a time.
+def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
+    """Measure everything, a table at a time; quickly only what needs no place and route."""
+    if not quick:
+        yield from _cores(progress, mean_errors())
+        yield _peer(progress)
+    yield _against_fp16(progress)
 
-    Parameters
-    ----------
-    errors : mapping
-        Mean absolute error of the probabilities by algorithm, in units of 2^-8.
-    """
+
+def mean_errors() -> dict[str, float]:
+    """Mean absolute errors of the algorithms in units of 2^-8, over normal rows."""
+    rows = np.random.default_rng(SEED).normal(0, 2, (200, LENGTH)).clip(-8, 8)
+    found = {}
+    for name, values in ALGORITHMS.items():
+        got, want = compared(config_of(values, LENGTH), rows)
+        found[name] = float(abs(got - want).mean() * 256)
+    return found
+
+
+def _cores(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
+    """Whole cores by algorithm and lanes."""
     rows, clocks, points = [], [], {}
     for lanes in LANES:
         for name, values in (ALGORITHMS | (FORMATS if lanes == 1 else {})).items():
@@ -75,13 +88,11 @@ def parts(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
                tuple(rows), f"Whole cores with registers and streams, int8 in and uint8 out where "
                f"nothing else is said, rows of {LENGTH} kept in the core but for single_pass; "
                "gate equivalents with generic multipliers. Cycles a row are sustained, measured by "
-               "the exact cycle model. Errors as above, over normal rows of 256.")
+               "the exact cycle model. Errors are those of 200 normal rows of 256 against float64.")
     yield Table("Softmax: clock rates, place and route on ECP5", tuple(clocks),
                 f"Seed 1, goal {GOAL_MHZ} MHz, speed grade 6; devices by lanes: "
                 + ", ".join(f"{device} for {lanes}" for lanes, device in DEVICES.items()) + ".")
     yield _pareto(points)
-    yield _peer(progress)
-    yield _against_fp16(progress)
 
 
 def core_of(values: Mapping[str, Any], lanes: int, **more: Any) -> GeneratedCore:
@@ -105,16 +116,6 @@ def cycles_a_row(values: Mapping[str, Any], lanes: int, length: int = LENGTH) ->
     few, many = (MODEL.cycles(config, MODEL.check(config, Workload(
         "", {"x": np.zeros((rows, length), int)}))) for rows in (40, 50))
     return round((many - few) / 10)
-
-
-def mean_errors(compared: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Mean absolute errors in units of 2^-8, of probabilities and those of float64."""
-    return {name: float(abs(got - want).mean() * 256) for name, (got, want) in compared.items()}
-
-
-def normal_rows(length: int = LENGTH) -> np.ndarray:
-    """Rows over which errors are compared."""
-    return np.random.default_rng(SEED).normal(0, 2, (200, length)).clip(-8, 8)
 
 
 def _pareto(points: Mapping[str, list[tuple[float, float, float]]]) -> Plot:

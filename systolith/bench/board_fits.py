@@ -1,0 +1,224 @@
+"""The largest core of each template that fits a board, and how fast it is there."""
+
+import json
+import re
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from systolith.bench.results import SEED, Progress
+from systolith.fpga import boards, toolchain
+from systolith.fpga.boards import Board
+from systolith.fpga.build import build
+from systolith.fpga.errors import ConstraintError
+from systolith.fpga.synthesis import synthesize
+from systolith.generators import registry
+from systolith.generators.core import GeneratedCore, elaborate
+from systolith.generators.template import Template
+from systolith.hdl.errors import ConfigError
+from systolith.sim.model import Workload
+from systolith.sim.simulators import cache
+
+#: What the link takes beside a core, at most, and how full a device may get before routing fails.
+LINK = {"logic": 2000, "ff": 1300, "bram": 6, "dsp": 0}
+FULLEST = 0.9
+
+#: Clock that is tried first, in multiples of the board's own, which is the second try.
+FASTER = {"icebreaker": 1.5, "ice40-hx8k-evn": 3, "orangecrab": 1, "tang-nano-9k": 1.5,
+          "gatemate-evb": 1.5}
+WORKLOADS = 60               # of a template's stimulus, from which the most useful one is taken
+
+_SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8), (8, 8), (8, 9),
+          (10, 10), (12, 12), (12, 13), (16, 16))
+_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 48, 64)
+
+#: What a template's size is, the first that it has; and what else differs from its defaults.
+_GROWING = ("chains", "rows", "lanes")
+_BESIDE: Mapping[str, Mapping[str, Any]] = {"systolic": {"max_k": 1024, "acc_depth": 128}}
+
+
+def ladder(template: str) -> list[dict[str, Any]]:
+    """Parameters by size, the smallest first; what is not named stays as the template has it."""
+    fields = registry.get(template).config.model_fields
+    beside = _BESIDE.get(template, {})
+    if {"rows", "cols"} <= fields.keys():
+        return [{"rows": rows, "cols": cols, **beside} for rows, cols in _SIDES]
+    growing = next((name for name in _GROWING if name in fields), None)
+    return [{growing: size, **beside} for size in _LENGTHS] if growing else [dict(beside)]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A core on a board.
+
+    Attributes
+    ----------
+    parameters : mapping
+        Those that were chosen for it.
+    resources, capacity : mapping
+        Amounts by resource, with the link; what the device has.
+    clock_mhz, fmax_mhz : float
+        The clock it was built for, and the highest one.
+    trusted : bool
+        The timing model knows everything in it.
+    peak, sustained : float
+        Operations in a cycle at most, and on a workload; a multiply-accumulate counts as two, of
+        the templates that do not multiply matrices each element as one.
+    seconds : float
+        Of the processor that the build took.
+    """
+
+    parameters: Mapping[str, Any]
+    resources: Mapping[str, float]
+    capacity: Mapping[str, int]
+    clock_mhz: float
+    fmax_mhz: float
+    trusted: bool
+    peak: float
+    sustained: float
+    seconds: float
+
+
+def fit(template: str, board: str, progress: Progress) -> Fit | None:
+    """Search the largest core of a template that a board holds; None if not even the smallest fits.
+
+    Sizes are bisected by synthesis; then the largest that may fit is built, and smaller ones where
+    place and route fails. Every step is found again in the build cache.
+    """
+    known, target = registry.get(template), boards.get(board)
+    sizes = [values for values in (_values(known, size, target) for size in ladder(template))
+             if values is not None]
+    low, high = -1, len(sizes)                           # known to fit, known to be too large
+    while high - low > 1:
+        # In growing steps up to the first that is too large, which takes longest; then in halves.
+        middle = min(2 * low + 2, len(sizes) - 1) if high == len(sizes) else (low + high) // 2
+        if _may_fit(_core(known, sizes[middle]), target, progress):
+            low = middle
+        else:
+            high = middle
+    for index in range(low, -1, -1):
+        core = _core(known, sizes[index])
+        for mhz in dict.fromkeys((FASTER.get(board, 2) * target.clock_mhz, target.clock_mhz)):
+            if found := _built(core, board, mhz, progress):
+                return _figures(core, known, sizes[index], target, found)
+    return None
+
+
+def _values(template: Template, size: Mapping[str, Any], board: Board) -> dict[str, Any] | None:
+    """The parameters of a size with the blocks of the board's device where the template takes them;
+    None where it has no such size."""
+    family = board.device.family.name
+    tries = [{**size, "technology": family}] if board.device.capacity.get("dsp") else []
+    for values in (*tries, dict(size)):
+        try:
+            template.config.parse(values)
+        except ConfigError:
+            continue
+        return values
+    return None
+
+
+def _core(template: Template, values: Mapping[str, Any]) -> GeneratedCore:
+    return elaborate(template, template.config.parse(dict(values)), "core")
+
+
+def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
+    certain = board.device.family.resources(_blocks(core))
+    if any(certain[name] > total for name, total in board.device.capacity.items()):
+        return False                                     # without the minutes of its synthesis
+    area = synthesize(core, board.device.name, progress=progress).resources
+    return all(area[name] + LINK[name] <= total * (FULLEST if name in ("logic", "ff") else 1)
+               for name, total in board.device.capacity.items())
+
+
+def _blocks(core: GeneratedCore) -> dict[str, int]:
+    """How many blocks of the device the Verilog instantiates, by type."""
+    counts = dict.fromkeys(core.manifest["cells"], 0)
+    instances = {module["name"]: module["instances"] for module in core.manifest["modules"]}
+    for name, text in re.findall(r"^module (\w+) (.*?)^endmodule", core.verilog, re.M | re.S):
+        for cell in counts:
+            counts[cell] += instances[name] * len(re.findall(rf"^ +{cell} ", text, re.M))
+    return counts
+
+
+def _built(core: GeneratedCore, board: str, mhz: float,
+           progress: Progress) -> dict[str, Any] | None:
+    """Figures of the build; None if it does not fit, or is too slow."""
+    family = boards.get(board).device.family.name
+
+    def make(folder) -> None:
+        started = _processor_seconds()
+        try:
+            built = build(core, board, mhz=mhz, progress=progress)
+        except ConstraintError as error:
+            found = {"failure": str(error)}
+        else:
+            found = {"resources": dict(built.resources), "fmax_mhz": built.timing.fmax_mhz,
+                     "clock_mhz": built.timing.goal_mhz, "caveat": built.timing.caveat,
+                     "seconds": _processor_seconds() - started}
+        (folder / "found.json").write_text(json.dumps(found))
+
+    key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
+                    str(mhz))
+    found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
+    if "failure" in found:
+        progress(found["failure"])
+        return None
+    return found
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(
+        resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def built_in(core: GeneratedCore, board: str, progress: Progress) -> float:
+    """Processor seconds of a build, at the clock that is tried first; infinite if it fails."""
+    mhz = FASTER.get(board, 2) * boards.get(board).clock_mhz
+    found = _built(core, board, mhz, progress)
+    return found["seconds"] if found else float("inf")
+
+
+def _figures(core: GeneratedCore, template: Template, values: Mapping[str, Any], board: Board,
+             found: Mapping[str, Any]) -> Fit:
+    model = template.load_model()
+    best, useful = None, 0.0
+    for workload in islice(_workloads(core, model), WORKLOADS):
+        cycles = model.cycles(core.config, workload)
+        share = model.utilization(core.config, workload, cycles)
+        if best is None or share > useful:
+            best, useful = (workload, cycles), share
+    assert best is not None
+    sustained = operations(template.name, best[0]) / best[1]
+    return Fit(values, found["resources"], board.device.capacity, found["clock_mhz"],
+               found["fmax_mhz"], not found["caveat"], sustained / useful, sustained,
+               found["seconds"])
+
+
+def _workloads(core: GeneratedCore, model):
+    """A long matrix product first where the template takes one, then its stimulus."""
+    rng = np.random.default_rng(SEED)
+    config = core.config
+    if core.template.name == "systolic":
+        a = rng.integers(-128, 128, (256, 8 * config.rows))
+        w = rng.integers(-128, 128, (8 * config.rows, 8 * config.cols))
+        yield model.check(config, Workload("long", {"a": a, "w": w}))
+        return
+    if core.template.name == "dot":
+        x, y = rng.integers(-128, 128, (2, 64, 16 * config.lanes))
+        yield model.check(config, Workload("long", {"x": x, "y": y}))
+        return
+    yield from model.stimulus(config, rng)
+
+
+def operations(template: str, workload: Workload) -> int:
+    """Operations of a workload, as :class:`Fit` counts them."""
+    arrays = workload.arrays
+    if {"a", "w"} <= arrays.keys():
+        return 2 * len(arrays["a"]) * arrays["w"].size
+    return arrays["x"].size * (2 if template == "dot" else 1)

@@ -1,0 +1,313 @@
+"""What buffers, counters, joins and register banks owe, as harnesses."""
+
+from collections.abc import Callable
+
+from amaranth.hdl import Cat, Const, Mux, Signal, Value
+
+from systolith.hdl.bus.axi_lite import OKAY, SLVERR, RegisterBank
+from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
+from systolith.hdl.bus.credits import Credits
+from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.interface import Field, Register, Stream
+from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
+from systolith.hdl.shell import EventCounter
+from systolith.hdl.structure.block_memory import BlockMemory
+from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
+from systolith.proofs.harness import (
+    Flow,
+    Harness,
+    bounded,
+    buffer_contract,
+    flow,
+    holds,
+    source_keeps_contract,
+)
+
+Edit = Callable[[str], str]
+
+
+def register_slice(edit: Edit, *, data: int, user: int = 0) -> Harness:
+    """Two places; a beat that is inside is always offered."""
+    h = Harness(RegisterSlice(Signature(data, user)), edit)
+    i, o = flow(h, "i"), flow(h, "o")
+    source_keeps_contract(h, "i", i)
+    inside = buffer_contract(h, i, o, capacity=2, patience=1)
+    h.check("a beat inside is offered", (inside != 0) == o.valid)
+    settled = h.past(1, "settled")
+    h.check("ready while a place is free", ~settled | (i.ready == (inside != 2)))
+    return h
+
+
+def fifo(edit: Edit, *, depth: int, data: int) -> Harness:
+    """As many places as its depth, of which the writer keeps count by ``taken``."""
+    h = Harness(Fifo(Signature(data), depth), edit)
+    i, o = flow(h, "i"), flow(h, "o")
+    inside = h.register(range(depth + 2), "writers_count")
+    h.step(inside, (inside + i.valid - h.ports.taken)[:len(inside)])
+    h.assume(~i.valid | (inside < depth))
+    h.check("always ready", i.ready)
+    h.check("taken tells that a beat leaves", h.ports.taken == o.moves)
+    buffer_contract(h, i, o, capacity=depth, patience=Fifo.latency)
+    return h
+
+
+def credits(edit: Edit, *, places: int, amount: int) -> Harness:
+    """Says that there is room exactly when there is."""
+    h = Harness(Credits(places, amount), edit)
+    p = h.ports
+    used = h.register(range(places + amount + 1), "used")
+    h.step(used, (used + Mux(p.reserve, amount, 0) - p.freed)[:len(used)])
+    h.assume(~p.reserve | p.enough)
+    h.assume(~p.freed | (used != 0))
+    h.check("never more than there are", used <= places)
+    h.check("enough tells the truth", p.enough == (used + amount <= places))
+    h.check("any_used tells the truth", p.any_used == (used != 0))
+    h.cover("all used", used == places)
+    return h
+
+
+def event_counter(edit: Edit, *, word: int) -> Harness:
+    """Counts; the high word belongs to the low word with which it was latched."""
+    h = Harness(EventCounter(word), edit)
+    p = h.ports
+    count = h.register(2 * word, "count")
+    h.step(count, Mux(p.clear, 0, (count + p.happened)[:2 * word]))
+    latched = h.register(word, "latched_high")
+    h.step(latched, Mux(p.latch, count[word:], latched))
+    h.check("low word", p.low == count[:word])
+    h.check("high word as latched", p.high == latched)
+    h.cover("carry into the high word", p.high == 1)
+    return h
+
+
+def delay(edit: Edit, *, width: int, depth: int, reset: bool) -> Harness:
+    """What comes out is what went in ``depth`` cycles ago."""
+    h = Harness(Delay(width, depth, reset=reset), edit)
+    value, age = h.ports.i, h.register(range(depth + 1), "age")
+    h.step(age, Mux(age == depth, depth, age + 1))
+    line = [value]
+    for index in range(depth):
+        line.append(h.past(line[-1], f"{index}"))
+    known = Const(1) if reset else age == depth
+    h.check("input of depth cycles ago", ~known | (h.ports.o == line[-1]))
+    h.cover("all ones come out", h.ports.o.all() & (age == depth))
+    return h
+
+
+def block_memory(edit: Edit, *, width: int, depth: int) -> Harness:
+    """A word, picked by the solver, reads as it was last written."""
+    h = Harness(BlockMemory(width, depth), edit)
+    p = h.ports
+    place = h.constant(len(p.read_address), "place")
+    h.assume(place < depth)
+    word, known = h.register(width, "word"), h.register(1, "known")
+    here = p.write_enable & (p.write_address == place)
+    h.step(word, Mux(here, p.write_data, word))
+    h.step(known, known | here)
+    asked = known & (p.read_address == place) & ~here
+    due, want = asked, word
+    for index in range(BlockMemory.latency):
+        due, want = h.past(due, f"due_{index}"), h.past(want, f"want_{index}")
+    h.check("reads what was written", ~due | (p.read_data == want))
+    h.cover("a word is read", due & p.read_data.all())
+    return h
+
+
+def tile_rows(edit: Edit, *, rows: int, latency: int) -> Harness:
+    """Exactly the rows of every tile, in one go, ``latency`` cycles after its end."""
+    h = Harness(TileRows(rows, latency), edit)
+    p = h.ports
+    since = h.register(range(rows + 1), "since_finish", init=rows)
+    h.step(since, Mux(p.finish, 1, Mux(since == rows, rows, since + 1)))
+    h.assume(~p.finish | (since == rows))
+    line: list[Value] = [p.finish]
+    for index in range(latency + rows - 1):
+        line.append(h.past(line[-1], f"finish_{index}"))
+    h.check("a row is there", p.valid == Cat(*line[latency:]).any())
+    h.check("the last row is marked", p.last == line[-1])
+    h.cover("the last row", p.last)
+    return h
+
+
+def paired_frames(edit: Edit, *, rows: int, max_words: int) -> Harness:
+    """Frames of two streams end together; the rest of the longer one is dropped, with a flag.
+
+    A word takes one step here, with a beat of each stream.
+    """
+    h = Harness(PairedFrames(rows, max_words), edit)
+    p = h.ports
+    for name in ("takes_a", "takes_w", "ends_word"):
+        h.drive(name, 1)
+    a, w = (Flow(getattr(p, f"{s}_last"), getattr(p, f"{s}_valid"), getattr(p, f"{s}_ready"))
+            for s in "aw")
+    for name, stream in (("a", a), ("w", w)):
+        source_keeps_contract(h, name, stream)
+    # Beats taken of the frame at hand, of each stream, and which of them have ended.
+    words = h.register(range(max_words + 1), "words")
+    dropping = {s: h.register(1, f"{s}_dropped") for s in "aw"}
+    ends = p.issue & (a.beat | w.beat | (words == max_words - 1))
+    h.step(words, Mux(ends, 0, words + p.issue))
+    for s, stream in (("a", a), ("w", w)):
+        rest = dropping[s]
+        h.step(rest, Mux(rest, ~(stream.moves & stream.beat), ends & ~stream.beat))
+        h.check(f"{s} is taken in steps, or dropped", stream.moves == (
+            p.issue | (rest & stream.valid)))
+        h.check(f"{s} too long is told", getattr(p, f"{s}_long") == (ends & ~stream.beat))
+        h.check(f"{s} is never short", ~getattr(p, f"{s}_short"))
+        h.check(f"{s} is never missing", ~getattr(p, f"{s}_missing"))
+    h.check("no step while a rest is dropped", ~(p.issue & (dropping["a"] | dropping["w"])))
+    h.check("a step needs both beats", ~p.issue | (a.valid & w.valid))
+    h.check("the last step is known", ~p.issue | (p.finish == ends))
+    h.check("the first word is known", ~p.issue | (p.first_word == (words == 0)))
+    h.check("tiles end with room alone", ~(p.issue & p.finish) | (p.room & p.may_finish))
+    since = h.register(range(rows + 1), "since_finish", init=rows)
+    h.step(since, Mux(p.issue & p.finish, 1, Mux(since == rows, rows, since + 1)))
+    h.check("rows of the tile before have left", ~(p.issue & p.finish) | (since == rows))
+    h.check("in_frame tells", p.in_frame == (words != 0))
+    bounded(h, "steps go on", a.valid & w.valid & p.room & p.may_finish & ~p.issue
+            & ~dropping["a"] & ~dropping["w"], rows)
+    h.cover("rest of a dropped", dropping["a"] & a.moves & a.beat)
+    h.cover("rest of w dropped", dropping["w"] & w.moves & w.beat)
+    h.cover("longest frame", ends & a.beat & w.beat & (words == max_words - 1))
+    return h
+
+
+def input_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+    """Whatever the packets are, beats hold, and the room that the host is promised is there.
+
+    Not shown here: that bytes come out in order, which the tests of the link compare.
+    """
+    stream = Stream("x", "in", 1, IntegerFormat(data, False), "")
+    h = Harness(InputBuffer(stream, size), edit)
+    p, o = h.ports, flow(h, "o", pins=True)
+    h.check("o holds", h.past(p.clear, "clear") | holds(h, "o", o))
+    bits = size.bit_length()                             # of a position
+    promised = (p.limit - p.position)[:bits]             # bytes that have room
+    h.check("no more room than the buffer has", promised <= size)
+    grown = (p.position - h.past(p.position, "position"))[:bits]
+    room = h.past(promised, "promised")
+    known = h.past(~p.clear, "known")
+    h.check("no more bytes than had room", ~known | (grown <= room))
+    h.cover("a beat leaves", o.moves)
+    h.cover("the buffer is full", promised == 0)
+    return h
+
+
+def output_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+    """Whatever beats and acknowledgements come, what is due is there and fits the buffer.
+
+    Not shown here: that bytes come out in order, which the tests of the link compare.
+    """
+    stream = Stream("x", "out", 1, IntegerFormat(data, False), "")
+    h = Harness(OutputBuffer(stream, size), edit)
+    p, i = h.ports, flow(h, "i", pins=True)
+    source_keeps_contract(h, "i", i)
+    h.check("due tells", p.due == (p.length != 0))
+    h.check("no more is due than fits", p.length <= size)
+    h.check("all is forgotten", ~h.past(p.clear, "clear") | ~(p.due | i.ready))
+    beats = h.register(range(size), "beats_taken")       # since then, or as many as are counted
+    h.step(beats, Mux(p.clear, 0, Mux(i.moves & (beats < size - 1), beats + 1, beats)))
+    h.check("nothing is due before a beat came", ~p.due | (beats != 0))
+    bounded(h, "an empty buffer takes beats", i.valid & ~i.ready & (beats == 0) & ~p.clear, 3)
+    h.cover("something is due", p.due)
+    return h
+
+
+#: A register of every kind, fields with gaps between them.
+BANK = (
+    Register("info", 0x00, "ro", (Field("low", 0, 3, ""), Field("high", 30, 2, "")), ""),
+    Register("setting", 0x04, "rw", (Field("value", 6, 4, "", reset=5), Field("on", 31, 1, "")),
+             ""),
+    Register("action", 0x08, "wo", (Field("go", 1, 2, ""),), ""),
+    Register("errors", 0x80, "w1c", (Field("first", 0, 1, ""), Field("second", 9, 2, "")), ""),
+)
+
+
+def register_bank(edit: Edit) -> Harness:
+    """AXI4-Lite and everything behind it, against a bank written as a specification.
+
+    A write acts in the cycle in which its response begins; a read shows the cycle before its
+    response begins.
+    """
+    h = Harness(RegisterBank(BANK), edit)
+    p, m = h.ports, h.m
+    channel = {name: Flow(Cat(*(getattr(p, f"bus_{part}") for part in parts)),
+                          getattr(p, f"bus_{name}valid"), getattr(p, f"bus_{name}ready"))
+               for name, parts in (("aw", ["awaddr"]), ("w", ["wdata", "wstrb"]),
+                                   ("ar", ["araddr"]), ("b", ["bresp"]),
+                                   ("r", ["rdata", "rresp"]))}
+    for name in ("aw", "w", "ar"):
+        source_keeps_contract(h, name, channel[name])
+    for name in ("b", "r"):
+        h.check(f"{name} holds", holds(h, name, channel[name]))
+
+    def pending(name: str, done: Value) -> tuple[Signal, Signal]:
+        there, value = h.register(1, f"{name}_there"), h.register(len(channel[name].beat),
+                                                                  f"{name}_value")
+        h.check(f"{name}: one at a time", ~channel[name].moves | ~there | done)
+        h.step(there, channel[name].moves | (there & ~done))
+        h.step(value, Mux(channel[name].moves, channel[name].beat, value))
+        return there, value
+
+    def begins(name: str) -> Signal:
+        waited = h.past(channel[name].valid & ~channel[name].ready, f"{name}_stays")
+        new = Signal(name=f"{name}_begins")
+        m.d.comb += new.eq(channel[name].valid & ~waited)
+        return new
+
+    written, answered = begins("b"), begins("r")
+    has_address, address = pending("aw", written)
+    has_data, data = pending("w", written)
+    has_read, read_address = pending("ar", answered)
+    h.check("a write is answered once both are there", ~written | (has_address & has_data))
+    h.check("a read is answered once it is there", ~answered | has_read)
+    mask = Cat(bit.replicate(8) for bit in data[32:])
+
+    mapped, words, read_mapped = Const(0), Const(0, 32), Const(0)
+    before = {}
+    for register in BANK:
+        hit = address[2:] == register.offset >> 2
+        mapped = mapped | hit
+        word = Const(0, 32)
+        for field in register.fields:
+            port = getattr(p, f"{register.name}_{field.name}")
+            bits = slice(field.lsb, field.lsb + field.bits)
+            ones = data[bits] & mask[bits] & (written & hit).replicate(field.bits)
+            shown = Const(0, field.bits)
+            name = f"{register.name}.{field.name}"
+            if register.access == "ro":
+                shown = port
+            elif register.access == "wo":
+                h.check(f"{name} acts once", port == ones)
+            elif register.access == "w1c":
+                shown = h.register(field.bits, f"{register.name}_{field.name}_model")
+                h.step(shown, (shown & ~ones) | port)
+            else:
+                shown = h.register(field.bits, f"{register.name}_{field.name}_model", field.reset)
+                h.step(shown, Mux(written & hit, (data[bits] & mask[bits])
+                                  | (shown & ~mask[bits]), shown))
+                h.check(f"{name} is as written", port == shown)
+            word = word | (Cat(shown) << field.lsb)[:32]
+        before[register.name] = h.past(word[:32], f"{register.name}_word")
+        read_hit = read_address[2:] == register.offset >> 2
+        words = words | Mux(read_hit, before[register.name], 0)
+        read_mapped = read_mapped | read_hit
+        if register.access == "ro":
+            pulse = h.past(getattr(p, f"{register.name}_read"), f"{register.name}_read")
+            h.check(f"{register.name}_read tells", pulse == (answered & read_hit))
+    h.check("write response", ~written | (p.bus_bresp == Mux(mapped, OKAY, SLVERR)))
+    h.check("read response", ~answered | (p.bus_rresp == Mux(read_mapped, OKAY, SLVERR)))
+    h.check("read data", ~answered | (p.bus_rdata == words[:32]))
+    bounded(h, "writes are answered", has_address & has_data & ~written
+            & (~p.bus_bvalid | p.bus_bready), 3)
+    bounded(h, "reads are answered", has_read & ~answered & (~p.bus_rvalid | p.bus_rready), 3)
+    bounded(h, "write addresses are taken", p.bus_awvalid & ~p.bus_awready & p.bus_bready
+            & (has_data | p.bus_wvalid), 5)
+    bounded(h, "write data are taken", p.bus_wvalid & ~p.bus_wready & p.bus_bready
+            & (has_address | p.bus_awvalid), 5)
+    bounded(h, "reads are taken", p.bus_arvalid & ~p.bus_arready & p.bus_rready, 5)
+    h.cover("a write refused", written & (p.bus_bresp == SLVERR))
+    h.cover("a setting written", p.setting_value == 10)
+    h.cover("an error cleared", written & (address[2:] == 0x20) & data[0] & mask[0])
+    return h

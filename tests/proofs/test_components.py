@@ -1,0 +1,70 @@
+"""Every proof holds, is about something, and fails for what is broken."""
+
+import pytest
+
+from systolith.proofs.engine import Verdict
+from systolith.proofs.proof import Answer, Proof, broken, prove
+from systolith.proofs.registry import PROOFS
+
+#: The few that also run outside of the night.
+QUICK = {"RegisterSlice, 3 bits and last", "Fifo, 2 places", "Credits, 4 places by 2",
+         "EventCounter, words of 2 bits", "RegisterBank, a register of every kind",
+         "FixedRounder, 7 bits to 3, rne"}
+
+BREAKS = [(proof, index) for proof in PROOFS for index in range(len(proof.breaks))]
+
+
+def _marked(proof: Proof, *rest, index: int = 0):
+    quick = proof.name in QUICK and index == 0
+    return pytest.param(proof, *rest, id="-".join([proof.name, *map(str, rest)]),
+                        marks=() if quick else pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("proof", [_marked(proof) for proof in PROOFS])
+def test_component_is_proven(proof, tmp_path):
+    answer = prove(proof, tmp_path)
+    assert answer.message is None
+    assert answer.verdict.status == "proven" and answer.checks
+
+
+@pytest.mark.parametrize(("proof", "index"), [_marked(proof, index, index=index)
+                                              for proof, index in BREAKS])
+def test_broken_component_is_refuted(proof, index, tmp_path):
+    assert broken(proof, index, tmp_path).status == "refuted"
+
+
+def test_names_are_unique_and_controls_exist():
+    names = [proof.name for proof in PROOFS]
+    assert len(set(names)) == len(names)
+    assert set(names) >= QUICK
+    blocks = [proof for proof in PROOFS if not proof.breaks]
+    assert all("in a block of" in proof.name for proof in blocks)
+
+
+def test_a_refuted_proof_names_what_fails(tmp_path):
+    slice_ = PROOFS[0]
+
+    def build(edit):
+        return slice_.build(lambda text: text.replace("control <= i_ready ? i_last : held;",
+                                                      "control <= i_last;"))
+
+    answer = prove(Proof("RegisterSlice", "broken", build), tmp_path)
+    assert answer.verdict.status == "refuted"
+    assert "beats in order and unchanged" in answer.failed
+    assert "no beat lost" not in answer.failed
+    assert "does not hold: " in answer.message
+
+
+def test_a_proof_in_vain_does_not_pass():
+    impossible = Verdict("bounded", 40, "BMC", 1.0, 3)
+    proven = Verdict("proven", None, "IC3", 1.0, 3)
+    answer = Answer(PROOFS[0], proven, ("a",), (), impossible)
+    assert "in vain" in answer.message
+    undecided = Answer(PROOFS[0], Verdict("open", None, "IC3", 9.0, 3), ("a",), (), impossible)
+    assert undecided.message == "not proven in 9 s"
+
+
+def test_a_break_must_fit_the_text(tmp_path):
+    proof = Proof(PROOFS[0].component, PROOFS[0].size, PROOFS[0].build, (("no such text", ""),))
+    with pytest.raises(ValueError, match="occurs 0 times"):
+        broken(proof, 0, tmp_path)
