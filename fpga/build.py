@@ -13,10 +13,11 @@ from typing import Any
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.errors import ConstraintError
+from systolith.fpga.gates import cells_by_type
 from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
 from systolith.fpga.place_route import Timing, read_report, run_nextpnr
-from systolith.fpga.synthesis import cells_by_type, check_technology
+from systolith.fpga.synthesis import check_technology
 from systolith.generators.core import GeneratedCore
 from systolith.generators.render import banner
 from systolith.hdl.errors import Error

@@ -27,15 +27,18 @@ PER_GATE = TRANSISTORS["$_NAND_"]
 _LOGIC = ",".join(cell.strip("$_") for cell in TRANSISTORS if cell not in ("$_NOT_", "$_DFF_P_"))
 
 
-def count(design: Design) -> tuple[dict[str, float], dict[str, int]]:
-    """Amounts by resource, and cells by type."""
+def count(design: Design, *, by_module: bool = False) -> tuple[dict[str, float], dict[str, int]]:
+    """Amounts by resource, and cells by type.
+
+    With ``by_module``, each distinct module is synthesized once and counts as often as it occurs.
+    """
     script = (
         "read_verilog design.v",
         f"hierarchy -top {design.name}",
         "proc -norom",
-        "flatten",
+        *([] if by_module else ["flatten"]),
         "tee -q -o memories.json stat -json",
-        f"synth -flatten -top {design.name} -run coarse:fine",
+        f"synth {'' if by_module else '-flatten '}-top {design.name} -run coarse:fine",
         "opt -fast -full",
         "opt -undriven -fine",
         "techmap",
@@ -50,7 +53,7 @@ def count(design: Design) -> tuple[dict[str, float], dict[str, int]]:
         (folder / "design.v").write_text(design.verilog)
         toolchain.yosys(script, folder)
         bits = json.loads((folder / "memories.json").read_text())["design"]["num_memory_bits"]
-        cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+        cells = cells_by_type(folder / "cells.json")
         for path in folder.iterdir():
             path.unlink()
         (folder / "result.json").write_text(json.dumps({"memory_bits": bits, "cells": cells}))
@@ -58,8 +61,16 @@ def count(design: Design) -> tuple[dict[str, float], dict[str, int]]:
     key = cache.key(toolchain.yosys_label(), *script, design.verilog)
     found = json.loads((cache.entry("gates", key, build) / "result.json").read_text())
     cells = {cell: number for cell, number in found["cells"].items()
-             if cell in TRANSISTORS or not cell.startswith(("$mem", "$scopeinfo"))}
+             if not cell.startswith("$mem")}
     total = {cell: number * TRANSISTORS[cell] / PER_GATE for cell, number in cells.items()}
     registers = total.get("$_DFF_P_", 0)
     return {"gates": sum(total.values()), "logic_gates": sum(total.values()) - registers,
             "flip_flops": cells.get("$_DFF_P_", 0), "memory_bits": found["memory_bits"]}, cells
+
+
+def cells_by_type(path: Path) -> dict[str, int]:
+    """Cells of a whole design, from ``stat -json``; instances of its modules are none."""
+    found = json.loads(path.read_text())
+    modules = {name.removeprefix("\\") for name in found["modules"]}
+    return {cell: count for cell, count in found["design"]["num_cells_by_type"].items()
+            if cell not in modules and cell != "$scopeinfo"}

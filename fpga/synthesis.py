@@ -77,6 +77,7 @@ class Synthesis:
 
 def synthesize(source: GeneratedCore | wiring.Component | Design, device: str, *,
                pnr: bool = False, goal_mhz: float | None = None, seed: int = 1,
+               by_module: bool = False,
                progress: Callable[[str], None] = lambda message: None) -> Synthesis:
     """Synthesize a core, or any component, for a device.
 
@@ -92,6 +93,9 @@ def synthesize(source: GeneratedCore | wiring.Component | Design, device: str, *
         Clock that place and route tries to reach; by default one that suits the device.
     seed : int
         Of place and route.
+    by_module : bool
+        Synthesize each distinct module once and count it as often as it occurs: quick for arrays,
+        but nothing is optimized across modules, and nothing can be placed.
     progress : callable
         Is told what is done.
 
@@ -111,16 +115,18 @@ def synthesize(source: GeneratedCore | wiring.Component | Design, device: str, *
     """
     design = source if isinstance(source, Design) else Design.of(source)
     check_device(device, pnr)
+    if pnr and by_module:
+        raise Error("what is synthesized module by module cannot be placed and routed")
     if device == devices.GATES:
         check_technology(design.name, design.technology, ("generic",), device)
         progress(f"{design.name}: synthesis to gates")
-        resources, cells = gates.count(design)
+        resources, cells = gates.count(design, by_module=by_module)
         return Synthesis(design.name, device, resources, {}, cells, None,
                          (toolchain.yosys_label(),))
     target = devices.get(device)
     check_technology(design.name, design.technology, target.technologies, device)
     progress(f"{design.name}: synthesis for {target.title}")
-    place = netlist(design, target)
+    place = netlist(design, target, by_module=by_module)
     cells = json.loads((place / STATISTICS).read_text())
     result = Synthesis(design.name, device, target.family.resources(cells), target.capacity,
                        cells, None, (toolchain.yosys_label(),))
@@ -144,7 +150,7 @@ def check_device(device: str, pnr: bool) -> None:
         raise Error("gates cannot be placed and routed; choose a device")
 
 
-def netlist(design: Design, device: Device) -> Path:
+def netlist(design: Design, device: Device, *, by_module: bool = False) -> Path:
     """Synthesize ``design`` without pads; returns the folder that holds the netlist as RTLIL
     (:func:`read_netlist`) and the cells by type."""
     family = device.family
@@ -156,7 +162,8 @@ def netlist(design: Design, device: Device) -> Path:
         "write_rtlil processed.il",
         "design -reset",
         "read_rtlil processed.il",
-        f"{family.synthesis} {device.synthesis} {family.inside} -top {design.name}",
+        f"{family.synthesis} {device.synthesis} {family.inside} "
+        f"{'-noflatten ' if by_module else ''}-top {design.name}",
         "autoname",
         f"tee -q -o {STATISTICS} stat -json",
         f"write_rtlil {NETLIST}",
@@ -165,7 +172,7 @@ def netlist(design: Design, device: Device) -> Path:
     def build(folder: Path) -> None:
         (folder / "design.v").write_text(design.verilog)
         toolchain.yosys(script, folder)
-        cells = cells_by_type(folder / STATISTICS)
+        cells = gates.cells_by_type(folder / STATISTICS)
         text = (folder / NETLIST).read_bytes()
         for path in folder.iterdir():
             path.unlink()
@@ -179,12 +186,6 @@ def netlist(design: Design, device: Device) -> Path:
 def read_netlist(folder: Path) -> bytes:
     """The RTLIL in a folder that :func:`netlist` returned."""
     return gzip.decompress((folder / f"{NETLIST}.gz").read_bytes())
-
-
-def cells_by_type(path: Path) -> dict[str, int]:
-    """Cells of a flat design, from ``stat -json``."""
-    counts = json.loads(path.read_text())["design"]["num_cells_by_type"]
-    return {cell: count for cell, count in counts.items() if cell != "$scopeinfo"}
 
 
 def check_technology(name: str, technology: str, allowed: tuple[str, ...], target: str) -> None:

@@ -128,17 +128,18 @@ def test_changes_of_nets_are_counted():
     from systolith.sim.model import Workload
 
     template = registry.get("dot")
-    counter = Counter(elaborate(template, template.config.parse({"lanes": 1}), "core"))
+    core = elaborate(template, template.config.parse({"lanes": 1}), "core")
+    with Counter(core) as counter:
 
-    def changes(x, y):
-        return counter.changes(Workload("", {"x": [x], "y": [y]}))[0]
+        def changes(x, y):
+            return counter.changes(Workload("", {"x": [x], "y": [y]}))[0]
 
-    changes([0] * 200, [0] * 200)                        # from the state at power-up
-    still = changes([0] * 200, [0] * 200)
-    assert changes([0] * 200, [0] * 200) == still        # nothing is left from the run before
-    # All 8 bits of x change in every cycle: at the pins, behind the slice, and in the product.
-    assert changes([0, -1] * 100, [0] * 200) >= still + 2 * 8 * 190
-    longer = changes([0, -1] * 200, [0] * 400) - changes([0, -1] * 100, [0] * 200)
-    assert longer == pytest.approx(changes([0, -1] * 300, [0] * 600)
-                                   - changes([0, -1] * 200, [0] * 400), rel=0.05)
-    assert np.ndim(still) == 0 and still > 0
+        changes([0] * 200, [0] * 200)                        # from the state at power-up
+        still = changes([0] * 200, [0] * 200)
+        assert changes([0] * 200, [0] * 200) == still        # nothing is left from the run before
+        # All 8 bits of x change in every cycle: at the pins, behind the slice, and in the product.
+        assert changes([0, -1] * 100, [0] * 200) >= still + 2 * 8 * 190
+        longer = changes([0, -1] * 200, [0] * 400) - changes([0, -1] * 100, [0] * 200)
+        assert longer == pytest.approx(changes([0, -1] * 300, [0] * 600)
+                                       - changes([0, -1] * 200, [0] * 400), rel=0.05)
+        assert np.ndim(still) == 0 and still > 0

@@ -40,8 +40,9 @@ BUILDS = [
     *combinations("bitplane", {"rows": 2, "cols": 2, "word": 8, "max_k": 40, "max_a_bits": 1,
                                "max_w_bits": 1},
                   planes=("serial", "parallel"), output=("raw", "scaled")),
+    *combinations("lut_gemv", {"rows": 2, "max_k": 24}, a_format=("int8",), table=("exact",)),
     *combinations("lut_gemv", {"rows": 2, "act_group": 8, "max_k": 24}, a_format=("int8", "fp16"),
-                  table=("exact", "int8")),
+                  table=("int8",)),
     *combinations("ternary", {"rows": 2, "word": 20, "max_k": 60}, packing=("base3", "2bit"),
                   a_format=("int8", "int16"), output=("raw", "scaled")),
 ]

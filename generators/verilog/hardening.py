@@ -21,7 +21,7 @@ not against transients.
 
 from collections.abc import Iterable, Mapping
 
-from amaranth.hdl import Const, Fragment, Instance, Signal, Value
+from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
 from amaranth.hdl._ast import Assign, Operator, Switch
 from amaranth.hdl._mem import MemoryInstance
 from amaranth.hdl._xfrm import ValueTransformer
@@ -142,8 +142,6 @@ def _memory(fragment: Fragment, memory: MemoryInstance, name: str) -> None:
 
 
 def _is_clocked(instance: Instance) -> bool:
-    from amaranth.hdl import ClockSignal
-
     return any(isinstance(value, ClockSignal) for value, _ in instance.ports.values())
 
 

@@ -1,9 +1,11 @@
-"""Exact division of integers: a pipeline, and a serial unit."""
+"""Division of integers: exact, in a pipeline or a serial unit, and rounded to few bits."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import counter, shape, signal_of
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.structure.linear_array import LinearArray
 
 
@@ -195,3 +197,81 @@ def _check_widths(dividend_bits: int, divisor_bits: int, quotient_bits: int | No
             <= dividend_bits:
         raise ValueError(f"quotient_bits must be {max(1, dividend_bits - divisor_bits)} to "
                          f"{dividend_bits}, not {quotient_bits}")
+
+
+class ScaledQuotient(wiring.Component):
+    """Quantizes by the largest of many: value · (2^bits − 1) / largest, to nearest, halves to even.
+
+    Long division, one bit of the quotient per stage.
+
+    Parameters
+    ----------
+    number : IntegerFormat
+        Signed; of the values.
+    largest : int
+        The largest magnitude of a value.
+    bits : int
+        Of the quotient's magnitude.
+
+    Members
+    -------
+    value : In
+    largest : In
+        At least the magnitude of ``value``; 0 gives 0.
+    quotient : Out(signed(bits + 1))
+
+    Timing
+    ------
+    Latency :meth:`cycles` of ``bits``, one value per cycle.
+    """
+
+    def __init__(self, number: IntegerFormat, largest: int, bits: int):
+        self.number, self.bits, self.latency = number, bits, self.cycles(bits)
+        super().__init__({"value": In(shape(number)), "largest": In(counter(largest)),
+                          "quotient": Out(signed(bits + 1))})
+
+    @staticmethod
+    def cycles(bits: int) -> int:
+        """Latency of a quotient with so many bits of magnitude."""
+        return bits + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = self.bits
+        width = len(self.largest)
+        magnitude = Signal(width)
+        scaled = Signal(width + bits)
+        negative = self.value[-1]
+        divisor = Signal(width, name="divisor_0")
+        m.d.comb += [
+            magnitude.eq(Mux(negative, -self.value, self.value)),
+            scaled.eq((magnitude << bits) - magnitude),
+            divisor.eq(Mux(self.largest == 0, 1, self.largest)),
+        ]
+        # The upper part of the product is below the divisor: the quotient has so many bits.
+        remainder, below, quotient = scaled[bits:], scaled[:bits], None
+        for stage in range(1, bits + 1):
+            doubled = signal_of(m, Cat(below[-1], remainder), f"doubled_{stage}")
+            fits = signal_of(m, doubled >= divisor, f"fits_{stage}")
+            values = {
+                "remainder": (width, Mux(fits, doubled - divisor, doubled)),
+                "quotient": (stage, fits if quotient is None else Cat(fits, quotient)),
+                "divisor": (width, divisor), "negative": (1, negative),
+                "below": (bits - stage, below[:-1]),
+            }
+            registers = {}
+            for name, (size, value) in values.items():
+                if size:
+                    registers[name] = Signal(size, name=f"{name}_{stage}", reset_less=True)
+                    m.d.sync += registers[name].eq(value)
+            remainder, quotient = registers["remainder"], registers["quotient"]
+            divisor, negative = registers["divisor"], registers["negative"]
+            below = registers.get("below")
+        twice = signal_of(m, remainder << 1, "twice")
+        up = (twice > divisor) | ((twice == divisor) & quotient[0])
+        rounded = signal_of(m, quotient + up, "rounded")
+        result = Signal.like(self.quotient, name="result", reset_less=True)
+        m.d.sync += result.eq(Mux(negative, -rounded, rounded))
+        m.d.comb += self.quotient.eq(result)
+        return m
+

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.rounding import saturate
 from systolith.hdl.formats import IntegerFormat
 
 ROUNDINGS = ("tflite", "rne", "half_up", "floor")
@@ -13,20 +14,6 @@ INT32 = IntegerFormat(32, signed=True)
 
 #: Registers behind the 32 x 32 bit multiplier.
 MULTIPLIER_STAGES = 3
-
-
-def saturate(m: Module, value, number: IntegerFormat, name: str):
-    """Signed ``value`` limited to the range of signed ``number``, and whether that changed it."""
-    full = Signal(value.shape(), name=f"{name}_full")
-    m.d.comb += full.eq(value)
-    high = full[number.bits - number.signed:]
-    result = Signal(Shape(number.bits, number.signed), name=name)
-    changed = Signal(name=f"{name}_changed")
-    m.d.comb += [
-        changed.eq(high.any() & ~high.all()),
-        result.eq(Mux(changed, Mux(full[-1], number.low, number.high), full)),
-    ]
-    return result, changed
 
 
 def requantizer_latency(rounding: str) -> int:

@@ -11,6 +11,7 @@ from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, shape, 
 from systolith.hdl.formats import FloatFormat, IntegerFormat
 
 Rounding = Literal["rne", "half_away", "toward_zero"]
+FixedRounding = Literal[Rounding, "half_up", "floor", "ceiling"]
 
 
 def round_up(kept_lsb, half, sticky, rounding: Rounding):
@@ -26,6 +27,37 @@ def round_up(kept_lsb, half, sticky, rounding: Rounding):
         case "toward_zero":
             return Const(0, 1)
     raise ValueError(f"rounding must be 'rne', 'half_away' or 'toward_zero', not {rounding!r}")
+
+
+def saturate(m: Module, value, number: IntegerFormat, name: str, *, symmetric: bool = False):
+    """``value`` limited to the range of ``number``, and whether that changed it.
+
+    With ``symmetric``, the most negative integer is beyond the range.
+    """
+    full = signal_of(m, value, f"{name}_full")
+    result = Signal(shape(number), name=name)
+    changed = Signal(name=f"{name}_changed")
+    digits = number.bits - number.signed
+    magnitude_bits = len(full) - full.shape().signed
+    negative = full[-1] if full.shape().signed else Const(0, 1)
+    low = number.code_low + (symmetric and number.signed)
+    top = full[digits:]
+    beyond = []
+    if magnitude_bits > digits:
+        beyond.append(~negative & top.any())
+    if full.shape().signed:
+        if not number.signed:
+            beyond.append(negative)
+        elif magnitude_bits > digits:
+            beyond.append(negative & ~top.all())
+        if number.signed and symmetric and magnitude_bits >= digits:
+            beyond.append(negative & ~full[:digits].any())
+    m.d.comb += result.eq(full)
+    if beyond:
+        m.d.comb += changed.eq(Cat(*beyond).any())
+        with m.If(changed):
+            m.d.comb += result.eq(Mux(negative, low, number.code_high))
+    return result, changed
 
 
 class FloatEncoder(wiring.Component):
@@ -170,7 +202,7 @@ class FixedRounder(wiring.Component):
     ----------
     source, target : IntegerFormat
         ``target.lsb_exponent`` may lie above or below the source's.
-    rounding : "rne", "half_away" or "toward_zero"
+    rounding : "rne", "half_away", "toward_zero", "half_up", "floor" or "ceiling"
     symmetric : bool
         Whether the target's most negative integer is left unused.
 
@@ -190,10 +222,10 @@ class FixedRounder(wiring.Component):
 
     latency = 0
 
-    def __init__(self, source: IntegerFormat, target: IntegerFormat, rounding: Rounding = "rne", *,
-                 symmetric: bool = False):
-        if rounding not in get_args(Rounding):
-            raise ValueError(f"rounding must be one of {', '.join(get_args(Rounding))}, "
+    def __init__(self, source: IntegerFormat, target: IntegerFormat,
+                 rounding: FixedRounding = "rne", *, symmetric: bool = False):
+        if rounding not in get_args(FixedRounding):
+            raise ValueError(f"rounding must be one of {', '.join(get_args(FixedRounding))}, "
                              f"not {rounding!r}")
         self.source, self.target = source, target
         self.rounding, self.symmetric = rounding, symmetric
@@ -216,18 +248,19 @@ class FixedRounder(wiring.Component):
                     up = half & (below | kept[0])
                 case "half_away":
                     up = half & (below | ~negative)
+                case "half_up":
+                    up = half
                 case "toward_zero":
                     up = negative & (half | below)
+                case "floor":
+                    up = Const(0, 1)
+                case "ceiling":
+                    up = half | below
             rounded = signal_of(m, kept + up, "rounded")
         else:
             rounded = signal_of(m, self.value << -drop, "rounded")
-        low = self.target.code_low + self.symmetric
-        with m.If(rounded > self.target.code_high):
-            m.d.comb += [self.result.eq(self.target.code_high), self.saturated.eq(1)]
-        with m.Elif(rounded < low):
-            m.d.comb += [self.result.eq(low), self.saturated.eq(1)]
-        with m.Else():
-            m.d.comb += self.result.eq(rounded)
+        result, saturated = saturate(m, rounded, self.target, "limited", symmetric=self.symmetric)
+        m.d.comb += [self.result.eq(result), self.saturated.eq(saturated)]
         return m
 
 

@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.alignment import AlignedAdder
 from systolith.hdl.arithmetic.steps import counter, shape
-from systolith.hdl.bitserial.alignment import AlignedAdder
 from systolith.hdl.bitserial.config import (
     CODE_BITS,
     COLUMN_BITS,

@@ -6,10 +6,10 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.alignment import AlignedAdder, RoundingShifter
 from systolith.hdl.arithmetic.decoders import FloatDecoder
 from systolith.hdl.arithmetic.products import AdderTree
 from systolith.hdl.arithmetic.steps import shape, signal_of
-from systolith.hdl.bitserial.alignment import AlignedAdder, RoundingShifter
 from systolith.hdl.bitserial.config import INT8, LANES, BitserialConfig
 from systolith.hdl.bitserial.encoder import TERM_BITS
 from systolith.hdl.formats import FP16, IntegerFormat

@@ -4,16 +4,18 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.division import ScaledQuotient
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
-from systolith.hdl.lut_gemv.config import ENTRIES, GROUP, LutGemvConfig
+from systolith.hdl.lut_gemv.config import ENTRIES, GROUP, TABLE_HIGH, LutGemvConfig
 from systolith.hdl.lut_gemv.tables import (
     Aligner,
-    EntryQuantizer,
     MaxBuffer,
     TableBuilder,
     Unpacker,
 )
 from systolith.hdl.structure.delay import Delay
+
+TABLE_BITS = TABLE_HIGH.bit_length()
 
 
 class Builder(wiring.Component):
@@ -70,18 +72,19 @@ class Builder(wiring.Component):
             valid, numbers, ends, last, scale = self.valid, self.data, self.last, self.last, None
         m.d.comb += build.numbers.eq(numbers)
         control = Cat(valid, ends, last)
-        latency = build.latency + (EntryQuantizer.latency if config.quantized else 0)
+        latency = build.latency + (ScaledQuotient.cycles(TABLE_BITS) if config.quantized else 0)
         m.submodules.control = to_write = Delay(len(control), latency, reset=True)
         m.d.comb += to_write.i.eq(control)
         write, ends, last = to_write.o
 
         if scale is not None:
             m.submodules.scale = to_entries = Delay(len(scale), build.latency)
-            m.submodules.late_scale = late = Delay(len(scale) + len(total), EntryQuantizer.latency)
+            m.submodules.late_scale = late = Delay(len(scale) + len(total),
+                                                   ScaledQuotient.cycles(TABLE_BITS))
             m.d.comb += [to_entries.i.eq(scale), late.i.eq(Cat(to_entries.o, total))]
             for index in range(ENTRIES):
-                m.submodules[f"quantize_{index}"] = quantize = EntryQuantizer(
-                    config.unquantized, config.largest_entry)
+                m.submodules[f"quantize_{index}"] = quantize = ScaledQuotient(
+                    config.unquantized, config.largest_entry, TABLE_BITS)
                 m.d.comb += [
                     quantize.value.eq(build.entries.word_select(index, config.unquantized.bits)),
                     quantize.largest.eq(to_entries.o),

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.lut_gemv.config import TABLE_HIGH, LutGemvConfig
 from systolith.hdl.structure.delay import Delay
 
@@ -88,10 +88,9 @@ class Finisher(wiring.Component):
             self.last.eq(to_result.o[1]),
         ]
         if not config.quantized:
-            # Half the difference: both are odd, or both even, so the halves can be subtracted; the
-            # last bits give the carry of the complement, which is always 1.
-            half, half_sum = self.total[1:].as_signed(), self.a_sum[1:].as_signed()
-            halved = half + ~half_sum + (self.total[0] | ~self.a_sum[0])
+            # Half the difference, which is even: both are odd, or both even.
+            difference = signal_of(m, self.total - self.a_sum, "difference")
+            halved = difference[1:].as_signed()
             y = Signal(shape(config.y), reset_less=True)
             m.d.sync += y.eq(Mux(bipolar, self.total, halved))
             m.d.comb += self.y.eq(y)

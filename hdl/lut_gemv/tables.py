@@ -1,16 +1,15 @@
-"""Activations to tables: align, sum under all signs, quantize."""
+"""Activations to tables: align, and sum under all signs."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.alignment import SignificandShifter
 from systolith.hdl.arithmetic.decoders import FloatDecoder
-from systolith.hdl.arithmetic.rounding import round_up
-from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import FP16, IntegerFormat
-from systolith.hdl.lut_gemv.config import ENTRIES, GROUP, TABLE_HIGH
+from systolith.hdl.lut_gemv.config import ENTRIES, GROUP
 
 
 class MaxBuffer(wiring.Component):
@@ -189,18 +188,14 @@ class Aligner(wiring.Component):
         significand_bits = 1 + FP16.fraction_bits
         for lane in range(GROUP):
             word = self.words.word_select(lane, Unpacker.bits)
-            # Two places below the last bit and what the shifter loses say how to round.
-            m.submodules[f"shift_{lane}"] = shift = Shifter(significand_bits + 2, FP16.shift_high,
-                                                            left=False)
+            m.submodules[f"shift_{lane}"] = shift = SignificandShifter(significand_bits,
+                                                                       FP16.shift_high)
             m.d.comb += [
-                shift.word.eq(Cat(Const(0, 2), word[:significand_bits])),
+                shift.sign.eq(word[-1]),
+                shift.significand.eq(word[:significand_bits]),
                 shift.amount.eq(self.exponent - word[significand_bits:-1]),
+                self.numbers.word_select(lane, self.number.bits).eq(shift.value),
             ]
-            kept = shift.result[2:]
-            up = round_up(kept[0], shift.result[1], shift.result[0] | shift.lost, "rne")
-            magnitude = signal_of(m, kept + up, f"magnitude_{lane}")
-            m.d.comb += self.numbers.word_select(lane, self.number.bits).eq(
-                Mux(word[-1], -magnitude, magnitude))
         return m
 
 
@@ -255,75 +250,3 @@ class TableBuilder(wiring.Component):
                                                                        + high[index // 4])
         m.d.comb += [self.entries.eq(entries), self.total.eq(low_sum + high_sum)]
         return m
-
-
-class EntryQuantizer(wiring.Component):
-    """Quantizes a table entry: 127 · entry / largest, to nearest, halves to even.
-
-    Long division, one bit of the quotient per stage.
-
-    Parameters
-    ----------
-    entry : IntegerFormat
-    largest : int
-        The largest magnitude of an entry.
-
-    Members
-    -------
-    value : In
-    largest : In
-        At least the magnitude of ``value``; 0 gives 0.
-    quotient : Out(signed(8))
-
-    Timing
-    ------
-    Latency 8 cycles, one entry per cycle.
-    """
-
-    latency = TABLE_HIGH.bit_length() + 1
-
-    def __init__(self, entry: IntegerFormat, largest: int):
-        self.entry = entry
-        super().__init__({"value": In(shape(entry)), "largest": In(counter(largest)),
-                          "quotient": Out(signed(TABLE_HIGH.bit_length() + 1))})
-
-    def elaborate(self, platform):
-        m = Module()
-        bits = TABLE_HIGH.bit_length()
-        width = len(self.largest)
-        magnitude = Signal(width)
-        scaled = Signal(width + bits)
-        negative = self.value[-1]
-        divisor = Signal(width, name="divisor_0")
-        m.d.comb += [
-            magnitude.eq(Mux(negative, -self.value, self.value)),
-            scaled.eq((magnitude << bits) - magnitude),
-            divisor.eq(Mux(self.largest == 0, 1, self.largest)),
-        ]
-        # The upper part of 127 · magnitude is below the divisor: the quotient has 7 bits.
-        remainder, below, quotient = scaled[bits:], scaled[:bits], None
-        for stage in range(1, bits + 1):
-            doubled = signal_of(m, Cat(below[-1], remainder), f"doubled_{stage}")
-            fits = signal_of(m, doubled >= divisor, f"fits_{stage}")
-            values = {
-                "remainder": (width, Mux(fits, doubled - divisor, doubled)),
-                "quotient": (stage, fits if quotient is None else Cat(fits, quotient)),
-                "divisor": (width, divisor), "negative": (1, negative),
-                "below": (bits - stage, below[:-1]),
-            }
-            registers = {}
-            for name, (size, value) in values.items():
-                if size:
-                    registers[name] = Signal(size, name=f"{name}_{stage}", reset_less=True)
-                    m.d.sync += registers[name].eq(value)
-            remainder, quotient = registers["remainder"], registers["quotient"]
-            divisor, negative = registers["divisor"], registers["negative"]
-            below = registers.get("below")
-        twice = signal_of(m, remainder << 1, "twice")
-        up = (twice > divisor) | ((twice == divisor) & quotient[0])
-        rounded = signal_of(m, quotient + up, "rounded")
-        result = Signal.like(self.quotient, name="result", reset_less=True)
-        m.d.sync += result.eq(Mux(negative, -rounded, rounded))
-        m.d.comb += self.quotient.eq(result)
-        return m
-

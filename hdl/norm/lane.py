@@ -99,9 +99,12 @@ class NormLane(wiring.Component):
         product = self._multiply(m, "by_mantissa", scaled, self.mantissa)
         drop = (-config.scaled.lsb_exponent - config.inverse.mantissa.lsb_exponent
                 - config.precision)
-        nudged = signal_of(m, product + (1 << drop - 1), "nudged")
+        m.submodules.round_product = rounder = FixedRounder(
+            IntegerFormat(len(product), True), IntegerFormat(len(product) + 1 - drop, True, drop),
+            "half_up")
         normalized = self._register(m, config.normalized, "normalized")
-        m.d.sync += normalized.eq(nudged[drop:][:config.normalized.bits])
+        m.d.comb += rounder.value.eq(product)
+        m.d.sync += normalized.eq(rounder.result[:config.normalized.bits])
         return normalized
 
     def _affine(self, m: Module, value):

@@ -11,7 +11,9 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.config import InverseParameters
 from systolith.hdl.arithmetic.inverse import Inverse, inverse_latency
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.rounding import FixedRounder
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
@@ -77,10 +79,12 @@ class Ceiling(wiring.Component):
             m.d.sync += ceiling.eq(self.x)
             return m
         fraction = Signal(bits, name="fraction", reset_less=True)
-        m.d.sync += [
-            ceiling.eq(self.x.shift_right(bits) + self.x[:bits].any()),
-            fraction.eq(self.x[:bits]),
-        ]
+        x, whole = self.x.shape(), self.ceiling.shape()
+        m.submodules.round_up = rounder = FixedRounder(
+            IntegerFormat(x.width, x.signed), IntegerFormat(whole.width, whole.signed, bits),
+            "ceiling")
+        m.d.comb += rounder.value.eq(self.x)
+        m.d.sync += [ceiling.eq(rounder.result), fraction.eq(self.x[:bits])]
         m.d.comb += self.fraction.eq(fraction)
         return m
 

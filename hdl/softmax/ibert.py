@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.rounding import saturate
 from systolith.hdl.arithmetic.steps import shape, signal_of
 from systolith.hdl.softmax.config import HALVINGS, SoftmaxConfig
 from systolith.hdl.softmax.passes import (
@@ -249,8 +250,8 @@ class IbertQuotientLane(wiring.Component):
             multiply.b.eq(delayed(m, "factor", ExponentialLane.latency, self.factor)),
             self.y.eq(y),
         ]
-        m.d.sync += y.eq(Mux(quotient > config.y.code_high, config.y.code_high,
-                             quotient[:config.y.bits]))
+        limited, _ = saturate(m, quotient, config.y, "limited")
+        m.d.sync += y.eq(limited)
         return m
 
 

@@ -8,7 +8,9 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.rounding import FixedRounder
 from systolith.hdl.arithmetic.steps import counter, shape
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
@@ -26,10 +28,13 @@ from systolith.hdl.structure.linear_array import LinearArray
 def halvings(m: Module, distance, step_shift: int, most: int, name: str):
     """How often a distance halves a weight: distance / 2^step_shift to nearest, halves up, limited
     to ``most``."""
-    exact = Signal(len(distance) - step_shift + 1, name=f"{name}_exact")
-    half = distance[step_shift - 1] if step_shift else Const(0, 1)
+    bits = len(distance)
+    m.submodules[f"{name}_rounder"] = rounder = FixedRounder(
+        IntegerFormat(bits, False), IntegerFormat(bits - step_shift + 1, False, step_shift),
+        "half_up")
+    m.d.comb += rounder.value.eq(distance)
+    exact = rounder.result
     result = Signal(counter(most), name=name)
-    m.d.comb += exact.eq(distance[step_shift:] + half)
     if most < (1 << len(exact)) - 1:
         m.d.comb += result.eq(Mux(exact > most, most, exact))
     else:

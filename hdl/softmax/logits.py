@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.fixing import FloatToFixed
+from systolith.hdl.arithmetic.rounding import saturate
 from systolith.hdl.arithmetic.steps import shape
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
@@ -93,15 +94,7 @@ class LogitLane(wiring.Component):
         return part.value, part
 
     def _added(self, m: Module, x, mask):
-        logit = self.config.logit
-        total = Signal(Shape(logit.bits + 1, logit.signed), name="total")
-        limited = Signal(shape(logit), name="limited")
-        m.d.comb += [total.eq(x + mask), limited.eq(total)]
-        with m.If(total > logit.high):
-            m.d.comb += limited.eq(logit.high)
-        if logit.signed:
-            with m.If(total < logit.low):
-                m.d.comb += limited.eq(logit.low)
+        limited, _ = saturate(m, x + mask, self.config.logit, "limited")
         return limited
 
 

@@ -1,11 +1,13 @@
 """Quantized weights of 3 to 8 bits to int8, in front of the chains."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.rounding import FixedRounder
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.sparse_chain.config import INT8, QUANTIZED_BITS, SCALE, SparseChainConfig
 from systolith.hdl.sparse_chain.gather import ElementSource, Gather
 from systolith.hdl.structure.linear_array import LinearArray
@@ -61,21 +63,19 @@ class DequantizingCell(wiring.Component):
             signed(INT8.bits), unsigned(SCALE.bits), 0, self.config.technology)
         product = Signal(multiplier.shape, reset_less=True)
         index_beside = Signal(index_bits, reset_less=True)
-        rounded = Signal(signed(len(product) - FRACTION + 1))
-        fits = Signal()
+        m.submodules.rounder = rounder = FixedRounder(
+            IntegerFormat(len(product), True), IntegerFormat(INT8.bits, True, FRACTION), "half_up")
         element = Signal.like(self.element, reset_less=True)
         m.d.comb += [
             multiplier.a.eq(code),
             multiplier.b.eq(self.scale),
-            rounded.eq((product + (1 << FRACTION - 1)) >> FRACTION),
-            fits.eq(rounded[INT8.bits - 1:].all() | ~rounded[INT8.bits - 1:].any()),
+            rounder.value.eq(product),
             self.element.eq(element),
         ]
         with m.If(self.multiply):
             m.d.sync += [product.eq(multiplier.p), index_beside.eq(index)]
         with m.If(self.round):
-            limit = Cat(~rounded[-1].replicate(INT8.bits - 1), rounded[-1])
-            m.d.sync += element.eq(Cat(Mux(fits, rounded[:INT8.bits], limit), index_beside))
+            m.d.sync += element.eq(Cat(rounder.result, index_beside))
         return m
 
 

@@ -5,12 +5,14 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.division import ScaledQuotient
 from systolith.hdl.arithmetic.steps import counter, signal_of
-from systolith.hdl.lut_gemv.tables import EntryQuantizer
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.ternary.config import INT8, TernaryConfig
+
+QUOTIENT_BITS = INT8.bits - 1
 
 
 class VectorLoader(wiring.Component):
@@ -56,7 +58,7 @@ class VectorLoader(wiring.Component):
     @staticmethod
     def latency(config: TernaryConfig) -> int:
         """Cycles from the last beat of a vector to the first one read again and quantized."""
-        return 3 + Reduction.cycles(config.a_lanes) + EntryQuantizer.latency
+        return 3 + Reduction.cycles(config.a_lanes) + ScaledQuotient.cycles(QUOTIENT_BITS)
 
     def elaborate(self, platform):
         m = Module()
@@ -138,9 +140,10 @@ class VectorLoader(wiring.Component):
             m.d.sync += [read_beat.eq(read_beat + 1), read_valid.eq(~read_ends)]
 
         m.submodules.quantize = quantize = LinearArray(
-            lambda: EntryQuantizer(config.a, config.largest_a), config.a_lanes, name="quantize",
-            broadcast=("largest",))
-        m.submodules.quantizing = control = Delay(2, 1 + EntryQuantizer.latency, reset=True)
+            lambda: ScaledQuotient(config.a, config.largest_a, QUOTIENT_BITS), config.a_lanes,
+            name="quantize", broadcast=("largest",))
+        m.submodules.quantizing = control = Delay(2, 1 + ScaledQuotient.cycles(QUOTIENT_BITS),
+                                                  reset=True)
         m.d.comb += [
             quantize.value.eq(read.data),
             quantize.largest.eq(held),

@@ -69,6 +69,18 @@ int upset_is_memory(Harness* harness, size_t place) { return upsettable(harness)
 
 void upset_save(Harness* harness) { upsettable(harness)->save(); }
 
+// Which words of a memory are not as they were saved.
+void upset_changed(Harness* harness, size_t place, uint8_t* flags) {
+    Upsettable* own = upsettable(harness);
+    own->each_word([&](Place& one, uint32_t* before, size_t count) {
+        if (&one != &own->places[place]) return;
+        const size_t chunks = count / one.item.depth;
+        for (size_t word = 0; word < one.item.depth; word++)
+            flags[word] = !std::equal(before + word * chunks, before + (word + 1) * chunks,
+                                      one.item.curr + word * chunks);
+    });
+}
+
 // Back to what was saved. Before cycle `cycle` from here on, a bit flips; ~0 for none.
 void upset_restore(Harness* harness, uint64_t cycle, size_t place, size_t word, size_t bit) {
     Upsettable* own = upsettable(harness);

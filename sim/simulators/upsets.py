@@ -132,6 +132,7 @@ class UpsettableSimulator(Simulator):
                 ("name", ctypes.c_char_p, (handle, size)), ("width", size, (handle, size)),
                 ("depth", size, (handle, size)), ("is_memory", ctypes.c_int, (handle, size)),
                 ("save", None, (handle,)), ("cycles", wide, (handle,)),
+                ("changed", None, (handle, size, ctypes.c_void_p)),
                 ("restore", None, (handle, wide, size, size, size))):
             function = getattr(functions, f"upset_{name}")
             function.restype, function.argtypes = result, arguments
@@ -157,6 +158,12 @@ class UpsettableSimulator(Simulator):
         """Back to the state after reset; before cycle ``cycle`` from there, a bit flips."""
         self._upsets.upset_restore(self._handle, cycle, place, word, bit)
 
+    def changed(self, place: int) -> np.ndarray:
+        """The words of a memory that are not as they were after reset."""
+        flags = np.zeros(self.places[place].words, np.uint8)
+        self._upsets.upset_changed(self._handle, place, flags.ctypes.data)
+        return flags.nonzero()[0]
+
     @property
     def cycles_since(self) -> int:
         """Cycles since :meth:`restore`."""
@@ -167,8 +174,10 @@ def campaign(core: Core, *, count: int, seed: int, cases: int = 8,
              progress: Callable[[str], None] = lambda message: None) -> Campaign:
     """Upset a core ``count`` times, one bit in one run each.
 
-    Every bit of every register has its turn before one has a second; words of memories are drawn
-    at random. Registers get three upsets of four, and all of them where there is no memory.
+    Every bit of every register has its turn before one has a second. Words of memories are drawn at
+    random from those that the workload writes, and of memories that it does not write, from all;
+    what else a memory holds, nothing reads. Registers get three upsets of four, and all of them
+    where there is no memory.
 
     Parameters
     ----------
@@ -184,8 +193,11 @@ def campaign(core: Core, *, count: int, seed: int, cases: int = 8,
     upsets: list[Upset] = []
     with UpsettableSimulator(core) as simulator:
         runs = [_Run(simulator, case, int(rng.integers(2**32))) for case in chosen]
-        for index, (place, word, bit) in enumerate(_targets(simulator.places, count, rng)):
+        registers = _registers(simulator.places, rng)
+        for index in range(count):
             run = runs[int(rng.integers(len(runs)))]
+            place, word, bit = (run.memory_bit(rng) if run.words and index % 4 == 3 else
+                                next(registers))
             cycle = int(rng.integers(run.cycles))
             outcome, message = run.upset(cycle, place, word, bit)
             upsets.append(Upset(simulator.places[place], word, bit, cycle,
@@ -195,23 +207,13 @@ def campaign(core: Core, *, count: int, seed: int, cases: int = 8,
         return Campaign(simulator.places, tuple(upsets))
 
 
-def _targets(places: Sequence[Place], count: int, rng: np.random.Generator
-             ) -> Iterator[tuple[int, int, int]]:
-    """Place, word and bit of each upset."""
-    registers = [(index, 0, bit) for index, place in enumerate(places) if not place.memory
-                 for bit in range(place.bits)]
-    memories = [index for index, place in enumerate(places) if place.memory]
-    sizes = np.array([places[index].bits * places[index].words for index in memories], float)
-    queue: list[tuple[int, int, int]] = []
-    for turn in range(count):
-        if memories and turn % 4 == 3:
-            index = memories[int(rng.choice(len(memories), p=sizes / sizes.sum()))]
-            place = places[index]
-            yield index, int(rng.integers(place.words)), int(rng.integers(place.bits))
-            continue
-        if not queue:
-            queue = [registers[index] for index in rng.permutation(len(registers))]
-        yield queue.pop()
+def _registers(places: Sequence[Place], rng: np.random.Generator
+               ) -> Iterator[tuple[int, int, int]]:
+    """Place, word and bit of every register bit, again and again in another order."""
+    every = [(index, 0, bit) for index, place in enumerate(places) if not place.memory
+             for bit in range(place.bits)]
+    while True:
+        yield from (every[index] for index in rng.permutation(len(every)))
 
 
 class _Run:
@@ -225,6 +227,18 @@ class _Run:
         self.cycles = simulator.cycles_since
         if wrong := self._wrong(self.clean):
             raise SimulationError(wrong)
+        #: Memories by place, and the words of each that are worth an upset.
+        self.words: dict[int, np.ndarray] = {}
+        for index, place in enumerate(simulator.places):
+            if place.memory:
+                changed = simulator.changed(index)
+                self.words[index] = changed if len(changed) else np.arange(place.words)
+
+    def memory_bit(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Place, word and bit of an upset in a memory."""
+        place = list(self.words)[int(rng.integers(len(self.words)))]
+        bits = self.simulator.places[place].bits
+        return place, int(rng.choice(self.words[place])), int(rng.integers(bits))
 
     def _run(self, patience: int) -> Result:
         return self.simulator.run(self.case.job, pauses=self.pauses, seed=self.seed,

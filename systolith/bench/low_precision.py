@@ -1,6 +1,7 @@
 """Figures of the engines for weights of a few bits: one matrix-vector product on all of them."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,8 @@ SMALL_LAYER = {"channels": 24, "hidden": 40, "tokens": 4}
 
 def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     """Measure everything, a part at a time; ``quick`` leaves out what is synthesized."""
-    rows = _product(progress, quick)
+    with ExitStack() as stack:
+        rows = _product(progress, stack, quick)
     columns = ("weight bits", "engine", "cycles", "weight bytes", "error %", "LUT", "FF", "BRAM",
                "LUT · cycles, million", "net changes, million")
     shown = 5 if quick else len(columns)
@@ -54,7 +56,7 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     yield _layer(progress, **(SMALL_LAYER if quick else LAYER))
 
 
-def _product(progress: Progress, quick: bool) -> list[tuple[Any, ...]]:
+def _product(progress: Progress, stack: ExitStack, quick: bool) -> list[tuple[Any, ...]]:
     rng = np.random.default_rng(SEED)
     w, a = rng.normal(size=(ROWS, SIZE)), rng.normal(size=(VECTORS, SIZE))
     area, counters = {}, {}
@@ -64,7 +66,7 @@ def _product(progress: Progress, quick: bool) -> list[tuple[Any, ...]]:
         progress(f"synthesis of {engine}")
         area[engine] = synthesize(engines.generate(engine), DEVICE).resources
         progress(f"counting changes in {engine}")
-        counters[engine] = Counter(engines.generate(engine))
+        counters[engine] = stack.enter_context(Counter(engines.generate(engine)))
     rows = []
     for bits, names in RUNS.items():
         for engine in names:

@@ -9,6 +9,8 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from systolith.fpga import toolchain
 from systolith.generators.core import GeneratedCore, write
@@ -24,7 +26,7 @@ _CHANGES = re.compile(r"^C '(.*)' (\d+)$", re.MULTILINE)
 
 
 class Counter:
-    """A core that counts the changes of its nets.
+    """A core that counts the changes of its nets; a context that frees it.
 
     Parameters
     ----------
@@ -34,14 +36,22 @@ class Counter:
     def __init__(self, core: GeneratedCore):
         self._generated = core
         self._model = core.template.load_model()
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        write(core, folder)
-        found = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
-        script = [f"read_verilog {path.name}" for path in found.sources]
-        toolchain.yosys((*script, *(line.format(name=core.name) for line in _FLATTEN)), folder)
-        flat = replace(found, sources=(folder / "flat.v",))
-        self._simulator = Simulator(flat, verilator.build(flat, coverage=verilator.COUNT_TOGGLES))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write(core, folder)
+            found = Core.read(folder / f"{core.name}.v", folder / f"{core.name}.json", core.model)
+            script = [f"read_verilog {path.name}" for path in found.sources]
+            toolchain.yosys((*script, *(line.format(name=core.name) for line in _FLATTEN)), folder)
+            flat = replace(found, sources=(folder / "flat.v",))
+            library = verilator.build(flat, coverage=verilator.COUNT_TOGGLES)
+        self._simulator = Simulator(flat, library)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._simulator.close()
 
     def changes(self, workload: Workload) -> tuple[int, int]:
         """Changes of all nets while a workload runs, and the cycles that it takes.
@@ -63,10 +73,12 @@ class Counter:
         return after - before, result.cycles
 
     def _total(self) -> int:
-        path = Path(self._folder.name) / "toggles.dat"
-        self._simulator.write_coverage(path)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "toggles.dat")
+            self._simulator.write_coverage(path)
+            text = path.read_text(errors="replace")
         total = 0
-        for point, count in _CHANGES.findall(path.read_text(errors="replace")):
+        for point, count in _CHANGES.findall(text):
             fields = dict(field.split("\x02", 1) for field in point.split("\x01") if field)
             net = fields["o"].rpartition(":")[0]
             total += 0 if net.rpartition(".")[2] == "clk" else int(count)

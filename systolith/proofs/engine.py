@@ -11,7 +11,6 @@ Registers without a reset start with any value, as after power-up; so do memorie
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -169,8 +168,3 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
             raise _NothingLeftError
         raise ToolError("yosys-abc", "gave no answer", output=text)
     return Verdict("open", None, method, taken, latches)
-
-
-def label() -> str:
-    """Name and version of what decides."""
-    return f"{toolchain.yosys_label()} with its ABC, Python {sys.version_info[0]}"

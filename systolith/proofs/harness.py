@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, Shape, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, Signal, Value
 from amaranth.lib import wiring
 
 from systolith.fpga.design import Design
@@ -89,8 +89,8 @@ class Harness:
         self.m.d.comb += self._free.pop(port).eq(value)
 
     def register(self, shape: Any, name: str, init: int = 0) -> Signal:
-        """A register of the harness that every reset sets to ``init``; assign its next value in
-        ``m.d.sync`` with :meth:`step`."""
+        """A register of the harness that every reset sets to ``init``; :meth:`step` says what it
+        is in the next cycle."""
         return Signal(shape, name=name, init=init)
 
     def step(self, register: Signal, value: Any) -> None:
@@ -101,7 +101,7 @@ class Harness:
             self.m.d.sync += register.eq(value)
 
     def past(self, value: Any, name: str) -> Signal:
-        """``value`` one cycle ago; ``init`` is zero after a reset."""
+        """``value`` one cycle ago; zero after a reset."""
         value = Value.cast(value)
         register = self.register(value.shape(), f"past_{name}")
         self.step(register, value)
@@ -181,8 +181,6 @@ def flow(harness: Harness, prefix: str, pins: bool = False) -> Flow:
         return getattr(harness.ports, f"{prefix}_{letter}{name}", None)
 
     parts = [part for part in (port("data"), port("last"), port("user")) if part is not None]
-    from amaranth.hdl import Cat
-
     return Flow(Cat(*parts), port("valid"), port("ready"))
 
 
@@ -266,8 +264,3 @@ def bounded(harness: Harness, name: str, waiting: Any, patience: int) -> None:
     with harness.m.Elif(count <= patience):
         harness.m.d.sync += count.eq(count + 1)
     harness.check(name, ~(waiting & (count >= patience)))
-
-
-def shape_of(bits: int) -> Shape:
-    """Unsigned, so wide."""
-    return Shape(bits, False)

@@ -1,7 +1,7 @@
 """Rung ``faults``: upsets of single bits of the state while the core runs.
 
-Every bit of every register has its turn, and words of memories at random. A core as it is asked
-for is measured, and passes; the same core with ``harden: tmr`` must mask every upset.
+Every bit of every register has its turn, and words of memories that are in use at random. A core
+as it is asked for is measured, and passes; with ``harden: tmr``, it must mask every upset.
 """
 
 import importlib.metadata

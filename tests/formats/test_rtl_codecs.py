@@ -182,7 +182,8 @@ def test_sticky_breaks_ties(evaluate):
     assert decode(format, out["code"]).tolist() == [32, 36]
 
 
-@pytest.mark.parametrize("rounding", ["rne", "half_away", "toward_zero"])
+@pytest.mark.parametrize("rounding", ["rne", "half_away", "toward_zero", "half_up", "floor",
+                                      "ceiling"])
 @pytest.mark.parametrize("source, target, symmetric", [
     (IntegerFormat(9, True), IntegerFormat(4, True, 2), False),
     (IntegerFormat(9, True), IntegerFormat(8, True, 3), True),
@@ -197,12 +198,11 @@ def test_fixed_rounder_all_values(source, target, symmetric, rounding, evaluate)
     values = np.arange(source.code_low, source.code_high + 1)
     out = evaluate(FixedRounder(source, target, rounding, symmetric=symmetric), value=values)
     exact = values * 2.0**source.lsb_exponent
-    codes = quantize(target, exact, rounding)
-    expected = fixed(target, codes)
-    expected = np.maximum(expected, target.code_low + symmetric)
+    wide = IntegerFormat(32, True, target.lsb_exponent)
+    unlimited = -fixed(wide, quantize(wide, -exact, "floor")) if rounding == "ceiling" else fixed(
+        wide, quantize(wide, exact, rounding))
+    expected = np.clip(unlimited, target.code_low + symmetric, target.code_high)
     assert (out["result"] == expected).all()
-    unlimited = fixed(IntegerFormat(32, True, target.lsb_exponent),
-                      quantize(IntegerFormat(32, True, target.lsb_exponent), exact, rounding))
     assert (out["saturated"] == (unlimited != expected)).all()
 
 
@@ -231,7 +231,8 @@ def test_shifter_all_words(width, most, left, evaluate):
 @pytest.mark.parametrize("make, message", [
     (lambda: FloatEncoder(FP16, 12, range(4), 5), "^stages must be 0 to 4, not 5$"),
     (lambda: FixedRounder(IntegerFormat(4, True), IntegerFormat(4, True), "up"),
-     "^rounding must be one of rne, half_away, toward_zero, not 'up'$"),
+     "^rounding must be one of rne, half_away, toward_zero, half_up, floor, ceiling, "
+     "not 'up'$"),
 ])
 def test_messages(make, message):
     with pytest.raises(ValueError, match=message):

@@ -16,6 +16,7 @@ from systolith.fpga.place_route import read_report, source_name
 from systolith.fpga.synthesis import synthesize
 from systolith.hdl.bus.axi_stream import RegisterSlice, Signature
 from systolith.hdl.errors import Error
+from systolith.hdl.structure.linear_array import LinearArray
 from systolith.sim.simulators.errors import ToolError
 
 SLICE_FLIP_FLOPS = 2 * (8 + 1) + 4   # two beats of data and last, valid, ready, two pointers
@@ -85,6 +86,22 @@ def test_gates_of_exclusive_ors():
     found = synthesize(Parity(), "gates")
     assert found.cells == {"$_XOR_": 8}
     assert found.resources == {"gates": 20, "logic_gates": 20, "flip_flops": 0, "memory_bits": 0}
+
+
+@pytest.mark.parametrize("device, resource", [
+    ("gates", "gates"), ("gates", "flip_flops"), ("ice40-up5k", "ff"), ("ecp5-25k", "carry"),
+    ("gw1nr-9", "ff"), ("gatemate-a1", "ff")])
+def test_module_by_module_counts_every_occurrence(device, resource):
+    five = LinearArray(Arithmetic, 5, name="part")
+    one = synthesize(Arithmetic(), device).resources[resource]
+    found = synthesize(five, device, by_module=True)
+    assert found.resources[resource] == 5 * one > 0
+    assert not any("part" in cell or "arithmetic" in cell for cell in found.cells)
+
+
+def test_module_by_module_is_not_placed():
+    with pytest.raises(Error, match=r"^what is synthesized module by module cannot be placed"):
+        synthesize(Arithmetic(), "ecp5-25k", by_module=True, pnr=True)
 
 
 @pytest.mark.parametrize("device", ["gates", "ice40-up5k", "ecp5-25k", "gw1nr-9", "gatemate-a1"])

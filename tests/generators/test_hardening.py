@@ -68,6 +68,11 @@ def test_upsets_of_a_plain_core_are_seen():
     assert all(found[outcome] > 0 for outcome in ("masked", "silent", "detected", "miscounted"))
 
 
+def test_every_register_has_its_turn_before_one_has_a_second():
+    found = measure(hardened("none"), count=plain_bits(), seed=2)
+    assert len({(upset.place.name, upset.bit) for upset in found.upsets}) == plain_bits()
+
+
 def test_a_voter_that_does_not_vote_is_found(monkeypatch):
     from systolith.generators.verilog import hardening
 

@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from systolith.hdl.bitserial.alignment import AlignedAdder, RoundingShifter
+from systolith.hdl.arithmetic.alignment import AlignedAdder, RoundingShifter
 from systolith.hdl.bitserial.config import TYPES, BitserialConfig
 from systolith.hdl.bitserial.control import GroupSequencer
 from systolith.hdl.bitserial.encoder import TermEncoder, two_terms

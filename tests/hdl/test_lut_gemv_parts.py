@@ -7,12 +7,12 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
+from systolith.hdl.arithmetic.division import ScaledQuotient
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.lut_gemv.config import LutGemvConfig
 from systolith.hdl.lut_gemv.lane import LookupLane
 from systolith.hdl.lut_gemv.tables import (
     Aligner,
-    EntryQuantizer,
     MaxBuffer,
     TableBuilder,
     Unpacker,
@@ -59,10 +59,10 @@ def test_entries_round_to_nearest_even():
     # 127 · 20 / 40 and its like are ties.
     cases += [(value, 2 * value) for value in range(1, 50)]
     steps = [{"value": value, "largest": largest} for value, largest in cases]
-    seen = clock(EntryQuantizer(entry, 100), steps + steps[-1:] * EntryQuantizer.latency,
-                 ["quotient"])
+    part = ScaledQuotient(entry, 100, 7)
+    seen = clock(part, steps + steps[-1:] * part.latency, ["quotient"])
     want = [round(Fraction(127 * value, largest)) if largest else 0 for value, largest in cases]
-    assert [quotient for (quotient,) in seen[EntryQuantizer.latency:]] == want
+    assert [quotient for (quotient,) in seen[part.latency:]] == want
 
 
 def test_tables_hold_all_sums():

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.rounding import round_up
+from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import Steps, check_stages, counter, signal_of
 
 
@@ -79,6 +80,50 @@ class RoundingShifter(wiring.Component):
         m.d.comb += self.floor.eq(word)
         if self.rounding == "rne":
             m.d.comb += self.up.eq(round_up(word[0], half, sticky, "rne"))
+        return m
+
+
+class SignificandShifter(wiring.Component):
+    """Divides a significand by a power of two, to nearest with halves to even, and gives it its
+    sign.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the significand.
+    most : int
+        The largest amount.
+
+    Members
+    -------
+    sign : In(1)
+    significand : In(width)
+    amount : In
+        0 to ``most``.
+    value : Out(signed(width + 1))
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    latency = 0
+
+    def __init__(self, width: int, most: int):
+        self.width, self.most = width, most
+        super().__init__({"sign": In(1), "significand": In(width), "amount": In(counter(most)),
+                          "value": Out(signed(width + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Two places below the last bit and what the shifter loses say how to round.
+        m.submodules.shift = shift = Shifter(self.width + 2, self.most, left=False)
+        m.d.comb += [shift.word.eq(Cat(Const(0, 2), self.significand)),
+                     shift.amount.eq(self.amount)]
+        kept = shift.result[2:]
+        up = round_up(kept[0], shift.result[1], shift.result[0] | shift.lost, "rne")
+        magnitude = signal_of(m, kept + up, "magnitude")
+        m.d.comb += self.value.eq(Mux(self.sign, -magnitude, magnitude))
         return m
 
 
