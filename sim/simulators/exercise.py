@@ -419,6 +419,8 @@ class Exercise:
                      "frames"):
             low = 0xFFFF_FFFF if name == "frames" else 0xFFFF_FFC0
             if not self._deposit(simulator, 5 << 32 | low):
+                simulator.release()
+                simulator.go(patience=self._patience(case))
                 return
             read = simulator.read(f"{name}_low")
             if read < low:

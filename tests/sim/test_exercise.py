@@ -41,7 +41,7 @@ def test_a_right_core_passes(dot, tmp_path):
 
 @pytest.mark.parametrize(("change", "step"), [
     (("word_1_0 + {15'd0, count_2}", "word_1_0"), "counters"),
-    (("assign write_mask = {", "assign write_mask = 32'hFFFF_FFFF | {"), "registers"),
+    (("assign write_mask = {", "assign write_mask = 32'hFFFF_FFFF | {"), "counters"),
 ], ids=["no carry", "strobes ignored"])
 def test_a_broken_core_is_found(dot, tmp_path, change, step):
     assert problem(dot, tmp_path, change).startswith(f"{step}: ")
