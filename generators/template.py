@@ -40,6 +40,9 @@ class Template:
         Figures of the paper that the template reproduces.
     presets : mapping
         Named parameter sets that the regression covers; the first is the example in ``show``.
+    unreachable : tuple of (kind, pattern, reason)
+        Coverage points that no input reaches, and why: ``line``, ``branch``, ``expr`` or
+        ``toggle``, a regular expression of module and Verilator's comment, a sentence.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Template:
     reference: str
     reproduces: tuple[str, ...] = ()
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    unreachable: tuple[tuple[str, str, str], ...] = ()
 
     def load_model(self) -> Model:
         """Import the software model."""

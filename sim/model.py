@@ -4,12 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from systolith.hdl.config import CoreConfig
 from systolith.sim.frames import Beats
+
+if TYPE_CHECKING:
+    from systolith.sim.points import Point
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -116,6 +119,11 @@ class Model(ABC):
     def stimulus(self, config: CoreConfig, rng: np.random.Generator) -> Iterator[Workload]:
         """Corner cases first, marked so (format extremes, zeros, smallest and largest sizes, sizes
         that do not divide the array), then random workloads without end."""
+
+    def points(self, config: CoreConfig) -> Iterator["Point"]:
+        """Functional coverage points of the template's own, beside those of
+        :func:`systolith.sim.points.points`: modes, first, last and only tiles, saturation."""
+        return iter(())
 
 
 def load_model(path: str) -> Model:

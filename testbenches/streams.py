@@ -10,13 +10,15 @@ through cocotbext-axi's sources, sinks and masters. Settings come in environment
     Seed of stimulus and pauses; how many cases to take, see :func:`systolith.sim.cases.draw`; the
     last two may be empty.
 ``SYSTOLITH_RESULTS``
-    Where each test appends a line of JSON: name, cycles, beats, frames, message of failure.
+    Where each test appends a line of JSON: name, cycles, beats, frames, message of failure, and
+    where it can be told, the time and the cycle at which the first beat differs.
 """
 
 import functools
 import itertools
 import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +28,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -39,6 +42,7 @@ from systolith.hdl.interface import COUNTERS, MAGIC, VERSION
 from systolith.sim.cases import Case, draw, mismatch, register_mask, register_reset
 from systolith.sim.frames import Beats, from_bytes, to_bytes
 from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.regression import PERIOD
 
 BUS_CYCLES = 2_000           # that a register access may take, with pauses on all channels
 SETTLE = 8                   # cycles from the last beat until the counters must be right
@@ -109,7 +113,8 @@ class Bench:
         self.dut, self.core, self.rng = dut, core, rng
         self.model, self.config = core.model, core.config
         self.frames = self.beats = 0
-        cocotb.start_soon(Clock(dut.clk, 2, "step").start())
+        self.wrong: int | None = None        # cycle of the first beat that differs
+        cocotb.start_soon(Clock(dut.clk, PERIOD, "step").start())
         dut.rst.value = 1
         # One "byte" as wide as the port: a beat is one integer, with a tuser of its own.
         def stream(kind, port):
@@ -225,6 +230,8 @@ class Bench:
                 part = Beats(got.data[start:stop], got.last[start:stop], got.user[start:stop])
                 message = mismatch(self.model, self.config, case, stream.name, part,
                                    when[start:stop])
+                if message and (found := re.search(r", cycle (\d+)", message)):
+                    self.wrong = self.timer.first + int(found.group(1))
                 assert message is None, message
                 start = stop
             assert start == len(got), f"stream {stream.name}: {len(got) - start} beats too many"
@@ -296,7 +303,7 @@ def check(test: Callable[[Bench, list[Case]], Awaitable[None]]):
         core, seed, cases = setting()
         name = test.__name__
         bench = Bench(dut, core, np.random.default_rng([seed, zlib.crc32(name.encode())]))
-        started = time.monotonic()
+        started, begun = time.monotonic(), get_sim_time("step")
         message = None
         try:
             await bench.reset()
@@ -307,7 +314,9 @@ def check(test: Callable[[Bench, list[Case]], Awaitable[None]]):
         finally:
             line = {"name": name, "cycles": bench.timer.cycle, "beats": bench.beats,
                     "frames": bench.frames, "seconds": round(time.monotonic() - started, 3),
-                    "message": message}
+                    "message": message,
+                    "time": None if bench.wrong is None else begun + PERIOD * bench.wrong,
+                    "cycle": bench.wrong}
             with Path(os.environ["SYSTOLITH_RESULTS"]).open("a") as file:
                 file.write(json.dumps(line) + "\n")
 

@@ -1,113 +1,102 @@
-"""Configurations that nobody chose: each must build, lint and compute what it should."""
+"""Configurations that nobody chose: each must build, lint and compute what it should; and requests
+that are wrong must be refused in words."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from configs import configs
-from hypothesis import HealthCheck, given, seed, settings
-from pyslang.driver import Driver
 
 from systolith.generators import registry
 from systolith.generators.core import elaborate, write
 from systolith.hdl.errors import ConfigError
-from systolith.sim.cases import draw, mismatch
-from systolith.sim.simulators import verilator
-from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.harness import Pauses
-
-MOST_BEATS = 20_000         # of a workload: a run must end
-SMALL = 9                   # largest rows, lanes, lengths of what is simulated
+from systolith.signoff import malformed, random_configs
+from systolith.signoff.random_configs import Draw, Ledger, drawn, examine, wrong
+from systolith.signoff.rung import Options
 
 TEMPLATES = pytest.mark.parametrize("template", registry.TEMPLATES, ids=lambda found: found.name)
 
 
-def examples(count: int):
-    """The same draw in every run; Hypothesis shrinks what fails to its smallest form."""
-    def apply(test):
-        return seed(1)(settings(max_examples=count, deadline=None, database=None,
-                                suppress_health_check=list(HealthCheck))(test))
-    return apply
-
-
-def lint(core, folder: Path) -> list[str]:
-    """What Verilator and slang object to."""
-    write(core, folder)
-    sources = [str(folder / name) for name in core.files if name.endswith(".v")]
-    root, program = verilator.installation()
-    done = subprocess.run([program, "--lint-only", "-Wall", "--top-module", "core", *sources],
-                          env={**os.environ, "VERILATOR_ROOT": str(root)}, capture_output=True,
-                          text=True)
-    driver = Driver()
-    driver.addStandardArgs()
-    listed = " ".join(f'"{source}"' for source in sources)
-    assert driver.parseCommandLine(f"slang -Weverything --top core {listed}")
-    assert driver.processOptions() and driver.parseAllSources()
-    compilation = driver.createCompilation()
-    found = [*compilation.getAllDiagnostics(), *driver.runAnalysis(compilation).getDiagnostics()]
-    return [line for line in done.stderr.splitlines() if line] + [str(item.code) for item in found]
-
-
-def wrong(core, folder: Path) -> str | None:
-    """What first differs from the golden and the cycle model, without and with stalls."""
-    write(core, folder)
-    model, config = core.template.load_model(), core.config
-    everywhere = {stream.name: Pauses(0.3, 0.3) for stream in config.streams}
-    outputs = {stream.name: Pauses(0.05, 0.02) for stream in config.streams
-               if stream.direction == "out"}
-    with verilator.simulator(Core.read(folder / "core.v", folder / "core.json",
-                                       core.model)) as simulator:
-        for case in draw(model, config, 1, None):
-            if case.beats > MOST_BEATS:
-                continue
-            for pauses in ({}, everywhere, outputs):
-                result = simulator.run(case.job, pauses=pauses, seed=3)
-                for stream in case.expected:
-                    if message := mismatch(model, config, case, stream, result.beats[stream],
-                                           result.beat_cycles[stream]):
-                        return message
-                if result.flags != case.flags:
-                    return f"{case.workload.label}: flags {result.flags:#b}, not {case.flags:#b}"
-                if not pauses and result.cycles != case.cycles:
-                    return f"{case.workload.label}: {result.cycles} cycles, not {case.cycles}"
-    return None
-
-
-def check_text(template, count: int, folder: Path) -> None:
-    @examples(count)
-    @given(configs(template))
-    def check(config):
-        assert lint(elaborate(template, config, "core"), folder) == []
-
-    check()
-
-
-def check_values(template, count: int, folder: Path) -> None:
-    @examples(count)
-    @given(configs(template, largest=SMALL))
-    def check(config):
-        assert wrong(elaborate(template, config, "core"), folder) is None
-
-    check()
+def failures(template, count: int, folder: Path, **options) -> list[str]:
+    result = examine(template, count, Options(directory=folder, **options), lambda message: None)
+    return [outcome.message for outcome in result.failures]
 
 
 @TEMPLATES
-def test_any_config_lints(template, tmp_path):
-    check_text(template, 2, tmp_path)
+def test_any_config_lints(template, tmp_path, monkeypatch):
+    monkeypatch.setattr(random_configs, "SHARE_SIMULATED", 10**9)
+    monkeypatch.setattr(random_configs, "wrong", lambda core, folder: None)
+    assert failures(template, 2, tmp_path) == []
 
 
 @pytest.mark.nightly
 @TEMPLATES
-def test_any_of_many_configs_lints(template, tmp_path):
-    check_text(template, 200, tmp_path)
-
-
-@pytest.mark.nightly
-@TEMPLATES
-def test_any_of_many_configs_computes(template, tmp_path, monkeypatch):
+def test_any_of_many_configs_lints_and_computes(template, tmp_path, monkeypatch):
+    """2,002 configurations over all templates, 209 of them simulated."""
     monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "cache"))     # nobody needs them again
-    check_values(template, 20, tmp_path / "core")
+    assert failures(template, 182, tmp_path) == []
+
+
+@TEMPLATES
+def test_malformed_requests_are_refused_in_words(template):
+    found = malformed.campaign(template, 60, seed=2)
+    assert found.problems == [] and found.refused >= 60
+
+
+@pytest.mark.nightly
+@TEMPLATES
+def test_many_malformed_requests_are_refused_in_words(template):
+    """10,010 over all templates."""
+    found = malformed.campaign(template, 910, seed=1)
+    assert found.problems == [] and found.refused >= 910
+
+
+def test_a_traceback_and_half_an_output_are_found(monkeypatch):
+    from systolith import cli
+
+    monkeypatch.setattr(cli, "run", lambda arguments: 70)
+    assert "status 70" in malformed.campaign(registry.get("dot"), 5, seed=1).problems[0]
+
+    def half(arguments):
+        target = Path(arguments[3])
+        target.mkdir()
+        (target / "core.v").touch()
+        return 2
+
+    monkeypatch.setattr(cli, "run", half)
+    assert "half an output" in malformed.campaign(registry.get("dot"), 5, seed=1).problems[0]
+
+
+def test_draws_differ_and_repeat():
+    template = registry.get("dot")
+    first = drawn(template, 12, 3, small=True)
+    assert len({config.config_hash for config in first}) == 12
+    assert first == drawn(template, 12, 3, small=True) != drawn(template, 12, 4, small=True)
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    template = registry.get("dot")
+    monkeypatch.setattr(random_configs, "wrong", lambda core, folder: None)
+    monkeypatch.setattr(random_configs.lint, "warnings", lambda core, folder: [])
+    assert failures(template, 3, tmp_path) == []
+    ledger = tmp_path / random_configs.LEDGER
+    lines = ledger.read_text().splitlines()
+    assert len(lines) == 3
+    ledger.write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])      # killed while writing
+    examined = []
+    monkeypatch.setattr(random_configs.lint, "warnings",
+                        lambda core, folder: examined.append(core) or [])
+    assert failures(template, 3, tmp_path) == []
+    assert len(examined) == 1
+    draw = Draw("dot", {}, False)
+    Ledger(ledger).add(draw, "key")
+    assert Ledger(ledger).key(draw) == "key"
+
+
+def test_a_failure_shrinks(tmp_path, monkeypatch):
+    template = registry.get("dot")
+    monkeypatch.setattr(random_configs.lint, "warnings", lambda core, folder: (
+        ["too wide"] if core.config.lanes >= 5 else []))
+    message, = failures(template, 30, tmp_path)
+    assert '"lanes": 5,' in message and message.endswith("too wide")
 
 
 def test_a_config_that_computes_wrong_is_found(tmp_path):

@@ -18,4 +18,6 @@ TEMPLATE = Template(
         "one_lane": {"lanes": 1, "x_format": "uint8", "y_format": "int4"},
         "narrow": {"lanes": 3, "acc_width": 12},
     },
+    unreachable=(("toggle", r"\w+ (m_axis_z_tlast|slice_z_o_last|o_last|control|held):1->0",
+                  "every beat of z is the last of its frame"),),
 )

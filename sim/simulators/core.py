@@ -31,6 +31,8 @@ class Core:
     model_path : str
         ``"module:name"`` of the software model.
     config : CoreConfig
+    controls : tuple of (str, int)
+        Inputs, by name and width, that an instrumented core has beside those of every core.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Core:
     manifest: Path
     model_path: str
     config: CoreConfig
+    controls: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def read(cls, verilog: Path, manifest: Path, model: str) -> "Core":
@@ -109,8 +112,9 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
     ----------
     core : Core
     model : str
-        C++ that defines ``struct Model`` with ``void eval()``, and a macro ``PORT(name)`` that is
-        the address of a port of ``model``.
+        C++ that defines ``struct Model`` with ``eval``, ``internal`` and ``coverage`` as
+        harness.cpp asks of a core, and a macro ``PORT(name)`` that is the address of a port of
+        ``model``.
     mangle : callable
         Verilog name to C++ name.
     """
@@ -118,6 +122,9 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
         return f"PORT({mangle(name)})"
 
     lines = [model, "struct Core {", "    Model model;", "    void eval() { model.eval(); }",
+             "    uint8_t* internal(const char* scope, const char* name, size_t& bytes) {",
+             "        return model.internal(scope, name, bytes);", "    }",
+             "    void coverage(const char* path) { model.coverage(path); }",
              "    Ports ports() {", "        return {",
              f"            {port('clk')}, {port('rst')},", "            {",
              *(f"                {port(f's_axil_{name}')}," for name in AXIL_PORTS),
@@ -129,5 +136,8 @@ def adapter(core: Core, model: str, mangle: Callable[[str], str] = str) -> str:
         lines += ["                {" + ", ".join([
             str(stream.direction == "in").lower(), str(stream.tdata_bits // 8),
             str(-(-stream.tuser_bits // 8)), data, valid, ready, last, user]) + "},"]
-    lines += ["            },", "        };", "    }", "};", ""]
+    lines += ["            },", "            {",
+              *(f"                {{{-(-bits // 8)}, {port(name)}}},"
+                for name, bits in core.controls),
+              "            },", "        };", "    }", "};", ""]
     return "\n".join(lines)

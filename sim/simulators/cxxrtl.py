@@ -20,6 +20,8 @@ _MODEL = """\
 struct Model {
     cxxrtl_design::%s top;
     void eval() { top.step(); }
+    uint8_t* internal(const char*, const char*, size_t&) { return nullptr; }
+    void coverage(const char*) {}
 };
 template <size_t bits> uint8_t* address(cxxrtl::value<bits>& port) {
     return reinterpret_cast<uint8_t*>(port.data);

@@ -2,13 +2,15 @@
 // its generated adapter.h, into a shared library that systolith.sim.simulators.harness calls.
 //
 // adapter.h defines `struct Core` with `void eval()`, which settles the model after its inputs changed,
-// and `Ports ports()`.
+// `Ports ports()`, `uint8_t* internal(scope, name, bytes)`, the address and the size of a register inside
+// of up to 32 bits, or null, and `void coverage(path)`, which writes what was counted where the model counts.
 // A port is the address of its little-endian words. The model keeps the bits above a port's width at
 // zero, and never moves a port.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -26,10 +28,16 @@ struct Axil {
     uint8_t *araddr, *arvalid, *arready, *rdata, *rresp, *rvalid, *rready;
 };
 
+struct Control {             // an input that an instrumented core has beside those of every core
+    size_t bytes;
+    uint8_t* port;
+};
+
 struct Ports {
     uint8_t *clk, *rst;
     Axil axil;
     std::vector<Stream> streams;
+    std::vector<Control> controls;
 };
 
 #include "adapter.h"
@@ -48,7 +56,16 @@ struct Transfer {
     uint64_t seed;           // of the pauses
 };
 
-enum Status { DONE = 0, RUNNING = 1, HUNG = 2, NO_ANSWER = 3, REFUSED = 4 };
+// A register access. The write's data come `skew` cycles after its address, or before it if negative;
+// the answer is taken `hold` cycles after it is there.
+struct Access {
+    uint32_t address, value, strobe;
+    int32_t skew;
+    uint32_t hold, response;
+};
+
+enum Status { DONE = 0, RUNNING = 1, HUNG = 2, NO_ANSWER = 3, REFUSED = 4, STOPPED = 5,
+              CHANGED = 6 };
 }
 
 namespace {
@@ -71,17 +88,28 @@ struct Channel {
     uint64_t stray = 0;      // output beats beyond the total
     uint64_t broken = 0;     // output beats that did not hold until they were taken
     bool stalled = false;    // an output beat was offered in the last cycle, and not taken
+    bool moved_before = false;
     std::vector<uint8_t> held{};     // that beat
+};
+
+// How often each kind of cycle was seen on a stream.
+struct Seen {
+    uint64_t moved = 0, streaks = 0;       // beats; beats right after another
+    uint64_t blocked = 0, starved = 0;     // valid without ready; ready without valid
 };
 
 struct Harness {
     Core core;
     Ports ports;
     std::vector<Channel> channels;
+    std::vector<uint8_t> moved;
+    std::vector<Seen> seen;
     uint64_t cycle = 0, first = 0, final = 0, progress = 0;
     bool started = false;
+    bool active = false;     // transfers have begun and not come to their end
 
-    Harness() : ports(core.ports()), channels(ports.streams.size()) {
+    Harness() : ports(core.ports()), channels(ports.streams.size()), moved(channels.size()),
+                seen(channels.size()) {
         *ports.clk = 0;
         core.eval();
     }
@@ -103,6 +131,7 @@ struct Harness {
         *ports.rst = 1;
         while (cycles--) clock([] {});
         *ports.rst = 0;
+        active = false;
     }
 
     void begin(Transfer* transfers) {
@@ -113,6 +142,7 @@ struct Harness {
             else *stream.ready = !pause(channels[i]);
         }
         started = false;
+        active = true;
         progress = cycle;
     }
 
@@ -134,42 +164,58 @@ struct Harness {
             std::memcpy(stream.user, t.user + t.done * stream.user_bytes, stream.user_bytes);
     }
 
-    // Clock until every beat is through, for about `seconds`, or until `patience` cycles pass in which
-    // no beat moves.
-    Status run(uint64_t patience, double seconds) {
-        const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    bool finished() const {
+        return std::all_of(channels.begin(), channels.end(), [](const Channel& c) {
+            return c.transfer->done == c.transfer->total; });
+    }
+
+    // One cycle in which the streams move.
+    template <class Sample> void step(Sample sample) {
         const size_t count = channels.size();
-        std::vector<uint8_t> moved(count);
+        clock([&] {
+            sample();
+            for (size_t i = 0; i < count; i++) {
+                Stream& stream = ports.streams[i];
+                if (!stream.input) watch(stream, channels[i]);
+                moved[i] = *stream.valid && *stream.ready;
+                seen[i].moved += moved[i];
+                seen[i].streaks += moved[i] && channels[i].moved_before;
+                seen[i].blocked += *stream.valid && !*stream.ready;
+                seen[i].starved += !*stream.valid && *stream.ready;
+                channels[i].moved_before = moved[i];
+                if (!moved[i]) continue;
+                progress = cycle;
+                if (stream.input) {
+                    if (!started) first = cycle;
+                    started = true;
+                } else {
+                    take(stream, channels[i]);
+                }
+            }
+        });
+        for (size_t i = 0; i < count; i++) {
+            Stream& stream = ports.streams[i];
+            if (stream.input) {
+                channels[i].transfer->done += moved[i];
+                if (moved[i] || !*stream.valid) offer(stream, channels[i]);
+            } else {
+                *stream.ready = !pause(channels[i]);
+            }
+        }
+    }
+
+    // Clock until every beat is through, for `most` cycles, for about `seconds`, or until `patience`
+    // cycles pass in which no beat moves.
+    Status run(uint64_t patience, uint64_t most, double seconds) {
+        const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
         for (;;) {
             for (int slice = 0; slice < 64; slice++) {
-                if (std::all_of(channels.begin(), channels.end(), [](const Channel& c) {
-                        return c.transfer->done == c.transfer->total; })) {
+                if (finished()) {
+                    active = false;
                     return DONE;
                 }
-                clock([&] {
-                    for (size_t i = 0; i < count; i++) {
-                        Stream& stream = ports.streams[i];
-                        if (!stream.input) watch(stream, channels[i]);
-                        moved[i] = *stream.valid && *stream.ready;
-                        if (!moved[i]) continue;
-                        progress = cycle;
-                        if (stream.input) {
-                            if (!started) first = cycle;
-                            started = true;
-                        } else {
-                            take(stream, channels[i]);
-                        }
-                    }
-                });
-                for (size_t i = 0; i < count; i++) {
-                    Stream& stream = ports.streams[i];
-                    if (stream.input) {
-                        channels[i].transfer->done += moved[i];
-                        if (moved[i] || !*stream.valid) offer(stream, channels[i]);
-                    } else {
-                        *stream.ready = !pause(channels[i]);
-                    }
-                }
+                if (most-- == 0) return STOPPED;
+                step([] {});
                 if (cycle - progress > patience) return HUNG;
             }
             if (std::chrono::steady_clock::now() >= stop) return RUNNING;
@@ -212,45 +258,70 @@ struct Harness {
         });
     }
 
-    Status write(uint32_t address, uint32_t value, uint64_t patience) {
+    // A cycle in which transfers that have begun go on.
+    template <class Sample> void advance(Sample sample) {
+        if (active) step(sample);
+        else idle(sample);
+    }
+
+    Status write(Access& access, uint64_t patience) {
         const Axil& x = ports.axil;
-        std::memcpy(x.awaddr, &address, 2);
-        std::memcpy(x.wdata, &value, 4);
-        *x.wstrb = 15;
-        *x.awvalid = *x.wvalid = *x.bready = 1;
-        bool answered = false, refused = false;
-        while (!answered && patience--) {
+        std::memcpy(x.awaddr, &access.address, 2);
+        std::memcpy(x.wdata, &access.value, 4);
+        *x.wstrb = access.strobe;
+        *x.awvalid = access.skew >= 0;
+        *x.wvalid = access.skew <= 0;
+        *x.bready = access.hold == 0;
+        int32_t wait = std::abs(access.skew);
+        uint32_t held = 0;
+        bool done = false, changed = false;
+        while (!done && patience--) {
             bool address_taken = false, data_taken = false;
-            idle([&] {
+            advance([&] {
                 address_taken = *x.awvalid && *x.awready;
                 data_taken = *x.wvalid && *x.wready;
-                answered = *x.bvalid;
-                refused = *x.bresp != 0;
+                if (held && (!*x.bvalid || *x.bresp != access.response)) changed = true;
+                if (*x.bvalid) {
+                    access.response = *x.bresp;
+                    done = *x.bready;
+                    held++;
+                }
             });
             if (address_taken) *x.awvalid = 0;
             if (data_taken) *x.wvalid = 0;
+            if (wait && --wait == 0) *(access.skew > 0 ? x.wvalid : x.awvalid) = 1;
+            *x.bready = held >= access.hold;
         }
         *x.awvalid = *x.wvalid = *x.bready = 0;
-        return !answered ? NO_ANSWER : refused ? REFUSED : DONE;
+        return !done ? NO_ANSWER : changed ? CHANGED : access.response ? REFUSED : DONE;
     }
 
-    Status read(uint32_t address, uint32_t* value, uint64_t patience) {
+    Status read(Access& access, uint64_t patience) {
         const Axil& x = ports.axil;
-        std::memcpy(x.araddr, &address, 2);
-        *x.arvalid = *x.rready = 1;
-        bool answered = false, refused = false;
-        while (!answered && patience--) {
+        std::memcpy(x.araddr, &access.address, 2);
+        *x.arvalid = 1;
+        *x.rready = access.hold == 0;
+        uint32_t held = 0;
+        bool done = false, changed = false;
+        while (!done && patience--) {
             bool taken = false;
-            idle([&] {
+            advance([&] {
                 taken = *x.arvalid && *x.arready;
-                answered = *x.rvalid;
-                refused = *x.rresp != 0;
-                if (answered) std::memcpy(value, x.rdata, 4);
+                if (held && (!*x.rvalid || *x.rresp != access.response ||
+                             std::memcmp(&access.value, x.rdata, 4)))
+                    changed = true;
+                if (*x.rvalid) {
+                    std::memcpy(&access.value, x.rdata, 4);
+                    access.response = *x.rresp;
+                    done = *x.rready;
+                    held++;
+                }
             });
             if (taken) *x.arvalid = 0;
+            *x.rready = held >= access.hold;
         }
         *x.arvalid = *x.rready = 0;
-        return !answered ? NO_ANSWER : refused ? REFUSED : DONE;
+        return !done ? NO_ANSWER : changed ? CHANGED : access.response ? REFUSED : DONE;
     }
 };
 
@@ -262,9 +333,11 @@ Harness* core_new() { return new Harness; }
 void core_delete(Harness* harness) { delete harness; }
 void core_reset(Harness* harness, uint64_t cycles) { harness->reset(cycles); }
 void core_begin(Harness* harness, Transfer* transfers) { harness->begin(transfers); }
-int core_run(Harness* harness, uint64_t patience, double seconds) {
-    return harness->run(patience, seconds);
+int core_run(Harness* harness, uint64_t patience, uint64_t most, double seconds) {
+    return harness->run(patience, most, seconds);
 }
+void core_end(Harness* harness) { harness->active = false; }
+uint64_t core_cycle(Harness* harness) { return harness->cycle; }
 uint64_t core_cycles(Harness* harness) {
     return harness->started && harness->final >= harness->first
         ? harness->final - harness->first + 1 : 0;
@@ -274,10 +347,22 @@ void core_idle(Harness* harness, uint64_t cycles) {
 }
 uint64_t core_stray(Harness* harness, size_t stream) { return harness->channels[stream].stray; }
 uint64_t core_broken(Harness* harness, size_t stream) { return harness->channels[stream].broken; }
-int core_write(Harness* harness, uint32_t address, uint32_t value, uint64_t patience) {
-    return harness->write(address, value, patience);
+const Seen* core_seen(Harness* harness, size_t stream) { return &harness->seen[stream]; }
+int core_write(Harness* harness, Access* access, uint64_t patience) {
+    return harness->write(*access, patience);
 }
-int core_read(Harness* harness, uint32_t address, uint32_t* value, uint64_t patience) {
-    return harness->read(address, value, patience);
+int core_read(Harness* harness, Access* access, uint64_t patience) {
+    return harness->read(*access, patience);
 }
+void core_control(Harness* harness, size_t index, const uint8_t* octets) {
+    const Control& control = harness->ports.controls[index];
+    std::memcpy(control.port, octets, control.bytes);
+}
+int core_deposit(Harness* harness, const char* scope, const char* name, uint32_t value) {
+    size_t bytes = 0;
+    uint8_t* target = harness->core.internal(scope, name, bytes);
+    if (target) std::memcpy(target, &value, bytes);
+    return target != nullptr;
+}
+void core_coverage(Harness* harness, const char* path) { harness->core.coverage(path); }
 }

@@ -29,7 +29,8 @@ PATIENCE = 20_000            # cycles without a beat on any stream before a run 
 BUS_PATIENCE = 1_000         # cycles that a register access may take
 SLICE = 0.1                  # seconds in the library before Python looks for Ctrl-C
 
-_DONE, _RUNNING, _HUNG, _NO_ANSWER, _REFUSED = range(5)
+_DONE, _RUNNING, _HUNG, _NO_ANSWER, _, _, _CHANGED = range(7)
+_ENDLESS = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,27 @@ class _Transfer(ctypes.Structure):
                 ("stop", ctypes.c_double), ("go", ctypes.c_double), ("seed", ctypes.c_uint64))
 
 
+class _Access(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_uint32), ("value", ctypes.c_uint32),
+                ("strobe", ctypes.c_uint32), ("skew", ctypes.c_int32), ("hold", ctypes.c_uint32),
+                ("response", ctypes.c_uint32))
+
+
+class Seen(ctypes.Structure):
+    """How often each kind of cycle was seen on a stream.
+
+    Attributes
+    ----------
+    moved, streaks : int
+        Beats that moved; those of them that came right after another.
+    blocked, starved : int
+        Cycles with ``tvalid`` and no ``tready``, and with ``tready`` and no ``tvalid``.
+    """
+
+    _fields_ = (("moved", ctypes.c_uint64), ("streaks", ctypes.c_uint64),
+                ("blocked", ctypes.c_uint64), ("starved", ctypes.c_uint64))
+
+
 class Simulator:
     """One instance of a compiled core; it keeps its state from run to run.
 
@@ -123,16 +145,41 @@ class Simulator:
 
     def write(self, register: str, value: int) -> None:
         """Write a register; ``value`` may be negative."""
-        target = self.core.register(register)
-        self._bus(f"writing {register}", self._library.core_write(
-            self._handle, target.offset, value & 0xFFFF_FFFF, BUS_PATIENCE))
+        if self.write_at(self.core.register(register).offset, value):
+            raise SimulationError(f"{self.core.name}: error response to writing {register}")
 
     def read(self, register: str) -> int:
         """Read a register, as an unsigned word."""
-        value = ctypes.c_uint32()
-        self._bus(f"reading {register}", self._library.core_read(
-            self._handle, self.core.register(register).offset, ctypes.byref(value), BUS_PATIENCE))
-        return value.value
+        response, value = self.read_at(self.core.register(register).offset)
+        if response:
+            raise SimulationError(f"{self.core.name}: error response to reading {register}")
+        return value
+
+    def write_at(self, offset: int, value: int, *, strobe: int = 15, skew: int = 0, hold: int = 0
+                 ) -> int:
+        """Write the word at a byte address; returns the response.
+
+        Parameters
+        ----------
+        offset, value : int
+        strobe : int
+            A bit for each byte that is to be written.
+        skew : int
+            Cycles by which the data come after the address; negative: before it.
+        hold : int
+            Cycles for which the answer waits.
+        """
+        access = _Access(offset, value & 0xFFFF_FFFF, strobe, skew, hold, 0)
+        self._bus(f"writing at {offset:#x}", self._library.core_write(
+            self._handle, ctypes.byref(access), BUS_PATIENCE))
+        return access.response
+
+    def read_at(self, offset: int, *, hold: int = 0) -> tuple[int, int]:
+        """Read the word at a byte address; returns the response and the word."""
+        access = _Access(offset, 0, 0, 0, hold, 0)
+        self._bus(f"reading at {offset:#x}", self._library.core_read(
+            self._handle, ctypes.byref(access), BUS_PATIENCE))
+        return access.response, access.value
 
     def read_counter(self, name: str) -> int:
         """Read one of the 64-bit counters."""
@@ -159,28 +206,115 @@ class Simulator:
             self.reset()
             raise
 
-    def _run(self, job: Job, pauses: Mapping[str, Pauses], seed: int, patience: int) -> Result:
+    def prepare(self, job: Job) -> None:
+        """Clear counters and error flags, and write the settings of a job."""
         self.write("control", 1)
         if self.core.config.flags:
             self.write("errors", (1 << len(self.core.config.flags)) - 1)
         for name, value in job.writes.items():
             self.write(name, value)
 
-        buffers, transfers = self._plan(job, pauses, seed)
-        self._library.core_begin(self._handle, transfers)
-        while (status := self._library.core_run(self._handle, patience, SLICE)) == _RUNNING:
-            pass
-        if status == _HUNG:
-            raise HangError(f"{self.core.name} hangs: no beat moved for {patience} cycles; "
-                                  f"still owed: {self._owed(transfers)}")
+    def begin(self, job: Job, *, pauses: Mapping[str, Pauses] | None = None, seed: int = 0,
+              inputs: Mapping[str, int] | None = None, blocked: bool = False) -> None:
+        """Offer the beats of a job, which go on in :meth:`go` and during register accesses.
+
+        Parameters
+        ----------
+        inputs : mapping, optional
+            Most beats to offer, by stream name.
+        blocked : bool
+            Take no beat of any output.
+        """
+        self._buffers, self._transfers = self._plan(job, pauses or {}, seed)
+        for stream, transfer in zip(self.core.streams, self._transfers, strict=True):
+            if stream.direction == "in":
+                transfer.total = min(transfer.total, (inputs or {}).get(stream.name, _ENDLESS))
+            elif blocked:
+                transfer.stop, transfer.go = 1.0, 1e-300
+        self._library.core_begin(self._handle, self._transfers)
+
+    def go(self, cycles: int | None = None, patience: int = PATIENCE) -> bool:
+        """Clock until all beats have moved, or for ``cycles``; returns whether they have."""
+        left = _ENDLESS if cycles is None else cycles
+        while True:
+            before = self.cycle
+            status = self._library.core_run(self._handle, patience, left, SLICE)
+            if status == _HUNG:
+                raise HangError(
+                    f"{self.core.name} hangs: no beat moved for {patience} cycles; still owed: "
+                    f"{self._owed(self._transfers)}")
+            if status != _RUNNING:
+                return status == _DONE
+            left -= min(left, self.cycle - before)
+
+    def offering(self) -> bool:
+        """Whether every input of the core still has beats of the job to send."""
+        return all(transfer.done < transfer.total
+                   for stream, transfer in zip(self.core.streams, self._transfers, strict=True)
+                   if stream.direction == "in")
+
+    def end(self) -> None:
+        """Take beats that are on their way back; what comes after this counts as stray."""
+        self._library.core_end(self._handle)
+
+    def idle(self, cycles: int) -> None:
+        """Clock with no beat offered."""
+        self._library.core_idle(self._handle, cycles)
+
+    @property
+    def cycle(self) -> int:
+        """Clock cycles so far."""
+        return self._library.core_cycle(self._handle)
+
+    def control(self, name: str, value: int) -> None:
+        """Set one of the core's further inputs; it stays until set again."""
+        names = [known for known, _ in self.core.controls]
+        index = names.index(name)
+        octets = value.to_bytes(-(-self.core.controls[index][1] // 8), "little")
+        self._library.core_control(self._handle, index, octets)
+
+    def deposit(self, instance: str, register: str, value: int) -> bool:
+        """Put a value into a register of up to 32 bits inside; False where the model has none.
+
+        Parameters
+        ----------
+        instance : str
+            Path of the instance, from the top module.
+        """
+        return bool(self._library.core_deposit(self._handle, f"TOP.{instance}".encode(),
+                                               register.encode(), value))
+
+    def seen(self, stream: str) -> Seen:
+        """What happened on a stream since the model was made."""
+        index = [known.name for known in self.core.streams].index(stream)
+        return self._library.core_seen(self._handle, index).contents
+
+    def release(self) -> None:
+        """Lift the limits and the pauses of the transfers that :meth:`begin` began."""
+        for stream, transfer in zip(self.core.streams, self._transfers, strict=True):
+            transfer.total = len(self._buffers[stream.name][0])
+            transfer.stop, transfer.go = 1e-300, 1.0
+
+    def write_coverage(self, path: Path) -> None:
+        """Write what was counted so far, from a model built to count."""
+        self._library.core_coverage(self._handle, str(path).encode())
+
+    def _run(self, job: Job, pauses: Mapping[str, Pauses], seed: int, patience: int) -> Result:
+        self.prepare(job)
+        self.begin(job, pauses=pauses, seed=seed)
+        self.go(patience=patience)
+        return self.collect()
+
+    def collect(self) -> Result:
+        """What the job gave that has come to its end."""
         cycles = self._library.core_cycles(self._handle)
         counters = {name: self.read_counter(name) for name, _ in COUNTERS}
         flags = self.read("errors")
-        self._check_stray(transfers)
+        self._check_stray(self._transfers)
 
         beats, beat_cycles = {}, {}
         for stream in self.core.outputs:
-            data, last, _, when = buffers[stream.name]
+            data, last, _, when = self._buffers[stream.name]
             beats[stream.name] = Beats(from_bytes(stream, data), last.astype(bool),
                                        np.zeros(len(last), np.uint64))
             beat_cycles[stream.name] = when
@@ -228,8 +362,9 @@ class Simulator:
     def _bus(self, action: str, status: int) -> None:
         if status == _NO_ANSWER:
             raise HangError(f"{self.core.name}: no answer in {BUS_PATIENCE} cycles to {action}")
-        if status == _REFUSED:
-            raise SimulationError(f"{self.core.name}: error response to {action}")
+        if status == _CHANGED:
+            raise SimulationError(f"{self.core.name}: the answer to {action} did not hold until "
+                                  "taken")
 
 
 def _user_bytes(stream: Stream, user: np.ndarray) -> np.ndarray:
@@ -245,13 +380,19 @@ def _load(path: Path) -> ctypes.CDLL:
             ("delete", None, (handle,)),
             ("reset", None, (handle, wide)),
             ("begin", None, (handle, handle)),
-            ("run", ctypes.c_int, (handle, wide, ctypes.c_double)),
+            ("run", ctypes.c_int, (handle, wide, wide, ctypes.c_double)),
+            ("end", None, (handle,)),
+            ("cycle", wide, (handle,)),
             ("cycles", wide, (handle,)),
             ("idle", None, (handle, wide)),
             ("stray", wide, (handle, ctypes.c_size_t)),
             ("broken", wide, (handle, ctypes.c_size_t)),
-            ("write", ctypes.c_int, (handle, word, word, wide)),
-            ("read", ctypes.c_int, (handle, word, handle, wide))):
+            ("seen", ctypes.POINTER(Seen), (handle, ctypes.c_size_t)),
+            ("write", ctypes.c_int, (handle, handle, wide)),
+            ("read", ctypes.c_int, (handle, handle, wide)),
+            ("control", None, (handle, ctypes.c_size_t, ctypes.c_char_p)),
+            ("deposit", ctypes.c_int, (handle, ctypes.c_char_p, ctypes.c_char_p, word)),
+            ("coverage", None, (handle, ctypes.c_char_p))):
         function = getattr(library, f"core_{name}")
         function.restype, function.argtypes = result, arguments
     return library

@@ -28,6 +28,7 @@ from systolith.sim.simulators.harness import Pauses
 
 TESTBENCH = "systolith.testbenches.streams"
 DEFAULT_SEED = 1
+PERIOD = 2                   # of the clock, in steps of the simulator
 
 #: What Icarus runs by default as the second simulator, which interprets: a share of the stimulus,
 #: in beats, and the tests that depend on it.
@@ -49,6 +50,11 @@ class Check:
     seconds : float
     message : str or None
         What failed; None if nothing did.
+    time : int or None
+        Of a failure that shows in one cycle: its rising edge of the clock, in steps of the
+        simulator, in the recorded waveform.
+    cycle : int or None
+        The same, counted from the start of the test.
     """
 
     name: str
@@ -58,6 +64,8 @@ class Check:
     frames: int
     seconds: float
     message: str | None = None
+    time: int | None = None
+    cycle: int | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +182,10 @@ class _Job:
             failed = tuple(check.name for check in checks if check.message)
             if failed and not self.waves:
                 self.progress(f"{name}: {len(failed)} failed; running again with waveforms")
-                self._cocotb(name, beats, failed, True)
+                again = {check.name: check for check in self._cocotb(name, beats, failed, True)}
+                checks = [replace(check, time=again[check.name].time,
+                                  cycle=again[check.name].cycle)
+                          if check.name in again else check for check in checks]
         self.seconds[name] = round(time.monotonic() - started, 3)
         return checks
 

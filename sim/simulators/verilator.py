@@ -32,33 +32,32 @@ HEADERS = ("verilated.h", "algorithm", "chrono", "memory", "vector")
 
 _MODEL = """\
 #include "Vtop.h"
+#include "verilated_syms.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 struct Model {
     VerilatedContext context;
     Vtop top{&context};
     void eval() { top.eval(); }
+    uint8_t* internal(const char* scope, const char* name, size_t& bytes) {
+        const VerilatedScope* found = context.scopeFind(scope);
+        VerilatedVar* var = found ? found->varFind(name) : nullptr;
+        bytes = var ? var->totalSize() : 0;
+        return bytes && bytes <= 4 ? static_cast<uint8_t*>(var->datap()) : nullptr;
+    }
+    void coverage(const char* path) {
+#if VM_COVERAGE
+        context.coveragep()->write(path);
+#endif
+    }
 };
 #define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
 """
 
-#: A model that counts how often each bit changes, and writes that to a file.
-_COUNTING_MODEL = """\
-#include "Vtop.h"
-#include "verilated_cov.h"
-// Not a member: the loader would share that between libraries.
-static struct Model* latest;
-struct Model {
-    VerilatedContext context;
-    Vtop top{&context};
-    void eval() { top.eval(); }
-    Model() { latest = this; }
-};
-#define PORT(name) reinterpret_cast<uint8_t*>(&model.top.name)
-extern "C" void core_write_toggles(const char* path) {
-    latest->context.coveragep()->write(path);
-}
-"""
-#: Of every net, however wide and whatever its name.
-_COUNTING = ("--coverage-toggle", "--coverage-underscore", "--coverage-max-width", "1000000")
+#: What a model can count: toggles of every net, however wide and whatever its name, or everything.
+COUNT_TOGGLES = ("--coverage-toggle", "--coverage-underscore", "--coverage-max-width", "1000000")
+COUNT_ALL = ("--coverage", "--coverage-expr")
 
 
 @once
@@ -92,28 +91,25 @@ def simulator(core: Core) -> Simulator:
     return Simulator(core, build(core))
 
 
-def build(core: Core, *, counting: bool = False) -> Path:
+def build(core: Core, *, coverage: Sequence[str] = ()) -> Path:
     """Return the shared library of a core, for :class:`Simulator`.
 
     Parameters
     ----------
-    counting : bool
-        The library also counts how often every bit changes; its function ``core_write_toggles``
-        writes that for the instance that was made last to a file, in the format of
-        ``verilator_coverage``.
+    coverage : sequence of str
+        Arguments of Verilator that say what to count, :data:`COUNT_ALL` or :data:`COUNT_TOGGLES`.
     """
-    source = adapter(core, _COUNTING_MODEL if counting else _MODEL)
-    more = _COUNTING if counting else ()
+    source = adapter(core, _MODEL)
+    flags = ["--x-assign", "fast", "--x-initial", "fast", *coverage]
 
     def make(folder: Path) -> None:
         shutil.copy(SOURCE, folder)
         (folder / "adapter.h").write_text(source)
-        objects = _compile(core, folder, ["--x-assign", "fast", "--x-initial", "fast", *more],
-                           [folder / SOURCE.name], coverage=counting)
-        tools.link([*objects, runtime(coverage=counting)], folder / "core.so", shared=True)
+        objects = _compile(core, folder, flags, [folder / SOURCE.name], coverage=bool(coverage))
+        tools.link([*objects, runtime(coverage=bool(coverage))], folder / "core.so", shared=True)
         keep(folder, "core.so")
 
-    key = cache.key(*_identity(core), source, SOURCE.read_bytes(), *more)
+    key = cache.key(*_identity(core), source, SOURCE.read_bytes(), repr(flags))
     return cache.entry("verilator", key, make) / "core.so"
 
 

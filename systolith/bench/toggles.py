@@ -5,7 +5,6 @@ operators, bit by bit. Verilator counts the changes of each. Clock, insides of m
 inside of adders, glitches and wires of different length do not count.
 """
 
-import ctypes
 import re
 import tempfile
 from dataclasses import replace
@@ -44,8 +43,7 @@ class Counter:
             script = [f"read_verilog {path.name}" for path in found.sources]
             toolchain.yosys((*script, *(line.format(name=core.name) for line in _FLATTEN)), folder)
             flat = replace(found, sources=(folder / "flat.v",))
-            library = verilator.build(flat, counting=True)
-        self._write = ctypes.CDLL(str(library)).core_write_toggles
+            library = verilator.build(flat, coverage=verilator.COUNT_TOGGLES)
         self._simulator = Simulator(flat, library)
 
     def __enter__(self) -> Self:
@@ -77,7 +75,7 @@ class Counter:
     def _total(self) -> int:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "toggles.dat")
-            self._write(str(path).encode())
+            self._simulator.write_coverage(path)
             text = path.read_text(errors="replace")
         total = 0
         for point, count in _CHANGES.findall(text):

@@ -16,11 +16,15 @@ RUNGS: tuple[Rung, ...] = (
     Rung("lint", "Verilator, slang and Yosys have nothing to say about the text.", "lint"),
     Rung("rtl", "Values, flags and cycles of the RTL are the golden model's, on two simulators, "
                 "whatever the state at power-up.", "rtl"),
+    Rung("coverage", "The regression reaches every line, branch and functional point.", "coverage"),
     Rung("formal", "The parts of the core, its streams and its register port keep their contracts: "
                    "proven without bound.", "formal"),
+    Rung("mutation", "The regression notices every change of the design that is one.", "mutation"),
     Rung("netlist", "What synthesis makes of the core for every family gives the golden model's "
                     "values, flags and cycles.", "netlist"),
     Rung("faults", "What upsets of single bits do; with triple redundancy, nothing.", "faults"),
+    Rung("random", "Configurations that nobody chose work, and malformed ones are refused.",
+         "random_configs"),
 )
 
 

@@ -7,11 +7,13 @@ stimulus, other pauses and other random values of every register without a reset
 
 import importlib.metadata
 import time
+from pathlib import Path
 
 from systolith import simulation
 from systolith.generators.core import GeneratedCore
+from systolith.signoff import waveform
 from systolith.signoff.rung import Options, Outcome, Progress, RungResult, Table
-from systolith.sim.simulators.regression import Report
+from systolith.sim.simulators.regression import PERIOD, Report
 
 
 def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult:
@@ -38,7 +40,8 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                "seconds", "result")
     first = reports[0]
     failed = sum(not report.passed for report in reports)
-    files = dict.fromkeys(path for report in reports for path in (*report.waves, *report.logs))
+    files = dict.fromkeys(Path(path) for report in reports
+                          for path in (*report.waves, *report.logs, *pictures(core, report)))
     return RungResult(
         rung="rtl", outcomes=outcomes,
         summary=f"{'FAILED' if failed else 'passed'} under {' and '.join(first.simulators)}, "
@@ -49,3 +52,25 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                                      ("yosys", "pyosys"))},
         seconds=round(time.monotonic() - started, 3), files=tuple(files),
         details={**first.as_dict(), "reports": [report.as_dict() for report in reports]})
+
+
+def pictures(core: GeneratedCore, report: Report) -> list[Path]:
+    """Draw the streams around the first beat that differs, of every failure that has one."""
+    written = []
+    streams = core.config.streams
+    names = [f"{stream.prefix}_{signal}" for stream in streams
+             for signal in ("tvalid", "tready", "tlast", "tdata")]
+    for check in report.failures:
+        for wave in map(Path, report.waves):
+            if check.time is None or wave.suffix != ".vcd" or check.simulator not in wave.name:
+                continue
+            before = min(waveform.BEFORE, check.cycle)
+            # What the edge sees is there a step before it.
+            start = check.time - 1 - before * PERIOD
+            samples = waveform.read_vcd(wave, names, start,
+                                        check.time + waveform.AFTER * PERIOD, PERIOD)
+            path = wave.with_name(f"rtl.{check.simulator}.{check.name}.svg")
+            path.write_text(waveform.draw(samples, check.cycle - before, check.cycle,
+                                          f"{core.name}, {check.name}: {check.message}"[:150]))
+            written.append(path)
+    return written

@@ -1,0 +1,77 @@
+"""All mutants of a design in one text, as a program of its own, for Yosys ends whole processes::
+
+    write_mutants.py TOP VERILOG LIST COUNT SEED SOURCE…
+
+VERILOG has an input ``mutsel`` of 16 bits; 0 selects the design as it is, i the mutant of line i of
+LIST. Modules whose names do not begin with TOP (models of FPGA blocks) are left as they are.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from pyosys import libyosys as ys
+
+from systolith.sim.simulators.exercise import COUNTER_REGISTERS, STORED
+
+SELECT, SELECT_BITS = "mutsel", 16
+
+#: A mutant may close a loop that is none while another one is selected.
+HEADER = "/* verilator lint_off UNOPTFLAT */\n"
+
+
+def read(top: str, sources: list[str]) -> ys.Design:
+    """The design in which the names of a list of mutants mean what they meant."""
+    design = ys.Design()
+    reads = [f'read_verilog "{source}"' for source in sources]
+    for command in (*reads, f"hierarchy -check -top {top}", "proc", "opt_clean"):
+        ys.run_pass(command, design)
+    return design
+
+
+def control(line: str, index: int) -> str:
+    """The command that makes a mutant where the input selects ``index``."""
+    return line.replace("mutate ", f"mutate -ctrl {SELECT} {SELECT_BITS} {index} ", 1)
+
+
+def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
+    design = read(top, list(sources))
+    ys.run_pass(f"mutate -list {count} -seed {seed} -none -o {mutants} {top} {top}_*", design)
+    lines = [line.strip() for line in Path(mutants).read_text().splitlines()
+             if line.startswith("mutate")]
+    Path(mutants).write_text("".join(f"{line}\n" for line in lines))
+    for index, line in enumerate(lines):
+        ys.run_pass(control(line, index), design)
+    ys.run_pass(f"write_verilog -noattr {verilog}", design)
+    text = Path(verilog).read_text()
+    Path(verilog).write_text(HEADER + re.sub(r"^module .*?^endmodule", _name_registers, text,
+                                             flags=re.MULTILINE | re.DOTALL))
+
+
+def _name_registers(found: re.Match[str]) -> str:
+    """The registers of a counter keep names that :meth:`Simulator.deposit` finds, where a mutant
+    stands between the register and the wire of its name."""
+    text = found.group()
+    if not re.match(r"module \w+_event_counter\b", text):
+        return text
+    stored = set(re.findall(r"^  reg .*?(\w+);", text, re.MULTILINE))
+    drives = re.findall(r"^  assign (.*?) = (.*?);", text, re.MULTILINE)
+    for name in COUNTER_REGISTERS:
+        if name in stored:
+            continue
+        seen, ahead = {name}, [name]
+        while ahead:
+            wire = ahead.pop(0)
+            if wire in stored:
+                text = re.sub(rf"\b{wire}\b", f"{name}{STORED}", text)
+                break
+            for target, source in drives:
+                if re.search(rf"\b{wire}\b", target):
+                    new = [word for word in re.findall(r"\b[a-z_]\w*", source) if word not in seen]
+                    seen |= set(new)
+                    ahead += new
+    return text
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,51 @@
+"""Mutants are made, run, killed or proven equal; tests that look away leave them alive."""
+
+import pytest
+
+from systolith.generators import registry
+from systolith.generators.core import elaborate
+from systolith.signoff import mutation
+from systolith.signoff.mutation import Mutant
+from systolith.signoff.rung import Options
+from systolith.sim.simulators.exercise import Exercise, ProblemError, Step
+
+
+@pytest.fixture
+def core():
+    template = registry.get("dot")
+    return elaborate(template, template.config.parse({"lanes": 1, "max_beats": 16}), "core")
+
+
+def run(core, tmp_path, count: int):
+    return mutation.run(core, Options(directory=tmp_path, count=count), lambda message: None)
+
+
+def test_every_mutant_is_killed_or_proven_equal(core, tmp_path):
+    result = run(core, tmp_path, 40)
+    assert result.details["mutants"] == 39 and result.details["survived"] == 0, result.findings
+    killed, equal = result.details["killed"], result.details["equal"]
+    assert killed + equal == 39 and killed > 30
+    assert sum(row[1] for row in result.tables[0].rows) == 39
+
+
+def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
+    monkeypatch.setattr(Exercise, "steps", lambda self: iter(()))
+    result = run(core, tmp_path, 6)
+    assert result.status == "failed" and result.details["killed"] == 0
+    assert "survived: core" in result.failures[0].message
+
+
+def test_a_design_that_fails_by_itself_says_so(core, tmp_path, monkeypatch):
+    def fail(simulator):
+        raise ProblemError("c[3] is 4")
+
+    monkeypatch.setattr(Exercise, "steps", lambda self: iter([Step("values", fail)]))
+    result = run(core, tmp_path, 6)
+    assert "the design itself fails: values: c[3] is 4" in result.failures[0].message
+
+
+def test_a_mutant_says_where_it_is():
+    mutant = Mutant(3, r"mutate -mode inv -module core_a -cell $and$core.v:6$1 -port Y -portbit 0 "
+                       r"-wire busy -wirebit 2 -src core.v:6.5-6.9")
+    assert mutant.module == "core_a"
+    assert mutant.place == "core_a: inv of Y[0] of $and$core.v:6$1, at busy[2]"

@@ -1,0 +1,80 @@
+"""The exercise finds what the models do not allow, in every part of a core."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.generators import registry
+from systolith.generators.core import elaborate, write
+from systolith.hdl.interface import Field, Register
+from systolith.sim.registers import SLVERR, RegisterModel
+from systolith.sim.simulators import cxxrtl, verilator
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.exercise import Exercise, writable
+from systolith.sim.simulators.harness import Simulator
+
+
+@pytest.fixture
+def dot(tmp_path):
+    template = registry.get("dot")
+    core = elaborate(template, template.config.parse({"lanes": 2}), "core")
+    write(core, tmp_path)
+    return Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+
+
+def problem(files: Core, tmp_path, change=None) -> str | None:
+    if change:
+        old, new = change
+        text = files.sources[0].read_text()
+        assert old in text
+        broken = tmp_path / "broken.v"
+        broken.write_text(text.replace(old, new))
+        files = replace(files, sources=(broken,))
+    with Simulator(files, verilator.build(writable(files, tmp_path))) as simulator:
+        return Exercise(files, 1).first_problem(simulator)
+
+
+def test_a_right_core_passes(dot, tmp_path):
+    assert problem(dot, tmp_path) is None
+
+
+@pytest.mark.parametrize(("change", "step"), [
+    (("word_1_0 + {15'd0, count_2}", "word_1_0"), "counters"),
+    (("assign write_mask = {", "assign write_mask = 32'hFFFF_FFFF | {"), "counters"),
+], ids=["no carry", "strobes ignored"])
+def test_a_broken_core_is_found(dot, tmp_path, change, step):
+    assert problem(dot, tmp_path, change).startswith(f"{step}: ")
+
+
+def test_a_model_without_writable_counters_still_runs(dot):
+    exercise = Exercise(dot, 1)
+    with cxxrtl.simulator(dot) as simulator:
+        assert exercise.first_problem(simulator) is None
+        assert not simulator.deposit("core.u_count_frames", "word_0_0", 1)
+    assert "counters wrap" not in exercise.events
+    assert {"a reset in a frame", "frames back to back"} <= exercise.events
+
+
+def test_register_model():
+    model = RegisterModel([
+        Register("setting", 0x80, "rw", (Field("value", 4, 8, "", reset=3),), ""),
+        Register("action", 0x84, "wo", (Field("go", 0, 1, ""),), ""),
+        Register("fixed", 0x88, "ro", (Field("value", 0, 32, "", reset=7),), "")])
+    assert model.read(0x80) == (0, 0x30)
+    assert model.write(0x80, 0xFFFF_FFFF, 0b0001) == 0
+    assert model.read(0x82) == (0, 0xF0)
+    model.write(0x80, 0, 0b0010)
+    assert model.read(0x80) == (0, 0xF0)
+    assert model.write(0x88, 1, 15) == 0 and model.read(0x88) == (0, 7)
+    assert model.write(0x84, 1, 15) == 0 and model.read(0x84) == (0, 0)
+    assert model.write(0x8C, 1, 15) == SLVERR and model.read(0x8C) == (SLVERR, 0)
+    model.reset()
+    assert model.read(0x80) == (0, 0x30)
+
+
+def test_cases_are_the_same_every_time(dot):
+    first, second = (Exercise(dot, 5).cases for _ in range(2))
+    assert [case.workload.label for case in first] == [case.workload.label for case in second]
+    assert all(np.array_equal(a.job.inputs["x"].data, b.job.inputs["x"].data)
+               for a, b in zip(first, second, strict=True))
