@@ -190,11 +190,10 @@ class WeightStationaryControl(wiring.Component):
         behind = Signal(self.interval - 1)
 
         # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
-        # that may follow; `row`, two below the number of the row, is what `left` is behind the
-        # first row of the next frame.
+        # that may follow; `row`, two below the number of the row just issued, is what `left` is
+        # behind the first row of the next frame.
         numbers = range(-2, max(self.config.acc_depth, 2))
-        row = Signal(numbers, init=-2)
-        last_row = Signal(numbers, reset_less=True)
+        row = Signal(numbers, reset_less=True)
         single_row = Signal(reset_less=True)
         left = Signal(numbers, reset_less=True)
         there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
@@ -227,20 +226,21 @@ class WeightStationaryControl(wiring.Component):
                 held_first.eq(first),
                 held_emit.eq(emit),
                 in_frame.eq(~end),
-                row.eq(Mux(end, -2, row + 1)),
+                row.eq(Mux(in_frame, row + 1, -2)),
+                single_row.eq(start),
+                sum_open.eq(~emit),              # looked at between frames
                 left.eq(Mux(in_frame, left - 1,
-                            Mux(first, self.config.acc_depth - 3, last_row))),
+                            Mux(first, self.config.acc_depth - 3, row))),
                 due.eq(behind),
                 hold.eq(behind),
             ]
-            with m.If(end):
-                m.d.sync += [last_row.eq(row), single_row.eq(start), sum_open.eq(~emit)]
         with m.Else():
             m.d.sync += hold.eq(hold >> 1)
-        with m.If(issue):
-            m.d.sync += [idle.eq(end & ~self.a_long), dropping.eq(self.a_long)]
-        with m.Elif(dropping & self.a_valid & self.a_last):
-            m.d.sync += [idle.eq(1), dropping.eq(0)]
+        dropped = dropping & self.a_valid & self.a_last
+        m.d.sync += [
+            idle.eq(Mux(issue, end & ~self.a_long, idle | dropped)),
+            dropping.eq(Mux(issue, self.a_long, dropping & ~dropped)),
+        ]
         return m
 
 
