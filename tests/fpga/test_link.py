@@ -223,9 +223,10 @@ def test_the_host_program_through_a_pseudo_terminal(top):
 
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")
-def test_an_independent_uart_at_the_pins(top, tmp_path):
+def test_an_independent_uart_at_the_pins(top, tmp_path, monkeypatch):
     from cocotb_tools.runner import get_runner
 
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     pytest.importorskip("cocotbext.uart")
     link, core = top.linked.link, top.linked.core
     source = tmp_path / f"{TOP}.v"
@@ -239,7 +240,7 @@ def test_an_independent_uart_at_the_pins(top, tmp_path):
     get_runner("verilator").test(
         test_module="uart_peer", hdl_toplevel=TOP, hdl_toplevel_lang="verilog", build_dir=build,
         test_dir=tmp_path, results_xml=str(tmp_path / "results.xml"),
-        extra_env={"UART_PEER": json.dumps(told), "PYTHONPATH": str(Path(__file__).parent)})
+        extra_env={"UART_PEER": json.dumps(told)})
     found = json.loads((tmp_path / "found.json").read_text())
     sizes = [9, 9, 9]                                    # log2 of 512 bytes
     assert found["hello"] == [Kind.OPEN, 0x1234, PROTOCOL, 2, 1, *sizes]
