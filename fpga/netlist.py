@@ -75,7 +75,7 @@ def of_core(core: GeneratedCore, device: str) -> Netlist:
     """
     target = devices.get(device)
     design = Design.of(core)
-    check_technology(design.name, design.technology, target.family.name, device)
+    check_technology(design.name, design.technology, target.technologies, device)
     folder = netlist(design, target)
     kinds = json.loads((folder / STATISTICS).read_text())
     return _netlist(design.name, target, "read_rtlil netlist.il", "netlist.il",

@@ -48,7 +48,7 @@ def core_from_bitstream(core: GeneratedCore, *, seed: int = 1) -> str:
         If a tool is missing or fails.
     """
     design, device = Design.of(core), devices.get(DEVICE)
-    check_technology(design.name, design.technology, device.family.name, DEVICE)
+    check_technology(design.name, design.technology, device.technologies, DEVICE)
     program = tools.find("icebox_vlog")
     nextpnr = toolchain.NEXTPNR["ice40"]
     folder = netlist(design, device)

@@ -96,8 +96,7 @@ class SoftmaxConfig(CoreConfig):
               "of fp16, 2 with base2. integer has none.", low=0, high=15, unit="bits")
     precision: int | None = param(
         None, "Fraction bits of an exponential, and of the base-2 logarithm of a sum; automatic: "
-              "20, 16 for bf16 outputs and those of up to 8 bits, 15 with base2, 16 with ibert. "
-              "integer has none.",
+              "20, 16 for bf16 outputs, 15 with base2, 16 with ibert. integer has none.",
         low=4, high=24, unit="bits")
     sum_integer: int = param(10, "base2: integer bits of the sum, which saturates.", low=1,
                              high=20, unit="bits", paper=10)
@@ -160,8 +159,7 @@ class SoftmaxConfig(CoreConfig):
 
     def _automatic_precision(self) -> int:
         if self.algorithm in REAL:
-            out = parse_format(self.out_format)
-            return 16 if out == BF16 or out.bits <= 8 else 20
+            return 16 if parse_format(self.out_format) == BF16 else 20
         return {"base2": 15, "ibert": 16}[self.algorithm]
 
     def _check_formats(self) -> None:

@@ -5,11 +5,11 @@ The datapaths behind these parts never stall: a beat is issued only when everyth
 sure to have room.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import counter
+from systolith.hdl.arithmetic.steps import counter, signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.logits import ODDITIES, LogitStage, logit_latency
@@ -75,8 +75,10 @@ class RowReader(wiring.Component):
         in_row = Signal()
         dropping = Signal()
         beat = Signal(counter(max_beats - 1))
-        rest = Signal(self.config.length_bits, reset_less=True)
-        remaining = Signal(self.config.length_bits)      # elements that count, from this beat on
+        # Elements that count, from this beat on; at or below 0 where none is left.
+        bits = max(self.config.length_bits, self.config.capacity.bit_length()) + 1
+        rest = Signal(Shape(bits, True), reset_less=True)
+        remaining = Signal(Shape(bits, True))
         more = Signal()                                  # some of them come later
         at_limit = Signal()
         mask_there = Signal()
@@ -98,18 +100,15 @@ class RowReader(wiring.Component):
             m.d.sync += [
                 in_row.eq(~self.ends),
                 beat.eq(Mux(self.ends, 0, beat + 1)),
-                rest.eq(Mux(more, remaining - lanes, 0)),
+                rest.eq(remaining - lanes),
                 dropping.eq(self.long),
             ]
         with m.Elif(x.valid & x.last):
             m.d.sync += dropping.eq(0)
 
-        counted = Signal(counter(lanes))
-        keep = Signal(lanes)
-        m.d.comb += [
-            counted.eq(Mux(more, lanes, remaining)),
-            keep.eq((1 << counted) - 1),
-        ]
+        few = remaining[:lanes.bit_length()]
+        keep = signal_of(m, Cat(more | (~remaining[-1] & (few > lane)) for lane in range(lanes)),
+                         "counting")
         if self.config.additive_mask:
             keep = self._pair_mask(m, keep, mask_there, mask_wanted)
         else:

@@ -91,8 +91,9 @@ def _online(v: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _two_pass(v: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pairs = [_online(v[:, :, lane, None], n[:, :, lane, None]) for lane in range(n.shape[2])]
-    tops, totals = (np.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
+    rows, beats, lanes = n.shape
+    pairs = _online(*(part.transpose(0, 2, 1).reshape(rows * lanes, beats, 1) for part in (v, n)))
+    tops, totals = (part.reshape(rows, lanes) for part in pairs)
     top = tops.max(axis=1)
     return top, _shifted(totals, top[:, None] - tops).sum(axis=1)
 

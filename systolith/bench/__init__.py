@@ -28,6 +28,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
                   "of norm too",
     "link": "efficiency of the host link",
     "boards": "the largest core of each template that fits a board",
+    "faults": "what upsets of single bits do to every template, plain and hardened",
 })
 
 

@@ -30,7 +30,7 @@ VARIANTS = {
     "online, uint8": {"algorithm": "online"},
     "single_pass, uint8": {"algorithm": "single_pass", "store": "replay"},
     "online, uint8, precision 12": {"algorithm": "online", "precision": 12},
-    "online, uint8, precision 20": {"algorithm": "online", "precision": 20},
+    "online, uint8, precision 16": {"algorithm": "online", "precision": 16},
     "online, uint16": {"algorithm": "online", "out_format": "uint16"},
     **{f"{algorithm}, {name} in and out": {
         "algorithm": algorithm, "in_format": name, "out_format": name,

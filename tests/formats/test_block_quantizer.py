@@ -66,9 +66,8 @@ def test_blocks(name, source, size, rounding, evaluate_compiled):
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_format_of_blocks(name, evaluate_compiled):
-    for source, rounding in ((FP32, "rne"), (FP32, "half_away"), (FP32, "toward_zero"),
-                             (BF16, "rne"), (FP16, "half_away"), (FloatFormat(11, 4), "rne"),
-                             (FloatFormat(4, 3), "toward_zero")):
+    for source, rounding in ((FP32, "rne"), (BF16, "half_away"), (FP16, "toward_zero"),
+                             (FloatFormat(11, 4), "rne"), (FloatFormat(4, 3), "rne")):
         check(evaluate_compiled, name, source, 3, 3000, rounding, seed=2)
 
 
