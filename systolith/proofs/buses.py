@@ -68,11 +68,13 @@ def credits(edit: Edit, *, places: int, amount: int) -> Harness:
 
 
 def event_counter(edit: Edit, *, word: int) -> Harness:
-    """Counts; the high word belongs to the low word with which it was latched."""
+    """Counts, a cycle late; the high word belongs to the low word with which it was latched."""
     h = Harness(EventCounter(word), edit)
     p = h.ports
     count = h.register(2 * word, "count")
-    h.step(count, Mux(p.clear, 0, (count + p.happened)[:2 * word]))
+    late = h.register(1, "event")
+    h.step(late, p.happened & ~p.clear)
+    h.step(count, Mux(p.clear, 0, (count + late)[:2 * word]))
     latched = h.register(word, "latched_high")
     h.step(latched, Mux(p.latch, count[word:], latched))
     h.check("low word", p.low == count[:word])

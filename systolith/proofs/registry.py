@@ -29,10 +29,10 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Credits", "7 places by 1", partial(buses.credits, places=7, amount=1), (
         ("left <= 4'd6;", "left <= 4'd7;"),)),
     Proof("EventCounter", "words of 2 bits", partial(buses.event_counter, word=2), (
-        ("high <= high_now;", "high <= high_2;"),
-        ("carry <= total[2];", "carry <= 1'b0;"))),
+        ("happened & full_0_next;", "happened & full_0;"),
+        ("word_1_0 + {1'd0, count_1}", "word_1_0"))),
     Proof("EventCounter", "words of 3 bits", partial(buses.event_counter, word=3), (
-        ("+ {2'd0, carry}", "+ {2'd0, happened}"),)),
+        ("count_0 ? (word_0_0 == 3'd6)", "count_0 ? (word_0_0 == 3'd7)"),)),
     Proof("Delay", "2 bits by 3", partial(buses.delay, width=2, depth=3, reset=False), (
         ("o = line[5:4];", "o = line[4:3];"),)),
     Proof("Delay", "1 bit by 2, with reset", partial(buses.delay, width=1, depth=2, reset=True), (
