@@ -25,7 +25,8 @@ def test_plain():
 
 
 def run(folder: Path, *arguments: str) -> str:
-    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
+    for name in ("conftest.py", "compiled.py"):
+        shutil.copy(Path(__file__).with_name(name), folder)
     (folder / "test_suite.py").write_text(SUITE)
     return subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
                           cwd=folder, capture_output=True, text=True).stdout

@@ -170,16 +170,21 @@ class Simulator:
             Cycles for which the answer waits.
         """
         access = _Access(offset, value & 0xFFFF_FFFF, strobe, skew, hold, 0)
-        self._bus(f"writing at {offset:#x}", self._library.core_write(
+        self._bus(f"writing {self._place(offset)}", self._library.core_write(
             self._handle, ctypes.byref(access), BUS_PATIENCE))
         return access.response
 
     def read_at(self, offset: int, *, hold: int = 0) -> tuple[int, int]:
         """Read the word at a byte address; returns the response and the word."""
         access = _Access(offset, 0, 0, 0, hold, 0)
-        self._bus(f"reading at {offset:#x}", self._library.core_read(
+        self._bus(f"reading {self._place(offset)}", self._library.core_read(
             self._handle, ctypes.byref(access), BUS_PATIENCE))
         return access.response, access.value
+
+    def _place(self, offset: int) -> str:
+        """What a register is called in messages."""
+        return next((name for name, register in self.core.registers.items()
+                     if register.offset == offset), f"at {offset:#x}")
 
     def read_counter(self, name: str) -> int:
         """Read one of the 64-bit counters."""

@@ -22,10 +22,10 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Fifo", "5 places", partial(buses.fifo, depth=5, data=2), (
         ("stored - 3'd1", "stored"),), nightly=True),
     Proof("Credits", "4 places by 2", partial(buses.credits, places=4, amount=2), (
-        ("booked <= reserve;", "booked <= reserve & freed;"),
-        ("any_used = booked | ", "any_used = "))),
+        ("freed ? 3'd7", "freed ? 3'd6"),
+        ("left != 3'd2", "left != 3'd1"))),
     Proof("Credits", "3 places by 3", partial(buses.credits, places=3, amount=3), (
-        ("left_if_booked[3] : left[3]", "left[3] : left[3]"),)),
+        ("enough = ~left[2];", "enough = 1'b1;"),)),
     Proof("Credits", "7 places by 1", partial(buses.credits, places=7, amount=1), (
         ("left <= 4'd6;", "left <= 4'd7;"),)),
     Proof("EventCounter", "words of 2 bits", partial(buses.event_counter, word=2), (

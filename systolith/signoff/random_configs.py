@@ -190,8 +190,11 @@ class Ledger:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        lines = [json.loads(line) for line in path.read_text().splitlines()
-                 if line.endswith("}")]                # the last line may be cut off
+        text = path.read_text()
+        whole = text[:text.rfind("\n") + 1]             # the last line may be cut off
+        if whole != text:
+            path.write_text(whole)
+        lines = [json.loads(line) for line in whole.splitlines()]
         self._keys = {line["of"]: line["key"] for line in lines}
 
     def key(self, draw: Draw) -> str:
