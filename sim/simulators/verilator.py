@@ -57,7 +57,8 @@ struct Model {
 
 #: What a model can count: toggles of every net, however wide and whatever its name, or everything.
 COUNT_TOGGLES = ("--coverage-toggle", "--coverage-underscore", "--coverage-max-width", "1000000")
-COUNT_ALL = ("--coverage", "--coverage-expr")
+#: Not --coverage, which also looks for state machines and fails on small memories.
+COUNT_ALL = ("--coverage-line", "--coverage-toggle", "--coverage-expr")
 
 
 @once
