@@ -137,10 +137,8 @@ class RegisterBank(wiring.Component):
             m.d.sync += [address.eq(bus.araddr[2:]), has_address.eq(1), bus.arready.eq(0)]
         with m.Elif(read | ~has_address):
             m.d.sync += [has_address.eq(0), bus.arready.eq(1)]
-        with m.If(read):
-            m.d.sync += bus.rvalid.eq(1)
-        with m.Elif(bus.rready):
-            m.d.sync += bus.rvalid.eq(0)
+        # Not a condition, which would become a clock enable, and that a net of its own.
+        m.d.sync += bus.rvalid.eq(read | (bus.rvalid & ~bus.rready))
         return read, address
 
     def _field(self, m: Module, register: Register, field: Field, here, data, mask):
