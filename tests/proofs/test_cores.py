@@ -51,7 +51,7 @@ def test_a_path_through_a_core_is_found(tmp_path):
 
 @pytest.mark.parametrize(("old", "new"), [
     ("read_odd <= read_odd ^ pop;", "read_odd <= read_odd ^ o_valid;"),
-    ("if (bus_rready) begin", "if (bus_rready | bus_arvalid) begin"),
+    ("(bus_rvalid & (~bus_rready))", "(bus_rvalid & (~(bus_rready | bus_arvalid)))"),
 ], ids=["stream", "register port"])
 def test_a_core_that_breaks_its_contract_is_refuted(old, new, tmp_path):
     wrong = _broken(_core("dot", lanes=1), old, new)
