@@ -30,16 +30,19 @@ class Credits(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # What is left is counted less the amount of the next reservation, so that a sign tells
-        # whether there is enough. `reserve`, which comes late, only chooses between two sums.
+        # whether there is enough. `reserve` and `freed`, which come late, only choose between sums.
         left = Signal(range(-self.amount, self.places - self.amount + 1),
                       init=self.places - self.amount)
-        kept = Signal.like(left)
-        reserved = Signal.like(left)
+        more = Signal.like(left)
+        less = Signal.like(left)
+        both = Signal.like(left)
         m.d.comb += [
-            kept.eq(left + self.freed),
-            reserved.eq(left + Mux(self.freed, 1 - self.amount, -self.amount)),
+            more.eq(left + 1),
+            less.eq(left - self.amount),
+            both.eq(left + (1 - self.amount)),
             self.enough.eq(~left[-1]),
             self.any_used.eq(left != left.init),
         ]
-        m.d.sync += left.eq(Mux(self.reserve, reserved, kept))
+        m.d.sync += left.eq(Mux(self.reserve, Mux(self.freed, both, less),
+                                Mux(self.freed, more, left)))
         return m

@@ -22,7 +22,7 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Fifo", "5 places", partial(buses.fifo, depth=5, data=2), (
         ("stored - 3'd1", "stored"),), nightly=True),
     Proof("Credits", "4 places by 2", partial(buses.credits, places=4, amount=2), (
-        ("freed ? 3'd7", "freed ? 3'd6"),
+        ("freed ? both : less", "less"),
         ("left != 3'd2", "left != 3'd1"))),
     Proof("Credits", "3 places by 3", partial(buses.credits, places=3, amount=3), (
         ("enough = ~left[2];", "enough = 1'b1;"),)),
