@@ -61,7 +61,7 @@ def count(design: Design, *, by_module: bool = False) -> tuple[dict[str, float],
     key = cache.key(toolchain.yosys_label(), *script, design.verilog)
     found = json.loads((cache.entry("gates", key, build) / "result.json").read_text())
     cells = {cell: number for cell, number in found["cells"].items()
-             if not cell.startswith("$mem")}
+             if not cell.startswith(("$mem", "$scopeinfo"))}      # the latter is a remark
     total = {cell: number * TRANSISTORS[cell] / PER_GATE for cell, number in cells.items()}
     registers = total.get("$_DFF_P_", 0)
     return {"gates": sum(total.values()), "logic_gates": sum(total.values()) - registers,

@@ -279,7 +279,7 @@ def bench_command(topics: tuple[str, ...], quick: bool, root: Path | None) -> Re
         for topic, parts in bench.run(topics, progress, quick=quick):
             found[topic] = parts
             if root:
-                written += documents.record(topic, parts, root)
+                written += documents.record(topic, parts, root, quick=quick)
     missed = any(results.missed(parts) for parts in found.values())
 
     def show(console: "Console") -> None:

@@ -24,6 +24,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
     "low_precision": "the engines for weights of a few bits on one product: cycles, area, "
                      "net changes, error; digits; a whole layer",
     "softmax": "errors against float64, exponentials, traffic, an attention over digits",
+    "softmax_area": "area, clock rate, error and throughput of every softmax algorithm",
     "activation": "errors by function and implementation; in a full run also area and clock rate, "
                   "of norm too",
     "link": "efficiency of the host link",

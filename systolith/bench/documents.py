@@ -12,8 +12,8 @@ HEADLINES = "systolic"                              # the topic that the README 
 START, END = "<!-- figures -->", "<!-- /figures -->"
 
 
-def record(topic: str, parts: list[Part], root: Path) -> list[Path]:
-    """Write what was measured into the documents of a checkout.
+def record(topic: str, parts: list[Part], root: Path, *, quick: bool = False) -> list[Path]:
+    """Write what was measured into the documents of a checkout; ``quick`` says how.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def record(topic: str, parts: list[Part], root: Path) -> list[Path]:
             written.append(root / PICTURES / f"{part.name}.svg")
             save(part, written[-1])
     page = root / PAGES / f"{topic}.md"
-    page.write_text(as_page(topic, parts))
+    page.write_text(as_page(topic, parts, quick=quick))
     written.append(page)
     if topic == HEADLINES:
         readme.write_text(text[:text.index(START)] + START + "\n\n" + as_headlines(parts) + "\n"
@@ -45,10 +45,11 @@ def record(topic: str, parts: list[Part], root: Path) -> list[Path]:
     return written
 
 
-def as_page(topic: str, parts: list[Part]) -> str:
+def as_page(topic: str, parts: list[Part], *, quick: bool = False) -> str:
     """The page of a topic."""
+    command = f"systolith bench {topic}{' --quick' * quick} --record ."
     lines = [f"# Figures: {topic}", "", f"What is here: {TOPICS[topic]}.", "",
-             f"Measured by `systolith bench {topic} --record .` with version "
+             f"Measured by `{command}` with version "
              f"{systolith.__version__}; {os.cpu_count()} processors, seconds depend on the "
              "machine.", ""]
     for part in parts:
