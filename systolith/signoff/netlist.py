@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from systolith.fpga.netlists import Netlist, netlist, targets_of
+from systolith.fpga.core_netlist import Netlist, netlist, targets_of
 from systolith.generators.core import GeneratedCore, write
 from systolith.proofs import engine
 from systolith.signoff.rung import Finding, Options, Outcome, Progress, RungResult, Table

@@ -11,7 +11,7 @@ from systolith import spec
 from systolith.cli import run
 from systolith.demo import digits as demo
 from systolith.demo.quantize import quantize_network
-from systolith.fpga import boards, netlist
+from systolith.fpga import board_netlist, boards
 from systolith.fpga.build import TOP, TopLevel
 from systolith.generators.core import elaborate
 from systolith.running import Core
@@ -50,7 +50,7 @@ def test_digits(level, settings, images, tmp_path, capsys, verified):
     request = spec.resolve(SPEC, settings[1::2], None)
     top = TopLevel.of(elaborate(request.template, request.config, request.name),
                       boards.get("ulx3s-85f"))
-    text = top.verilog if level == "rtl" else netlist.of_board(top).text
+    text = top.verilog if level == "rtl" else board_netlist.of_board(top).text
     link = top.linked.link
     port = simulated.BoardPort(simulated.TopLevel(TOP, text, "pin_clk", "pin_rx", "pin_tx",
                                                   level == "netlist"),

@@ -9,7 +9,7 @@ import pytest
 
 import systolith
 from systolith import simulation
-from systolith.fpga import boards, netlist
+from systolith.fpga import board_netlist, boards
 from systolith.fpga.build import TOP, TopLevel
 from systolith.fpga.unpacked import core_from_bitstream
 from systolith.generators import registry
@@ -46,7 +46,7 @@ def products(top, text):
         ("icebreaker", 18), ("ice40-hx8k-evn", None), ("ulx3s-25f", None), ("ulx3s-25f", 50)))])
 def test_the_netlist_does_what_the_rtl_does(board, mhz, verified):
     top = made(board, mhz)
-    found = netlist.of_board(top)
+    found = board_netlist.of_board(top)
     assert set(found.cells) & {"SB_LUT4", "LUT4"} and set(found.cells) & {"SB_RAM40_4K", "DP16KD"}
     assert (mhz is None) == (top.board.pll not in found.cells)
     got, wanted = products(top, found.text)
@@ -57,7 +57,7 @@ def test_the_netlist_does_what_the_rtl_does(board, mhz, verified):
 @pytest.mark.nightly
 def test_a_wrong_cell_is_caught():
     top = made("icebreaker")
-    text = netlist.of_board(top).text
+    text = board_netlist.of_board(top).text
     broken, count = re.subn(r"(\.A_SIGNED\()1'h1", r"\g<1>1'h0", text)
     assert count == 1
     try:
@@ -68,23 +68,15 @@ def test_a_wrong_cell_is_caught():
 
 
 def test_models_of_cells():
-    models = netlist.cell_models(["SB_DFFE", "SB_LUT4"], "ice40")
+    models = board_netlist.cell_models(["SB_DFFE", "SB_LUT4"], "ice40")
     assert re.findall(r"^module (\w+)", models, re.M) == ["SB_DFFE", "SB_LUT4"]
     assert "`" not in models and "specify" not in models
     # What a cell is made of comes along; ours where Yosys knows no more than the ports.
-    models = netlist.cell_models(["TRELLIS_DPR16X4", "MULT18X18D", "CCU2C"], "ecp5")
+    models = board_netlist.cell_models(["TRELLIS_DPR16X4", "MULT18X18D", "CCU2C"], "ecp5")
     assert set(re.findall(r"^module (\w+)", models, re.M)) == {
         "TRELLIS_DPR16X4", "MULT18X18D", "CCU2C", "LUT2", "LUT4"}
     with pytest.raises(KeyError, match="no simulation model of NOTHING"):
-        netlist.cell_models(["NOTHING"], "ecp5")
-
-
-def test_netlists_of_cores():
-    core = elaborate(DOT, DOT.config.parse({"lanes": 1}), "core")
-    found = netlist.of_core(core, "ice40-up5k")
-    assert found.name == "core" and "SB_MAC16" in found.cells
-    for port in ("input clk;", "input rst;", "input [7:0] s_axis_x_tdata;"):
-        assert port in found.verilog
+        board_netlist.cell_models(["NOTHING"], "ecp5")
 
 
 @pytest.mark.nightly

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from systolith.fpga.netlists import TARGETS, netlist, targets_of
+from systolith.fpga.core_netlist import TARGETS, netlist, targets_of
 from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.signoff import netlist as rung

@@ -1,22 +1,18 @@
-"""Synthesized netlists as Verilog that takes the place of the RTL they came from.
+"""The synthesized netlist of a board as Verilog that takes the place of the RTL it came from.
 
 A netlist is simulated with models of the device's cells: those that come with Yosys, and those of
 :mod:`systolith.sim.cells` for cells of which Yosys knows the ports only, and for PLLs. Only modules
 that are used are taken, so that any simulator can read the text.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache as once
+from pathlib import Path
 
-from systolith.fpga import devices, toolchain
+from systolith.fpga import toolchain
 from systolith.fpga.build import TOP, TopLevel, synthesize_top
-from systolith.fpga.design import Design
-from systolith.fpga.devices import Device
-from systolith.fpga.synthesis import STATISTICS, check_technology, netlist, read_netlist
-from systolith.generators.core import GeneratedCore
 from systolith.sim import cells as own
 from systolith.sim.simulators import cache, verilator
 
@@ -63,25 +59,6 @@ class Netlist:
         return f"{self.models}\n{self.verilog}"
 
 
-def of_core(core: GeneratedCore, device: str) -> Netlist:
-    """The netlist of a core on a device, without pads: it has the ports of the core.
-
-    Raises
-    ------
-    Error
-        If the device is unknown, or the core is made of another device's cells.
-    ToolError
-        If Yosys fails.
-    """
-    target = devices.get(device)
-    design = Design.of(core)
-    check_technology(design.name, design.technology, target.technologies, device)
-    folder = netlist(design, target)
-    kinds = json.loads((folder / STATISTICS).read_text())
-    return _netlist(design.name, target, "read_rtlil netlist.il", "netlist.il",
-                    read_netlist(folder), kinds)
-
-
 def of_board(top: TopLevel) -> Netlist:
     """The netlist that becomes a board's bitstream; its ports are pins.
 
@@ -93,8 +70,18 @@ def of_board(top: TopLevel) -> Netlist:
         If Yosys fails.
     """
     made = synthesize_top(top)
-    return _netlist(TOP, top.board.device, "read_json netlist.json", "netlist.json",
-                    made.netlist.encode(), made.cells)
+    content, script = made.netlist.encode(), ("read_json netlist.json",
+                                              "write_verilog -noattr netlist.v")
+
+    def build(folder: Path) -> None:
+        (folder / "netlist.json").write_bytes(content)
+        toolchain.yosys(script, folder)
+        verilator.keep(folder, "netlist.v")
+
+    key = cache.key(toolchain.yosys_label(), *script, content)
+    text = (cache.entry("netlist", key, build) / "netlist.v").read_text()
+    family = top.board.device.family.name
+    return Netlist(TOP, family, text, cell_models(made.cells, family), tuple(sorted(made.cells)))
 
 
 def cell_models(kinds: Iterable[str], family: str) -> str:
@@ -117,21 +104,6 @@ def cell_models(kinds: Iterable[str], family: str) -> str:
         else:
             texts[name] = own.models([name])
     return "\n\n".join(texts[name] for name in sorted(texts)) + "\n"
-
-
-def _netlist(name: str, device: Device, read: str, file: str, content: bytes,
-             kinds: Iterable[str]) -> Netlist:
-    script = (read, "write_verilog -noattr netlist.v")
-
-    def build(folder) -> None:
-        (folder / file).write_bytes(content)
-        toolchain.yosys(script, folder)
-        verilator.keep(folder, "netlist.v")
-
-    key = cache.key(toolchain.yosys_label(), *script, content)
-    text = (cache.entry("netlist", key, build) / "netlist.v").read_text()
-    family = device.family.name
-    return Netlist(name, family, text, cell_models(kinds, family), tuple(sorted(kinds)))
 
 
 @once
