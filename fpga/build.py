@@ -53,8 +53,8 @@ class TopLevel:
 
     @classmethod
     def of(cls, core: GeneratedCore, board: Board, *, mhz: float | None = None,
-           baud: int = DEFAULT_BAUD, buffer_bytes: int = 512) -> "TopLevel":
-        """Put a core with its link on a board.
+           baud: int = DEFAULT_BAUD) -> "TopLevel":
+        """Put a core with its link on a board; each stream's buffer takes one block memory.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class TopLevel:
         clock, actual = pll.instance(board.device.family.name, board.pll, board.clock_mhz,
                                      mhz or board.clock_mhz)
         link = LinkConfig.parse({"clock_hz": round(actual * 1e6), "baud": baud,
-                                 "buffer_bytes": buffer_bytes})
+                                 "buffer_bytes": board.device.family.bram_bytes})
         linked = LinkedCore.of(core, link)
         top = f"""\
 // {core.name} on {board.title}: {actual:g} MHz, {baud} baud.

@@ -239,8 +239,8 @@ module DP16KD_port #(
   assign placed = data << shift;
 
   localparam [35:0] ALL = WIDTH == 36 ? {36{1'b1}} : (36'd1 << WIDTH) - 36'd1;
-  wire [35:0] before = ((row ^ elsewhere) >> shift) & ALL;
-  wire [35:0] after = (((row & ~mask) | (placed & mask)) >> shift) & ALL;
+  wire [35:0] past = ((row ^ elsewhere) >> shift) & ALL;
+  wire [35:0] present = (((row & ~mask) | (placed & mask)) >> shift) & ALL;
   reg [35:0] latch = 36'd0, output_register = 36'd0;
   wire clear = RESETMODE == "ASYNC" && rst;
   always @(posedge clk or posedge clear)
@@ -251,9 +251,9 @@ module DP16KD_port #(
       if (rst)
         latch <= 36'd0;
       else if (ce & ~we | ce && WRITEMODE == "READBEFOREWRITE")
-        latch <= before;
+        latch <= past;
       else if (ce && WRITEMODE == "WRITETHROUGH")
-        latch <= after;
+        latch <= present;
       if (rst)
         output_register <= 36'd0;
       else if (oce)
