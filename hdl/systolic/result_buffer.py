@@ -160,12 +160,12 @@ class ResultBuffer(wiring.Component):
         # `fetch` comes late: it chooses between what is counted either way.
         more = Signal.like(stored)
         less = Signal.like(stored)
-        m.d.comb += [more.eq(stored + written), less.eq(stored + written - 1)]
+        m.d.comb += [more.eq(stored + 1), less.eq(stored - 1)]
         m.d.sync += [
             read_pointer.eq(select_late(fetch, step(read_pointer), read_pointer)),
             in_memory.eq(select_late(follow, any_stored, in_memory)),
             valid.eq(select_late(advance, in_memory, valid)),
             any_stored.eq(written | (stored[1:] != 0) | (stored[0] & ~fetch)),
-            stored.eq(select_late(fetch, less, more)),
+            stored.eq(select_late(fetch, Mux(written, stored, less), Mux(written, more, stored))),
         ]
         return m
