@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.primitives import ecp5, gowin, ice40, xilinx
-from systolith.hdl.primitives.config import fits_multiplier, fits_pair
+from systolith.hdl.primitives.config import PIECE_BITS, fits_multiplier, fits_pair, fits_pieces
 
 BLOCKS = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx7": xilinx}
 
@@ -81,9 +81,34 @@ class Multiplier(wiring.Component):
                     m.d.comb += getattr(self, f"{factor}_held").eq(register)
             a = held_a if "a" in outside else a
             b = held_b if "b" in outside else b
-        product, done = block.multiply(m, self, a, b) if block else (a * b, 0)
+        if block is not None:
+            product, done = block.multiply(m, self, a, b)
+        elif self.stages >= 2 and fits_pieces(self.technology, self.a_shape, self.b_shape):
+            product, done = self._in_pieces(m, a, b), self.stages - 1
+        else:
+            product, done = a * b, 0
         m.d.comb += self.p.eq(pipelined(m, product, self.shape, self.stages - done))
         return m
+
+
+    def _in_pieces(self, m: Module, a, b):
+        """The sum of the products of pieces that fit a block, with registers in front of it."""
+        bits = PIECE_BITS[self.technology]
+        products = {}
+        for i, a_piece in enumerate(_pieces(a, bits)):
+            for j, b_piece in enumerate(_pieces(b, bits)):
+                m.submodules[f"piece_{i}{j}"] = piece = Multiplier(
+                    a_piece.shape(), b_piece.shape(), self.stages - 1, self.technology)
+                m.d.comb += [piece.a.eq(a_piece), piece.b.eq(b_piece)]
+                products[i, j] = piece.p
+        # What begins where the lowest product ends needs no adder.
+        low = products.pop((0, 0))
+        high = products.pop((1, 1), None)
+        middle = sum(products.values())
+        outer = low if high is None else Cat(low, high)
+        if high is not None and high.shape().signed:
+            outer = outer.as_signed()
+        return outer + (middle << bits)
 
 
 class PairMultiplier(wiring.Component):
@@ -181,6 +206,14 @@ class PairMultiplier(wiring.Component):
                 m.d.comb += self.a_held.eq(one.a_held)
             if "b" in held:
                 m.d.comb += self.b_held.word_select(index, width).eq(one.b_held)
+
+
+def _pieces(factor, bits: int):
+    """A factor in at most two pieces: the low one, of so many bits, is unsigned."""
+    if len(factor) <= bits:
+        return (factor,)
+    high = factor[bits:]
+    return factor[:bits], high.as_signed() if factor.shape().signed else high
 
 
 def product_shape(a: Shape, b: Shape) -> Shape:

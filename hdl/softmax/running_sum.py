@@ -1,9 +1,11 @@
 """Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.shifting import decoded, shifted_right
+from systolith.hdl.arithmetic.steps import exceeds, signal_of
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
 from systolith.hdl.softmax.row_results import BeatMaximum
@@ -48,6 +50,8 @@ class RunningSum(wiring.Component):
 
     #: Cycles that a lane takes.
     lane_latency = 2
+    #: Cycles from the weights of a beat to the sum with them.
+    sum_latency = 1
 
     def __init__(self, config: SoftmaxConfig, key: Shape, payload_bits: int, weight_bits: int,
                  total_bits: int, *, lanes: int | None = None, **more):
@@ -64,7 +68,7 @@ class RunningSum(wiring.Component):
     def cycles(cls, lanes: int) -> int:
         """Latency of the sum of so many lanes."""
         front = BeatMaximum.cycles(lanes)
-        return front + 1 + cls.lane_latency + Reduction.cycles(lanes) + 1
+        return front + 1 + cls.lane_latency + Reduction.cycles(lanes) + cls.sum_latency
 
     def lane(self) -> wiring.Component:
         """Builds the weight of one element: ``key``, ``top``, ``keep`` and ``payload`` in,
@@ -76,9 +80,9 @@ class RunningSum(wiring.Component):
         to nothing if ``fresh``, where a new row begins. Registered once outside."""
         raise NotImplementedError
 
-    def add(self, m: Module, total, scaling, weights):
-        """The sum so far, scaled down, and the weights of a beat; registered outside.
-        ``self.adding`` says when."""
+    def accumulate(self, m: Module, valid, scaling, weights):
+        """The sum, and the weights of a beat added to what is left of it where ``valid``;
+        :attr:`sum_latency` cycles later it is returned."""
         raise NotImplementedError
 
     def elaborate(self, platform):
@@ -95,7 +99,7 @@ class RunningSum(wiring.Component):
         raised = Signal(self.key)
         change = Signal(Shape(self.key.width + 1, True), reset_less=True)
         begins = Signal(reset_less=True)
-        m.d.comb += raised.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum))
+        m.d.comb += raised.eq(Mux(in_row & exceeds(top, maximum.maximum), top, maximum.maximum))
         with m.If(valid):
             m.d.sync += [
                 in_row.eq(~last),
@@ -126,14 +130,53 @@ class RunningSum(wiring.Component):
         scaling = delayed(m, "scaling", behind - 2, scaling)
         top = delayed(m, "top", behind, top)
 
-        total = Signal(self.total_bits, name="so_far", reset_less=True)
         row_top = Signal(self.key, reset_less=True)
-        m.d.comb += [self.total.eq(total), self.top.eq(row_top)]
-        m.d.sync += self.done.eq(valid & last)
-        self.adding = valid
         with m.If(valid):
-            m.d.sync += [
-                total.eq(self.add(m, total, scaling, lane_sum.o)),
-                row_top.eq(top),
-            ]
+            m.d.sync += row_top.eq(top)
+        later = self.sum_latency - 1
+        m.d.comb += [
+            self.total.eq(self.accumulate(m, valid, scaling, lane_sum.o)),
+            self.top.eq(delayed(m, "row_top", later, row_top)),
+            self.done.eq(delayed(m, "done", 1 + later, valid & last, reset=True)),
+        ]
         return m
+
+
+class ShiftedSum(RunningSum):
+    """A running sum that any number of bits may be shifted out of.
+
+    The weights of a beat wait for the next one and are added in front of the shift, which is known
+    by then: so what is known early is behind what is known late.
+    """
+
+    sum_latency = 2
+
+    def scaling(self, m: Module, rise, fresh):
+        return decoded(self.halvings(m, rise), self.total_bits, ~fresh)
+
+    def halvings(self, m: Module, rise):
+        """How many bits of the sum go when the maximum rises so far."""
+        raise NotImplementedError
+
+    def summand(self, weights):
+        """What a beat adds to the sum."""
+        return weights
+
+    def accumulate(self, m: Module, valid, scaling, weights):
+        bits, summand = self.total_bits, self.summand(weights)
+        so_far = Signal(bits, reset_less=True)
+        pending = Signal(len(summand), reset_less=True)
+        total = Signal(bits, name="row_total", reset_less=True)
+        exact = signal_of(m, so_far + pending, "exact")
+        over = self.over(m, exact[bits:], delayed(m, "added", 1, valid, reset=True))
+        left = shifted_right(m, exact[:bits], scaling, "left")
+        ones = shifted_right(m, Const(-1, bits), scaling, "ones_left")
+        with m.If(valid):
+            m.d.sync += [so_far.eq(left | Mux(over, ones, 0)), pending.eq(summand)]
+        m.d.sync += total.eq(exact[:bits] | over.replicate(bits))
+        return total
+
+    def over(self, m: Module, above, added):
+        """Whether the sum is beyond its end and stays there, by what is above its bits; ``added``
+        says when that is new."""
+        return Const(0, 1)
