@@ -23,8 +23,9 @@ class Multiplier(wiring.Component):
     stages : int
         Registers between the factors and the product; 0 makes it combinational.
     technology : str
-        Whose multiplier blocks to instantiate; ``generic`` leaves that to synthesis, as does a
-        factor that is wider than a block of the technology.
+        Whose multiplier blocks to instantiate; ``generic`` leaves that to synthesis. Of a factor
+        that is too wide for a block, each of two pieces has one, if there are at least 2 stages;
+        otherwise, and of one that is wider still, it is left to synthesis too.
     operand_registers : bool
         Registers for the factors in front of the ``stages``, that of ``b`` with an enable: those
         of the multiplier block where it has them.

@@ -6,32 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import check_stages, counter, signal_of
 
-#: Low bits of a decoded amount.
-NEAR_BITS = 2
-
-
-def decoded(amount, width: int, enable=1):
-    """An amount as :func:`shifted_right` takes it: its two low bits, then, one hot, how many fours
-    it has.
-
-    None is hot where nothing is left of a word of ``width`` bits, or without ``enable``.
-    """
-    near = Cat(amount, Const(0, NEAR_BITS))[:NEAR_BITS]
-    far = amount[NEAR_BITS:]
-    return Cat(near, *((far == place) & enable for place in range(-(-width // (1 << NEAR_BITS)))))
-
-
-def shifted_right(m: Module, word, amount, name: str):
-    """A word shifted right by a :func:`decoded` amount: one multiplexer of four and one that is
-    one hot, for loops in which the amount is known early and the word late."""
-    words = [word[place:] for place in range(1 << NEAR_BITS)]
-    one, two = amount[0], amount[1]
-    near = signal_of(m, Mux(two, Mux(one, words[3], words[2]), Mux(one, words[1], words[0])),
-                     f"{name}_near")
-    result = Signal(len(word), name=name)
-    m.d.comb += result.eq(chosen(near, amount[NEAR_BITS:], 1 << NEAR_BITS))
-    return result
-
 
 def chosen(word, places, step: int):
     """The word shifted right by as many times ``step`` as the one place that is hot says; 0 if none

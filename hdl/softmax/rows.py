@@ -16,6 +16,9 @@ from systolith.hdl.softmax.logits import ODDITIES, LogitStage, logit_latency
 from systolith.hdl.softmax.passes import control, delayed, logit_beat_bits
 from systolith.hdl.structure.block_memory import BlockMemory
 
+#: Up to so many records of rows are kept outside the block memories.
+SPREAD_ROWS = 128
+
 
 class RowReader(wiring.Component):
     """Takes the beats of rows and says which of their elements count.
@@ -225,7 +228,7 @@ class RowRecords(wiring.Component):
         m.submodules.counts = counts = axi_stream.Fifo(
             axi_stream.Signature(self.count_bits + 1), self.rows)
         m.submodules.records = records = axi_stream.Fifo(
-            axi_stream.Signature(self.record_bits), self.rows)
+            axi_stream.Signature(self.record_bits), self.rows, spread=self.rows <= SPREAD_ROWS)
         before = Signal(self.count_bits)                 # beats of the row that have passed
         with m.If(self.passed):
             m.d.sync += before.eq(Mux(self.passed_ends, 0, before + 1))

@@ -1,10 +1,9 @@
 """Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
 
-from amaranth import Const, Module, Mux, Shape, Signal
+from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.shifting import decoded, shifted_right
 from systolith.hdl.arithmetic.steps import exceeds, signal_of
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
@@ -152,7 +151,9 @@ class ShiftedSum(RunningSum):
     sum_latency = 2
 
     def scaling(self, m: Module, rise, fresh):
-        return decoded(self.halvings(m, rise), self.total_bits, ~fresh)
+        amount = self.halvings(m, rise)
+        bits = (self.total_bits - 1).bit_length()
+        return Cat(fresh | amount[bits:].any(), amount[:bits])
 
     def halvings(self, m: Module, rise):
         """How many bits of the sum go when the maximum rises so far."""
@@ -169,11 +170,11 @@ class ShiftedSum(RunningSum):
         total = Signal(bits, name="row_total", reset_less=True)
         exact = signal_of(m, so_far + pending, "exact")
         over = self.over(m, exact[bits:], delayed(m, "added", 1, valid, reset=True))
-        left = shifted_right(m, exact[:bits], scaling, "left")
-        ones = shifted_right(m, Const(-1, bits), scaling, "ones_left")
+        limited = signal_of(m, exact[:bits] | over.replicate(bits), "limited")
+        nothing, amount = scaling[0], scaling[1:]
         with m.If(valid):
-            m.d.sync += [so_far.eq(left | Mux(over, ones, 0)), pending.eq(summand)]
-        m.d.sync += total.eq(exact[:bits] | over.replicate(bits))
+            m.d.sync += [so_far.eq(Mux(nothing, 0, limited >> amount)), pending.eq(summand)]
+        m.d.sync += total.eq(limited)
         return total
 
     def over(self, m: Module, above, added):
