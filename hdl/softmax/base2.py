@@ -166,6 +166,7 @@ class Base2RunningSum(ShiftedSum):
     """
 
     lane_latency = PowerLane.latency
+    saturates = True
 
     def __init__(self, config: SoftmaxConfig):
         super().__init__(config, ceiling_shape(config), config.in_fraction, config.precision + 1,
@@ -179,13 +180,6 @@ class Base2RunningSum(ShiftedSum):
 
     def summand(self, weights):
         return weights[self.config.precision - self.config.sum_fraction:]
-
-    def over(self, m: Module, above, added):
-        saturated = Signal(name="was_over")
-        over = signal_of(m, above.any(), "over")
-        m.d.sync += saturated.eq(over & added)
-        m.d.comb += self.saturated.eq(saturated)
-        return over
 
 
 class Base2Sum(wiring.Component):

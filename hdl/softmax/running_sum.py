@@ -146,9 +146,16 @@ class ShiftedSum(RunningSum):
 
     The weights of a beat wait for the next one and are added in front of the shift, which is known
     by then: so what is known early is behind what is known late.
+
+    Members
+    -------
+    saturated : Out(1)
+        A pulse: the sum reached its end, where it stays. Only where :attr:`saturates`.
     """
 
     sum_latency = 2
+    #: Whether a sum can be more than its bits hold.
+    saturates = False
 
     def scaling(self, m: Module, rise, fresh):
         amount = self.halvings(m, rise)
@@ -165,19 +172,28 @@ class ShiftedSum(RunningSum):
 
     def accumulate(self, m: Module, valid, scaling, weights):
         bits, summand = self.total_bits, self.summand(weights)
+        nothing, amount = scaling[0], scaling[1:]
+        # What is left of a full sum is known early: with the weights it takes their place, so that
+        # whether it is full, which comes late, only chooses.
+        refilled = signal_of(m, (Const((1 << bits) - 1, bits) >> amount) + summand, "refilled")
         so_far = Signal(bits, reset_less=True)
-        pending = Signal(len(summand), reset_less=True)
+        pending = Signal(bits if self.saturates else len(summand), reset_less=True)
+        too_many = Signal(reset_less=True)               # what is pending had more bits
         total = Signal(bits, name="row_total", reset_less=True)
         exact = signal_of(m, so_far + pending, "exact")
-        over = self.over(m, exact[bits:], delayed(m, "added", 1, valid, reset=True))
-        limited = signal_of(m, exact[:bits] | over.replicate(bits), "limited")
-        nothing, amount = scaling[0], scaling[1:]
+        full = exact[bits] | too_many if self.saturates else Const(0, 1)
         with m.If(valid):
-            m.d.sync += [so_far.eq(Mux(nothing, 0, limited >> amount)), pending.eq(summand)]
-        m.d.sync += total.eq(limited)
+            m.d.sync += [
+                so_far.eq(Mux(nothing | full, 0, exact[:bits] >> amount)),
+                pending.eq(Mux(full & ~nothing, refilled[:bits], summand)),
+            ]
+            if self.saturates:
+                m.d.sync += too_many.eq(Mux(full & ~nothing, refilled[bits:].any(),
+                                            summand[bits:].any()))
+        m.d.sync += total.eq(exact[:bits] | full.replicate(bits))
+        if self.saturates:
+            saturated = Signal(name="was_full")
+            added = delayed(m, "added", 1, valid, reset=True)
+            m.d.sync += saturated.eq(full & added)
+            m.d.comb += self.saturated.eq(saturated)
         return total
-
-    def over(self, m: Module, above, added):
-        """Whether the sum is beyond its end and stays there, by what is above its bits; ``added``
-        says when that is new."""
-        return Const(0, 1)
