@@ -29,6 +29,8 @@ LENGTH = 256
 LANES = (1, 4, 16)
 #: Seeds of place and route by lanes; with none it is left out. The clock rate is their median.
 SEEDS: Mapping[int, tuple[int, ...]] = {1: (1, 2, 3), 4: (1,), 16: ()}
+#: The same for a quick run, which also synthesizes several lanes module by module.
+QUICK_SEEDS: Mapping[int, tuple[int, ...]] = {1: (1,), 4: (), 16: ()}
 ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
     "three_pass": {"algorithm": "three_pass", "precision": 16},
     "two_pass": {"algorithm": "two_pass", "precision": 16},
@@ -50,11 +52,13 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
 PEER = {"length": 32, "lut": 2400, "carry": 1700, "ff": 1600, "overhead": 7}
 
 
+Area = Mapping[str, float]
+
+
 def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
-    """Measure everything, a table at a time; quickly only what needs no place and route."""
-    if not quick:
-        yield from _cores(progress, mean_errors())
-        yield _peer(progress)
+    """Measure everything, a table at a time; quickly with less place and route."""
+    yield from _cores(progress, mean_errors(), quick)
+    yield _peer(progress, quick)
     yield _against_fp16(progress)
 
 
@@ -68,13 +72,15 @@ def mean_errors() -> dict[str, float]:
     return found
 
 
-def _cores(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
+def _cores(progress: Progress, errors: Mapping[str, float], quick: bool) -> Iterator[Part]:
     """Whole cores by algorithm and lanes."""
+    seeds_of = QUICK_SEEDS if quick else SEEDS
     rows, clocks, points = [], [], {}
     for lanes in LANES:
         for name, values in (ALGORITHMS | (FORMATS if lanes == 1 else {})).items():
-            seeds = SEEDS[lanes] if name in ALGORITHMS else ()
-            used, gates, rates = measured(values, lanes, seeds, progress)
+            seeds = seeds_of[lanes] if name in ALGORITHMS else ()
+            used, gates, rates = measured(values, lanes, seeds, progress,
+                                          by_module=quick and lanes > 1)
             fmax = median(rates) if rates else None
             label = f"{name}, {lanes} lane{'s' * (lanes > 1)}"
             rows.append((label, *(used[each] for each in ("lut", "carry", "ff", "dsp", "bram")),
@@ -85,6 +91,8 @@ def _cores(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
                 clocks.append(at_least(f"{label}: clock", fmax, "MHz", TARGET_MHZ))
             if name in errors:
                 points.setdefault(name, []).append((lanes, used["logic"], errors[name]))
+    several = "4 and 16 lanes are synthesized module by module, without optimization across " \
+              "modules" if quick else "16 lanes are synthesized"
     yield Grid(f"Softmax: area and clock rate, rows of up to {LENGTH} on ECP5",
                ("algorithm", "LUT", "carry", "FF", "DSP", "BRAM", "gate equivalents",
                 "bits of memory", "MHz", "million elements/s", "cycles a row",
@@ -92,14 +100,19 @@ def _cores(progress: Progress, errors: Mapping[str, float]) -> Iterator[Part]:
                tuple(rows), f"Whole cores with registers and streams, int8 in and uint8 out where "
                f"nothing else is said, rows of {LENGTH} kept in the core but for single_pass; "
                "real exponents with a precision of 16, whose products fit the multiplier blocks; "
-               "gate equivalents with generic multipliers, module by module. Other formats and "
-               "16 lanes are synthesized but not placed and routed, so they have no clock rate here. "
-               "Cycles a row are sustained, measured by the exact cycle model. Errors are those of 200 "
-               "normal rows of 256 against float64.")
+               f"gate equivalents with generic multipliers, module by module. {several}, but not "
+               "placed and routed: like other formats they have no clock rate here. Cycles a row "
+               "are sustained, measured by the exact cycle model. Errors are those of 200 normal "
+               "rows of 256 against float64.")
     yield Table("Softmax: clock rates, place and route on ECP5", tuple(clocks),
-                f"{DEVICE}, speed grade 6, goal {GOAL_MHZ} MHz. One lane: median over seeds "
-                f"{', '.join(map(str, SEEDS[1]))}; others: seed 1.")
+                f"{DEVICE}, speed grade 6, goal {GOAL_MHZ} MHz. One lane: {_told(seeds_of[1])}"
+                + (f"; 4 lanes: {_told(seeds_of[4])}." if seeds_of[4] else "."))
     yield _pareto(points)
+
+
+def _told(seeds: tuple[int, ...]) -> str:
+    return f"median over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else \
+        f"seed {seeds[0]}"
 
 
 def core_of(values: Mapping[str, Any], lanes: int, **more: Any) -> GeneratedCore:
@@ -109,11 +122,11 @@ def core_of(values: Mapping[str, Any], lanes: int, **more: Any) -> GeneratedCore
         {"max_length": LENGTH, **values, "lanes": lanes, **more}), "softmax")
 
 
-def measured(values: Mapping[str, Any], lanes: int, seeds: tuple[int, ...], progress: Progress
-             ) -> tuple[Mapping[str, float], Mapping[str, float], list[float]]:
+def measured(values: Mapping[str, Any], lanes: int, seeds: tuple[int, ...],
+             progress: Progress, *, by_module: bool) -> tuple[Area, Area, list[float]]:
     """Cells, gate equivalents, and clock rates by seed."""
     core = core_of(values, lanes, technology="ecp5")
-    cells = synthesize(core, DEVICE, progress=progress).resources
+    cells = synthesize(core, DEVICE, by_module=by_module, progress=progress).resources
     gates = synthesize(core_of(values, lanes), "gates", by_module=True,
                        progress=progress).resources
     return cells, gates, clock_rates(core, seeds, progress)
@@ -151,7 +164,7 @@ def _pareto(points: Mapping[str, list[tuple[int, float, float]]]) -> Plot:
                 "part of the cells.")
 
 
-def _peer(progress: Progress) -> Table:
+def _peer(progress: Progress, quick: bool) -> Table:
     """The two-pass row engine for 32 scores, at the throughput of which one lane is enough."""
     length = PEER["length"]
     theirs = PEER["lut"] + 2 * PEER["carry"]
@@ -159,6 +172,7 @@ def _peer(progress: Progress) -> Table:
                       "N + 7 cycles a row, none at 150 MHz"),
                Figure("the same: flip-flops", PEER["ff"], ""),
                Figure("the same: cycles a row", length + PEER["overhead"], "")]
+    seeds = (QUICK_SEEDS if quick else SEEDS)[1]
     for name in ("integer", "base2", "online"):
         core = core_of(ALGORITHMS[name], 1, max_length=length, technology="ecp5")
         found = synthesize(core, DEVICE, progress=progress)
@@ -168,7 +182,7 @@ def _peer(progress: Progress) -> Table:
                    f"{theirs / ours:.1f} times fewer; {found.resources['dsp']:.0f} DSP"),
             Figure("the same: flip-flops", found.resources["ff"], ""),
             Figure("the same: cycles a row", cycles_a_row(ALGORITHMS[name], 1, length), ""),
-            at_least("the same: clock", median(clock_rates(core, SEEDS[1], progress)), "MHz",
+            at_least("the same: clock", median(clock_rates(core, seeds, progress)), "MHz",
                      TARGET_MHZ),
         ]
     return Table("Softmax: against an open engine, rows of 32", tuple(figures),
