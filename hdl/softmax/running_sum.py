@@ -1,6 +1,6 @@
 """Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -160,7 +160,8 @@ class ShiftedSum(RunningSum):
     def scaling(self, m: Module, rise, fresh):
         amount = self.halvings(m, rise)
         bits = (self.total_bits - 1).bit_length()
-        return Cat(fresh | amount[bits:].any(), amount[:bits])
+        nothing = fresh | amount[bits:].any() if len(amount) > bits else fresh
+        return Cat(nothing, amount[:bits])
 
     def halvings(self, m: Module, rise):
         """How many bits of the sum go when the maximum rises so far."""
@@ -173,27 +174,18 @@ class ShiftedSum(RunningSum):
     def accumulate(self, m: Module, valid, scaling, weights):
         bits, summand = self.total_bits, self.summand(weights)
         nothing, amount = scaling[0], scaling[1:]
-        # What is left of a full sum is known early: with the weights it takes their place, so that
-        # whether it is full, which comes late, only chooses.
-        refilled = signal_of(m, (Const((1 << bits) - 1, bits) >> amount) + summand, "refilled")
         so_far = Signal(bits, reset_less=True)
-        pending = Signal(bits if self.saturates else len(summand), reset_less=True)
-        too_many = Signal(reset_less=True)               # what is pending had more bits
+        pending = Signal(len(summand), reset_less=True)
         total = Signal(bits, name="row_total", reset_less=True)
         exact = signal_of(m, so_far + pending, "exact")
-        full = exact[bits] | too_many if self.saturates else Const(0, 1)
-        with m.If(valid):
-            m.d.sync += [
-                so_far.eq(Mux(nothing | full, 0, exact[:bits] >> amount)),
-                pending.eq(Mux(full & ~nothing, refilled[:bits], summand)),
-            ]
-            if self.saturates:
-                m.d.sync += too_many.eq(Mux(full & ~nothing, refilled[bits:].any(),
-                                            summand[bits:].any()))
-        m.d.sync += total.eq(exact[:bits] | full.replicate(bits))
+        limited = exact[:bits]
         if self.saturates:
+            full = signal_of(m, exact[bits:].any(), "full")
+            limited = signal_of(m, limited | full.replicate(bits), "limited")
             saturated = Signal(name="was_full")
-            added = delayed(m, "added", 1, valid, reset=True)
-            m.d.sync += saturated.eq(full & added)
+            m.d.sync += saturated.eq(full & delayed(m, "added", 1, valid, reset=True))
             m.d.comb += self.saturated.eq(saturated)
+        with m.If(valid):
+            m.d.sync += [so_far.eq(Mux(nothing, 0, limited >> amount)), pending.eq(summand)]
+        m.d.sync += total.eq(limited)
         return total
