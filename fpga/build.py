@@ -12,7 +12,7 @@ from typing import Any
 
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
-from systolith.fpga.errors import ConstraintError
+from systolith.fpga.errors import ConstraintError, SlowError
 from systolith.fpga.gates import cells_by_type
 from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
@@ -53,8 +53,8 @@ class TopLevel:
 
     @classmethod
     def of(cls, core: GeneratedCore, board: Board, *, mhz: float | None = None,
-           baud: int = DEFAULT_BAUD, buffer_bytes: int = 512) -> "TopLevel":
-        """Put a core with its link on a board.
+           baud: int = DEFAULT_BAUD) -> "TopLevel":
+        """Put a core with its link on a board; each stream's buffer takes one block memory.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class TopLevel:
         clock, actual = pll.instance(board.device.family.name, board.pll, board.clock_mhz,
                                      mhz or board.clock_mhz)
         link = LinkConfig.parse({"clock_hz": round(actual * 1e6), "baud": baud,
-                                 "buffer_bytes": buffer_bytes})
+                                 "buffer_bytes": board.device.family.bram_bytes})
         linked = LinkedCore.of(core, link)
         top = f"""\
 // {core.name} on {board.title}: {actual:g} MHz, {baud} baud.
@@ -211,7 +211,7 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     Error
         If the request is wrong.
     ConstraintError
-        If the core is too large, or no seed reaches the clock.
+        If the core is too large; a :class:`SlowError` if no seed reaches the clock.
     ToolError
         If a tool is missing or fails.
     """
@@ -253,9 +253,9 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     assert best is not None
     path = best.critical_path
     where = f"; the longest path leads from {path[0].name} to {path[-1].name}" if path else ""
-    raise ConstraintError(f"{core.name} misses {goal:g} MHz on {target.title} by "
-                          f"{goal - best.fmax_mhz:.1f} MHz ({best.fmax_mhz:.1f} MHz with seed "
-                          f"{best.seed}){where}")
+    raise SlowError(f"{core.name} misses {goal:g} MHz on {target.title} by "
+                    f"{goal - best.fmax_mhz:.1f} MHz ({best.fmax_mhz:.1f} MHz with seed "
+                    f"{best.seed}){where}", best.fmax_mhz)
 
 
 def write(built: Built, directory: Path) -> list[Path]:

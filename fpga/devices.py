@@ -37,12 +37,15 @@ class Family:
         Its further options for a part of a design, which has no pads.
     cells : sequence of (pattern, {resource: amount})
         What each cell type takes; the first pattern that fits the whole name counts.
+    bram_bytes : int
+        What a block memory holds when it is as wide as a byte.
     """
 
     name: str
     synthesis: str
     inside: str
     cells: tuple[tuple[str, Mapping[str, float]], ...]
+    bram_bytes: int = 2048
 
     def resources(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Sum up cells by type to amounts by resource."""
@@ -103,7 +106,7 @@ ICE40 = Family("ice40", "synth_ice40 -abc9", "", (
     (r"SB_DFF.*", {"ff": 1}),
     (r"SB_MAC16", {"dsp": 1}),
     (r"SB_RAM40_4K.*", {"bram": 1}),
-))
+), bram_bytes=512)
 
 ECP5 = Family("ecp5", "synth_ecp5", "", (
     (r"LUT4", {"lut": 1, "logic": 1}),

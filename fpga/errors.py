@@ -3,3 +3,11 @@
 
 class ConstraintError(RuntimeError):
     """The core does not fit the device, or misses its clock; the message says by how much."""
+
+
+class SlowError(ConstraintError):
+    """The core misses its clock; ``fmax_mhz`` is what it reached."""
+
+    def __init__(self, message: str, fmax_mhz: float):
+        super().__init__(message)
+        self.fmax_mhz = fmax_mhz

@@ -218,8 +218,8 @@ class Session:
     def _send_some(self, index: int, part: _Sending) -> bool:
         end = min(part.limit, len(part.octets), part.next + self._payload)
         # A short packet only at the end: room comes in quarters of the buffer.
-        if end <= part.next or (end < len(part.octets) and end - part.next < self._payload // 4
-                                and part.next > part.base):
+        if end <= part.next or (end < len(part.octets) and part.next > part.base
+                                and end - part.next < min(self._payload, part.modulus // 8)):
             return False
         self._send(Packet(Kind.WRITE, index, part.next % part.modulus,
                           part.octets[part.next:end]))

@@ -42,7 +42,10 @@ class InputBuffer(wiring.Component):
     limit : Out(16)
         Bytes before this position have room.
     due : Out(1)
-        The host should hear both: a packet came, or a quarter of the buffer became free.
+        The host should hear both now: a quarter of the buffer became free, or a packet was not
+        taken, or asks.
+    taken : Out(1)
+        A packet was taken since the host was told: it should hear that when the line has time.
     told : In(1)
         It hears them.
     o : Out(pin_signature(stream))
@@ -54,7 +57,8 @@ class InputBuffer(wiring.Component):
         super().__init__({
             "clear": In(1), "selected": In(1), "argument": In(16), "payload": In(8),
             "payload_valid": In(1), "done": In(1), "dropped": In(1),
-            "position": Out(16), "limit": Out(16), "due": Out(1), "told": In(1),
+            "position": Out(16), "limit": Out(16), "due": Out(1), "taken": Out(1),
+            "told": In(1),
             "o": Out(pin_signature(stream)),
         })
 
@@ -83,9 +87,13 @@ class InputBuffer(wiring.Component):
         quarter = Signal()                               # of the buffer in which the tail stood
         m.d.sync += quarter.eq(tail[-3])
         with m.If(self.told):
-            m.d.sync += self.due.eq(0)
-        with m.If((self.done & self.selected) | (quarter != tail[-3])):
+            m.d.sync += [self.due.eq(0), self.taken.eq(0)]
+        news = Signal()
+        m.d.comb += news.eq(in_step & ~overrun & (place != head))
+        with m.If((self.done & self.selected & ~news) | (quarter != tail[-3])):
             m.d.sync += self.due.eq(1)
+        with m.If(self.done & news):
+            m.d.sync += self.taken.eq(1)
 
         with m.If(put):
             m.d.sync += place.eq(place + 1)
@@ -93,7 +101,7 @@ class InputBuffer(wiring.Component):
             m.d.sync += overrun.eq(1)
         with m.If(self.done | self.dropped):
             m.d.sync += overrun.eq(0)
-            with m.If(self.done & in_step & ~overrun):
+            with m.If(self.done & news):
                 m.d.sync += head.eq(place)
             with m.Else():
                 m.d.sync += place.eq(head)
@@ -101,7 +109,7 @@ class InputBuffer(wiring.Component):
         self._take(m, read, head, tail)
         with m.If(self.clear):
             m.d.sync += [head.eq(0), place.eq(0), tail.eq(0), quarter.eq(0), overrun.eq(0),
-                         self.due.eq(0)]
+                         self.due.eq(0), self.taken.eq(0)]
         return m
 
     def _take(self, m: Module, read, head, tail):
@@ -151,8 +159,8 @@ class InputBuffer(wiring.Component):
 class OutputBuffer(wiring.Component):
     """Beats from the core as bytes, kept until the host has them.
 
-    A segment is closed by the end of a frame, or when it is as long as it may be; so at most half
-    of the buffer waits for a segment to close.
+    A segment is closed by the end of a frame, or when it is as long as it may be: so at most a
+    quarter of the buffer waits for a segment to close, and the rest keeps the line busy.
 
     Parameters
     ----------
@@ -195,9 +203,9 @@ class OutputBuffer(wiring.Component):
 
     @property
     def segment_beats(self) -> int:
-        """Beats of the longest segment: it takes at most half of the buffer."""
+        """Beats of the longest segment: it takes at most a quarter of the buffer."""
         beat = self.stream.tdata_bits // 8
-        return max(1, min(MAX_SEGMENT, (self.size // 2 - segment_bytes(self.stream, 0)) // beat))
+        return max(1, min(MAX_SEGMENT, (self.size // 4 - segment_bytes(self.stream, 0)) // beat))
 
     def elaborate(self, platform):
         m = Module()

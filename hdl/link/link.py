@@ -120,7 +120,7 @@ class Link(wiring.Component):
         replies = [
             self._open(m, incoming),
             self._registers(m, incoming),
-            *(self._input(m, incoming, index, stream)
+            *(self._input(m, incoming, outgoing, index, stream)
               for index, stream in enumerate(self.inputs)),
             *(self._output(m, incoming, outgoing, index, stream)
               for index, stream in enumerate(self.outputs)),
@@ -190,7 +190,7 @@ class Link(wiring.Component):
         return (due, told, Mux(write, Kind.WRITE_REGISTER, Kind.READ_REGISTER), index,
                 access.refused, Mux(write, 0, 4), value)
 
-    def _input(self, m: Module, incoming, index: int, stream: Stream):
+    def _input(self, m: Module, incoming, outgoing, index: int, stream: Stream):
         m.submodules[f"input_{stream.name}"] = buffer = InputBuffer(
             stream, self.config.buffer_of(stream))
         wiring.connect(m, buffer.o, wiring.flipped(getattr(self, f"m_axis_{stream.name}")))
@@ -208,7 +208,9 @@ class Link(wiring.Component):
         limit = Signal(16, name=f"{stream.name}_limit")  # as told, should it move meanwhile
         with m.If(told):
             m.d.sync += limit.eq(buffer.limit)
-        return (buffer.due, told, Kind.STATUS, index, buffer.position, 2,
+        # What was taken is told along with the next news, or when nothing else is to be sent.
+        due = buffer.due | (buffer.taken & ~outgoing.busy)
+        return (due, told, Kind.STATUS, index, buffer.position, 2,
                 [limit[:8], limit[8:]])
 
     def _output(self, m: Module, incoming, outgoing, index: int, stream: Stream):

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.structure.select import select_late
 from systolith.hdl.systolic.config import SystolicConfig
 
 
@@ -41,6 +42,8 @@ class ChainLoader(wiring.Component):
         A beat would be taken.
     at_first : Out(1)
         The next beat is the first of a frame.
+    filling : Out(1)
+        A frame that was too short is being completed.
     load : Out(length)
         Cell i moves.
     data : Out(data_bits)
@@ -62,7 +65,7 @@ class ChainLoader(wiring.Component):
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
-            "at_first": Out(1), "load": Out(length), "data": Out(data_bits),
+            "at_first": Out(1), "filling": Out(1), "load": Out(length), "data": Out(data_bits),
             "short": Out(1), "long": Out(1),
         })
 
@@ -86,6 +89,7 @@ class ChainLoader(wiring.Component):
             ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
+            self.filling.eq(filling),
             self.at_first.eq(~(filling | dropping | begun)),
             self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
@@ -93,7 +97,7 @@ class ChainLoader(wiring.Component):
             self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
-            m.d.sync += reached.eq(Mux(ends, reached.init, Cat(reached[1:], 1)))
+            m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
         fills_last = Signal()
         if self.length > 1:
             m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.short))
@@ -111,7 +115,7 @@ class ChainLoader(wiring.Component):
         load = Signal(self.length)
         data = Signal.like(self.data, reset_less=True)
         m.d.sync += [
-            load.eq(Mux(step, reached, 0)),
+            load.eq(reached & step.replicate(self.length)),
             data.eq(Mux(filling, 0, self.i.data)),
         ]
         m.d.comb += [self.load.eq(load), self.data.eq(data)]
@@ -151,6 +155,8 @@ class WeightStationaryControl(wiring.Component):
         A beat enters the mesh; it belongs to the first K tile, to the last; it is the first of its
         frame, the last.
     busy, waiting : Out(1)
+    holding : Out(1)
+        No frame starts yet, for the sake of the one before.
     a_short, a_long, a_order : Out(1)
         Pulses of the error flags.
     """
@@ -162,7 +168,7 @@ class WeightStationaryControl(wiring.Component):
             "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2), **scaled,
             "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
             "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1),
+            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_short": Out(1), "a_long": Out(1), "a_order": Out(1),
         })
 
@@ -192,22 +198,23 @@ class WeightStationaryControl(wiring.Component):
         # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
         # that may follow; `row`, two below the number of the row just issued, is what `left` is
         # behind the first row of the next frame.
-        numbers = range(-2, max(self.config.acc_depth, 2))
+        numbers = range(-3, max(self.config.acc_depth, 2))
         row = Signal(numbers, reset_less=True)
         single_row = Signal(reset_less=True)
         left = Signal(numbers, reset_less=True)
         there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
+        fresh = self.a_user[0] | ~sum_open
+        at_first_limit = Mux(fresh, self.config.acc_depth == 1, single_row)
         m.d.comb += [
             start.eq(~in_frame),
-            first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
+            first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
             may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
                          & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
-            at_limit.eq(Mux(in_frame, left[-1],
-                            Mux(first, self.config.acc_depth == 1, single_row))),
+            at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
             end.eq(self.a_last | at_limit),
-            behind.eq(Mux(emit, 0, Mux(start, ~0, due >> 1))),
+            behind.eq(Mux(start, ~0, due >> 1) & ~emit.replicate(len(behind))),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -219,16 +226,19 @@ class WeightStationaryControl(wiring.Component):
             self.a_long.eq(issue & at_limit & ~self.a_last),
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
+            self.holding.eq(hold[0]),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
+        ]
+        with m.If(start):
+            m.d.sync += [held_first.eq(first), held_emit.eq(emit)]
+        m.d.sync += [
+            in_frame.eq(select_late(issue, ~end, in_frame)),
+            sum_open.eq(select_late(issue, ~emit, sum_open)),    # looked at between frames
         ]
         with m.If(issue):
             m.d.sync += [
-                held_first.eq(first),
-                held_emit.eq(emit),
-                in_frame.eq(~end),
-                row.eq(Mux(in_frame, row + 1, -2)),
+                row.eq(Mux(in_frame, row, -3) + 1),
                 single_row.eq(start),
-                sum_open.eq(~emit),              # looked at between frames
                 left.eq(Mux(in_frame, left - 1,
                             Mux(first, self.config.acc_depth - 3, row))),
                 due.eq(behind),
@@ -238,8 +248,8 @@ class WeightStationaryControl(wiring.Component):
             m.d.sync += hold.eq(hold >> 1)
         dropped = dropping & self.a_valid & self.a_last
         m.d.sync += [
-            idle.eq(Mux(issue, end & ~self.a_long, idle | dropped)),
-            dropping.eq(Mux(issue, self.a_long, dropping & ~dropped)),
+            idle.eq(select_late(issue, self.a_last, idle | dropped)),
+            dropping.eq(select_late(issue, at_limit & ~self.a_last, dropping & ~dropped)),
         ]
         return m
 
@@ -270,6 +280,8 @@ class OutputStationaryControl(wiring.Component):
         A pair of beats enters the mesh; it starts sums, it finishes them; they are the first of
         their frame, the last.
     busy, waiting : Out(1)
+    holding : Out(1)
+        No sum ends yet, for the sake of the one before.
     a_long, w_long : Out(1)
         Pulses of the error flags.
     """
@@ -282,7 +294,7 @@ class OutputStationaryControl(wiring.Component):
             "w_valid": In(1), "w_ready": Out(1), "w_last": In(1),
             "room": In(1), "may_emit": In(1), **scaled,
             "issue": Out(1), "first": Out(1), "last": Out(1), "opens": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1),
+            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_long": Out(1), "w_long": Out(1),
         })
 
@@ -316,6 +328,7 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
+            self.holding.eq(draining != 0),
             self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
                             | (self.a_valid & ~self.w_valid & ~a_dropping)
                             | (self.w_valid & ~self.a_valid & ~w_dropping)

@@ -1,6 +1,6 @@
-// ECP5 block memory of 16 kbit with two ports of 1, 2, 4, 9 or 18 bits. FPGA-TN-02204. What one
-// port reads while the other writes it is undefined there; here it comes out inverted, so that
-// nothing can rely on it.
+// ECP5 block memory of 16 kbit with two ports of 1, 2, 4, 9 or 18 bits; or with port A to write and
+// port B to read, where one of them has 36 bits. FPGA-TN-02204. What one port reads while the other
+// writes it is undefined there; here it comes out inverted, so that nothing can rely on it.
 module DP16KD #(
   parameter DATA_WIDTH_A = 18,
   parameter DATA_WIDTH_B = 18,
@@ -95,34 +95,18 @@ module DP16KD #(
   output wire DOB0, DOB1, DOB2, DOB3, DOB4, DOB5, DOB6, DOB7, DOB8,
   output wire DOB9, DOB10, DOB11, DOB12, DOB13, DOB14, DOB15, DOB16, DOB17
 );
+  localparam WIDE = DATA_WIDTH_A == 36 || DATA_WIDTH_B == 36;
+
   generate
-    if (RESETMODE != "SYNC" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || CSDECODE_A != "0b000"
-        || CSDECODE_B != "0b000") begin : gen_unsupported
-      DP16KD_is_modelled_with_plain_clocks_and_a_synchronous_reset unsupported ();
-    end
+    if (CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000")
+      begin : gen_clocks
+        DP16KD_is_modelled_with_plain_clocks_and_without_selects unsupported ();
+      end
+    if (RESETMODE != ASYNC_RESET_RELEASE || (RESETMODE != "SYNC" && RESETMODE != "ASYNC"))
+      begin : gen_reset
+        DP16KD_is_modelled_with_a_reset_that_begins_and_ends_alike unsupported ();
+      end
   endgenerate
-
-  function [17:0] mask_of(input integer width, input [13:0] address);
-    case (width)
-      18: mask_of = {{9{address[1]}}, {9{address[0]}}};
-      9: mask_of = 18'h1FF << shift_of(width, address);
-      default: mask_of = ((18'd1 << width) - 18'd1) << shift_of(width, address);
-    endcase
-  endfunction
-
-  function [4:0] shift_of(input integer width, input [13:0] address);
-    case (width)
-      18: shift_of = 5'd0;
-      9: shift_of = address[3] ? 5'd9 : 5'd0;
-      4: shift_of = (address[3] ? 5'd9 : 5'd0) + (address[2] ? 5'd4 : 5'd0);
-      2: shift_of = (address[3] ? 5'd9 : 5'd0) + {2'b00, address[2:1], 1'b0};
-      default: shift_of = (address[3] ? 5'd9 : 5'd0) + {2'b00, address[2:0]};
-    endcase
-  endfunction
-
-  function [17:0] width_mask(input integer width);
-    width_mask = width == 18 ? 18'h3FFFF : (18'd1 << width) - 18'd1;
-  endfunction
 
   // 16 words of 18 bits in each INITVAL, each in the lower part of 20 bits.
   wire [20479:0] initial_words = {
@@ -137,87 +121,143 @@ module DP16KD #(
     INITVAL_07, INITVAL_06, INITVAL_05, INITVAL_04, INITVAL_03, INITVAL_02, INITVAL_01,
     INITVAL_00
   };
-  reg [17:0] words [0:1023];
+  reg [35:0] words [0:511];
   integer index;
   initial
-    for (index = 0; index < 1024; index = index + 1)
-      words[index] = initial_words[20 * index +: 18];
+    for (index = 0; index < 512; index = index + 1)
+      words[index] = {initial_words[40 * index + 20 +: 18], initial_words[40 * index +: 18]};
 
   wire [13:0] address_a = {
     ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5,
     ADA4, ADA3, ADA2, ADA1, ADA0
   };
-  wire [17:0] data_a = {
-    DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9,
-    DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0
-  };
-  wire write_a = CEA & WEA;
-  wire [4:0] shift_a = shift_of(DATA_WIDTH_A, address_a);
-  wire [17:0] mask_a = write_a ? mask_of(DATA_WIDTH_A, address_a) : 18'd0;
-  wire [17:0] next_a = (words[address_a[13:4]] & ~mask_a)
-                     | ((data_a << shift_a) & mask_a);
-  reg [17:0] latch_a = 18'd0, output_a = 18'd0;
-  assign {
-    DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9,
-    DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0
-  } = REGMODE_A == "OUTREG" ? output_a : latch_a;
-
   wire [13:0] address_b = {
     ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5,
     ADB4, ADB3, ADB2, ADB1, ADB0
   };
-  wire [17:0] data_b = {
+  wire [17:0] in_a = {
+    DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9,
+    DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0
+  };
+  wire [17:0] in_b = {
     DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9,
     DIB8, DIB7, DIB6, DIB5, DIB4, DIB3, DIB2, DIB1, DIB0
   };
-  wire write_b = CEB & WEB;
-  wire [4:0] shift_b = shift_of(DATA_WIDTH_B, address_b);
-  wire [17:0] mask_b = write_b ? mask_of(DATA_WIDTH_B, address_b) : 18'd0;
-  wire [17:0] next_b = (words[address_b[13:4]] & ~mask_b)
-                     | ((data_b << shift_b) & mask_b);
-  reg [17:0] latch_b = 18'd0, output_b = 18'd0;
+  // A word of 36 bits has its lower half at the pins of port A.
+  wire [35:0] data_a = {WIDE ? in_b : 18'd0, in_a};
+  wire [35:0] data_b = {18'd0, in_b};
+  wire [35:0] q_a, q_b, mask_a, mask_b, placed_a, placed_b;
+  assign {
+    DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9,
+    DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0
+  } = DATA_WIDTH_B == 36 ? q_b[17:0] : q_a[17:0];
   assign {
     DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9,
     DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0
-  } = REGMODE_B == "OUTREG" ? output_b : latch_b;
+  } = DATA_WIDTH_B == 36 ? q_b[35:18] : q_b[17:0];
 
-  wire [17:0] seen_a = words[address_a[13:4]]
-                     ^ (address_a[13:4] == address_b[13:4] ? mask_b : 18'd0);
-  always @(posedge CLKA) begin
-    if (write_a)
-      words[address_a[13:4]] <= next_a;
-    if (RSTA)
-      latch_a <= 18'd0;
-    else if (CEA & ~WEA)
-      latch_a <= (seen_a >> shift_a) & width_mask(DATA_WIDTH_A);
-    else if (CEA && WRITEMODE_A == "WRITETHROUGH")
-      latch_a <= (next_a >> shift_a) & width_mask(DATA_WIDTH_A);
-    else if (CEA && WRITEMODE_A == "READBEFOREWRITE")
-      latch_a <= (seen_a >> shift_a) & width_mask(DATA_WIDTH_A);
-    if (RSTA)
-      output_a <= 18'd0;
-    else if (OCEA)
-      output_a <= latch_a;
+  DP16KD_port #(
+    .WIDTH(DATA_WIDTH_A), .REGMODE(REGMODE_A), .WRITEMODE(WRITEMODE_A), .RESETMODE(RESETMODE)
+  ) port_a (
+    .clk(CLKA), .we(WEA), .ce(CEA), .oce(OCEA), .rst(RSTA), .address(address_a),
+    .data(data_a), .row(words[address_a[13:5]]),
+    .elsewhere(address_a[13:5] == address_b[13:5] ? mask_b : 36'd0),
+    .mask(mask_a), .placed(placed_a), .q(q_a)
+  );
+
+  DP16KD_port #(
+    .WIDTH(DATA_WIDTH_B), .REGMODE(REGMODE_B), .WRITEMODE(WRITEMODE_B), .RESETMODE(RESETMODE)
+  ) port_b (
+    .clk(CLKB), .we(WEB), .ce(CEB), .oce(OCEB), .rst(RSTB), .address(address_b),
+    .data(data_b), .row(words[address_b[13:5]]),
+    .elsewhere(address_a[13:5] == address_b[13:5] ? mask_a : 36'd0),
+    .mask(mask_b), .placed(placed_b), .q(q_b)
+  );
+
+  integer bit_a, bit_b;
+  always @(posedge CLKA)
+    for (bit_a = 0; bit_a < 36; bit_a = bit_a + 1)
+      if (mask_a[bit_a])
+        words[address_a[13:5]][bit_a] <= placed_a[bit_a];
+  always @(posedge CLKB)
+    for (bit_b = 0; bit_b < 36; bit_b = bit_b + 1)
+      if (mask_b[bit_b])
+        words[address_b[13:5]][bit_b] <= placed_b[bit_b];
+
+  (* maybe_unused *) wire unused = &{1'b0, CSA0, CSA1, CSA2, CSB0, CSB1, CSB2, q_a[35:18]};
+endmodule
+
+// One port: what it writes of a row of 36 bits, and what it reads.
+module DP16KD_port #(
+  parameter WIDTH = 18,
+  parameter REGMODE = "NOREG",
+  parameter WRITEMODE = "NORMAL",
+  parameter RESETMODE = "SYNC"
+) (
+  input  wire        clk, we, ce, oce, rst,
+  input  wire [13:0] address,
+  input  wire [35:0] data,
+  input  wire [35:0] row,                              // as it was before, and
+  input  wire [35:0] elsewhere,                        // what the other port writes of it
+  output reg  [35:0] mask,
+  output wire [35:0] placed,
+  output wire [35:0] q
+);
+  reg [5:0] shift;
+  always @* begin
+    shift = {5'b0, address[4]} * 6'd18;
+    mask = 36'd0;
+    case (WIDTH)
+      36: begin
+        shift = 6'd0;
+        mask = {{9{address[3]}}, {9{address[2]}}, {9{address[1]}}, {9{address[0]}}};
+      end
+      18: mask = {18'd0, {9{address[1]}}, {9{address[0]}}} << shift;
+      default: begin
+        shift = shift + (address[3] ? 6'd9 : 6'd0);
+        case (WIDTH)
+          9: mask = 36'h1FF;
+          4: begin
+            shift = shift + {3'd0, address[2], 2'd0};
+            mask = 36'hF;
+          end
+          2: begin
+            shift = shift + {3'd0, address[2:1], 1'd0};
+            mask = 36'h3;
+          end
+          default: begin
+            shift = shift + {3'd0, address[2:0]};
+            mask = 36'h1;
+          end
+        endcase
+        mask = mask << shift;
+      end
+    endcase
+    if (~(ce & we))
+      mask = 36'd0;
   end
+  assign placed = data << shift;
 
-  wire [17:0] seen_b = words[address_b[13:4]]
-                     ^ (address_b[13:4] == address_a[13:4] ? mask_a : 18'd0);
-  always @(posedge CLKB) begin
-    if (write_b)
-      words[address_b[13:4]] <= next_b;
-    if (RSTB)
-      latch_b <= 18'd0;
-    else if (CEB & ~WEB)
-      latch_b <= (seen_b >> shift_b) & width_mask(DATA_WIDTH_B);
-    else if (CEB && WRITEMODE_B == "WRITETHROUGH")
-      latch_b <= (next_b >> shift_b) & width_mask(DATA_WIDTH_B);
-    else if (CEB && WRITEMODE_B == "READBEFOREWRITE")
-      latch_b <= (seen_b >> shift_b) & width_mask(DATA_WIDTH_B);
-    if (RSTB)
-      output_b <= 18'd0;
-    else if (OCEB)
-      output_b <= latch_b;
-  end
-
-  (* maybe_unused *) wire unused = &{1'b0, CSA0, CSA1, CSA2, CSB0, CSB1, CSB2};
+  localparam [35:0] ALL = WIDTH == 36 ? {36{1'b1}} : (36'd1 << WIDTH) - 36'd1;
+  wire [35:0] past = ((row ^ elsewhere) >> shift) & ALL;
+  wire [35:0] present = (((row & ~mask) | (placed & mask)) >> shift) & ALL;
+  reg [35:0] latch = 36'd0, output_register = 36'd0;
+  wire clear = RESETMODE == "ASYNC" && rst;
+  always @(posedge clk or posedge clear)
+    if (clear) begin
+      latch <= 36'd0;
+      output_register <= 36'd0;
+    end else begin
+      if (rst)
+        latch <= 36'd0;
+      else if (ce & ~we | ce && WRITEMODE == "READBEFOREWRITE")
+        latch <= past;
+      else if (ce && WRITEMODE == "WRITETHROUGH")
+        latch <= present;
+      if (rst)
+        output_register <= 36'd0;
+      else if (oce)
+        output_register <= latch;
+    end
+  assign q = REGMODE == "OUTREG" ? output_register : latch;
 endmodule

@@ -1,8 +1,13 @@
-"""Figures of the boards: the largest core of each template that fits."""
+"""Figures of the boards: the largest core of each template that fits.
+
+A search of everything takes many hours. What one run has found the next one finds in the build
+cache; a quick run shows what was found so far, and searches the systolic core of one board only.
+"""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from systolith.bench.board_fits import Fit, built_in, fit
+from systolith.bench.largest import Fit, built_in, dies, fit, fit_of_before
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
@@ -10,14 +15,21 @@ from systolith.generators.core import elaborate
 
 QUICK = (("icebreaker", "systolic"),)
 
-Fits = Mapping[tuple[str, str], Fit | None]
+Fits = Mapping[tuple[str, str], Fit | None]              # None: not measured yet
 
 
 def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
     """Measure everything, a table at a time."""
-    pairs = QUICK if quick else [(board, template.name) for board in boards.BOARDS
-                                 for template in registry.TEMPLATES]
-    found = {pair: fit(pair[1], pair[0], progress) for pair in pairs}
+    pairs = [(board, template.name) for board in dies() for template in registry.TEMPLATES]
+    pairs.sort(key=lambda pair: (pair[1] != "systolic",
+                                 boards.get(pair[0]).device.capacity["logic"]))
+    found: dict[tuple[str, str], Fit | None] = {}
+    for board, template in pairs:
+        if quick and (board, template) not in QUICK:
+            found[board, template] = fit_of_before(template, board)
+        else:
+            progress(f"{len(found)} of {len(pairs)} searches done; next {template} on {board}")
+            found[board, template] = fit(template, board, progress)
     yield _targets(found, progress)
     yield _fits(found)
 
@@ -25,12 +37,13 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
 def _targets(found: Fits, progress: Progress) -> Table:
     figures = []
     for board, what, bound in (("icebreaker", "iCE40 UP5K", 100), ("ulx3s-85f", "ECP5-85F", 90)):
-        if held := found.get((board, "systolic")):
+        held = found[board, "systolic"]
+        if held and held.parameters:
             share = 100 * held.resources["dsp"] / held.capacity["dsp"]
             figures.append(at_least(f"multipliers of the {what} in a systolic core, int8", share,
                                     "%", bound))
     for board, size, bound in (("icebreaker", 4, 60), ("ulx3s-85f", 8, 120)):
-        if (board, "systolic") in found:
+        if found[board, "systolic"]:
             template = registry.get("systolic")
             core = elaborate(template, template.config.parse({
                 "rows": size, "cols": size, "max_k": 1024, "acc_depth": 128,
@@ -44,23 +57,32 @@ def _targets(found: Fits, progress: Progress) -> Table:
 
 def _fits(found: Fits) -> Grid:
     rows = []
-    for (board, template), held in found.items():
-        if held is None:
-            rows.append((f"{board}, {template}", "does not fit", *[None] * 10))
-            continue
-        dsp = held.capacity.get("dsp")
-        size = ", ".join(f"{key} {value}" for key, value in held.parameters.items())
-        rate = held.clock_mhz / 1e3
-        rows.append((
-            f"{board}, {template}", size, *(held.resources[name] for name in ("lut", "ff", "dsp")),
-            100 * held.resources["dsp"] / dsp if dsp else None, held.resources["bram"],
-            held.clock_mhz, held.fmax_mhz if held.trusted else f"({number(held.fmax_mhz)})",
-            held.peak * rate, held.sustained * rate, held.seconds))
+    for board, names in dies().items():
+        rows += [_row(f"{boards.get(board).device.title} ({', '.join(names)})", template.name,
+                      found[board, template.name]) for template in registry.TEMPLATES]
+    known = sum(held is not None for held in found.values())
     return Grid("The largest cores that fit", (
-        "board, template", "parameters", "LUT", "FF", "DSP", "of the DSPs, %", "BRAM", "clock, MHz",
-        "highest clock, MHz", "peak, Gop/s", "sustained, Gop/s", "build, s"), tuple(rows),
-        note="With the link. Sizes are from a fixed ladder for each template, parameters not named "
+        "device (boards), template", "parameters", "LUT", "FF", "DSP", "of the DSPs, %", "BRAM",
+        "clock, MHz", "highest clock, MHz", "peak, Gop/s", "sustained, Gop/s", "build, s"),
+        tuple(rows),
+        note=f"{known} of {len(rows)} measured; `systolith bench boards` searches those that are "
+             "missing and goes on where it was broken off, `--quick` shows what is known. "
+             "With the link. Boards with devices of the same size share a row, built for the "
+             "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own. A multiply-accumulate counts as two operations; softmax, "
              "norm, activation and topn count elements. Sustained: the core alone, its data always "
              "there, on the most useful workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")
+
+
+def _row(device: str, template: str, held: Fit | None) -> tuple[Any, ...]:
+    name = f"{device}, {template}"
+    if held is None or not held.parameters:
+        return name, "not measured yet" if held is None else "does not fit", *[None] * 10
+    dsp = held.capacity.get("dsp")
+    size = ", ".join(f"{key} {value}" for key, value in held.parameters.items())
+    rate = held.clock_mhz / 1e3
+    return (name, size, *(held.resources[name] for name in ("lut", "ff", "dsp")),
+            100 * held.resources["dsp"] / dsp if dsp else None, held.resources["bram"],
+            held.clock_mhz, held.fmax_mhz if held.trusted else f"({number(held.fmax_mhz)})",
+            held.peak * rate, held.sustained * rate, held.seconds)

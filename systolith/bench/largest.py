@@ -1,11 +1,13 @@
-"""The largest core of each template that fits a board, and how fast it is there."""
+"""The largest core of each template that fits a device, and how fast it is there."""
 
 import json
 import re
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache as once
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from systolith.bench.results import SEED, Progress
 from systolith.fpga import boards, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.build import build
-from systolith.fpga.errors import ConstraintError
+from systolith.fpga.errors import ConstraintError, SlowError
 from systolith.fpga.synthesis import synthesize
 from systolith.generators import registry
 from systolith.generators.core import GeneratedCore, elaborate
@@ -27,9 +29,17 @@ from systolith.sim.simulators import cache
 LINK = {"logic": 2000, "ff": 1300, "bram": 6, "dsp": 0}
 FULLEST = 0.9
 
+#: Share of the flip-flops that take a logic cell of their own, where that has one flip-flop behind
+#: its table.
+UNPAIRED = {"ice40": 0.6}
+
+#: Share of the board's clock below which a build is not tried again with that clock.
+HOPELESS = 0.9
+
 #: Clock that is tried first, in multiples of the board's own, which is the second try.
 FASTER = {"icebreaker": 1.5, "ice40-hx8k-evn": 3, "orangecrab": 1, "tang-nano-9k": 1.5,
           "gatemate-evb": 1.5}
+KIND = "largest"             # of entries in the build cache
 WORKLOADS = 60               # of a template's stimulus, from which the most useful one is taken
 
 _SIDES = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 6), (4, 7), (6, 6), (6, 8), (8, 8), (8, 9),
@@ -53,7 +63,7 @@ def ladder(template: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Fit:
-    """A core on a board.
+    """A core on a device, or that none fits: then ``parameters`` is empty, and everything zero.
 
     Attributes
     ----------
@@ -83,15 +93,69 @@ class Fit:
     seconds: float
 
 
-def fit(template: str, board: str, progress: Progress) -> Fit | None:
-    """Search the largest core of a template that a board holds; None if not even the smallest fits.
+def dies() -> dict[str, tuple[str, ...]]:
+    """The boards that hold the same amount of the same family, by the first of them."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for board in boards.BOARDS.values():
+        found.setdefault((board.device.family.name, *sorted(board.device.capacity.items())),
+                         []).append(board.name)
+    return {names[0]: tuple(names) for names in found.values()}
 
-    Sizes are bisected by synthesis; then the largest that may fit is built, and smaller ones where
-    place and route fails. Every step is found again in the build cache.
+
+def fit(template: str, board: str, progress: Progress) -> Fit:
+    """Search the largest core of a template that a board holds, or find what was found before.
+
+    What the cores are is in the key by the Verilog of a small one.
     """
+    def make(folder: Path) -> None:
+        found = _search(template, board, progress)
+        (folder / "fit.json").write_text(json.dumps(asdict(found)))
+
+    return _read(cache.entry(KIND, _key(template, board), make))
+
+
+def fit_of_before(template: str, board: str) -> Fit | None:
+    """What :func:`fit` found before; None where it was not asked."""
+    place = cache.root() / KIND / _key(template, board)
+    return _read(place) if place.is_dir() else None
+
+
+def _read(folder: Path) -> Fit:
+    return Fit(**json.loads((folder / "fit.json").read_text()))
+
+
+def _key(template: str, board: str) -> str:
+    sizes = _sizes(template, board)
+    family = boards.get(board).device.family.name
+    return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST]),
+                     _small(template))
+
+
+@once
+def _small(template: str) -> str:
+    known = registry.get(template)
+    return _core(known, {**ladder(template)[0], "technology": "generic"}
+                 if "technology" in known.config.model_fields else ladder(template)[0]).verilog
+
+
+def _sizes(template: str, board: str) -> list[dict[str, Any]]:
     known, target = registry.get(template), boards.get(board)
-    sizes = [values for values in (_values(known, size, target) for size in ladder(template))
-             if values is not None]
+    return [values for values in (_values(known, size, target) for size in ladder(template))
+            if values is not None]
+
+
+def _clocks(board: str) -> tuple[float, ...]:
+    own = boards.get(board).clock_mhz
+    return tuple(dict.fromkeys((FASTER.get(board, 2) * own, own)))
+
+
+def _search(template: str, board: str, progress: Progress) -> Fit:
+    """Sizes are bisected by synthesis of each distinct module; then the largest that may fit is
+    built, and smaller ones where place and route fails. Every step is found again in the build
+    cache, so a search that was broken off goes on where it was."""
+    known, target = registry.get(template), boards.get(board)
+    sizes = _sizes(template, board)
     low, high = -1, len(sizes)                           # known to fit, known to be too large
     while high - low > 1:
         # In growing steps up to the first that is too large, which takes longest; then in halves.
@@ -102,10 +166,13 @@ def fit(template: str, board: str, progress: Progress) -> Fit | None:
             high = middle
     for index in range(low, -1, -1):
         core = _core(known, sizes[index])
-        for mhz in dict.fromkeys((FASTER.get(board, 2) * target.clock_mhz, target.clock_mhz)):
-            if found := _built(core, board, mhz, progress):
+        for mhz in _clocks(board):
+            found = _built(core, board, mhz, progress)
+            if "failure" not in found:
                 return _figures(core, known, sizes[index], target, found)
-    return None
+            if found["fmax_mhz"] < HOPELESS * target.clock_mhz:
+                break                                    # too large, or too slow for any clock
+    return Fit({}, {}, target.device.capacity, 0, 0, True, 0, 0, 0)
 
 
 def _values(template: Template, size: Mapping[str, Any], board: Board) -> dict[str, Any] | None:
@@ -130,7 +197,8 @@ def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
     certain = board.device.family.resources(_blocks(core))
     if any(certain[name] > total for name, total in board.device.capacity.items()):
         return False                                     # without the minutes of its synthesis
-    area = synthesize(core, board.device.name, progress=progress).resources
+    area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
+    area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]
     return all(area[name] + LINK[name] <= total * (FULLEST if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())
 
@@ -146,8 +214,8 @@ def _blocks(core: GeneratedCore) -> dict[str, int]:
 
 
 def _built(core: GeneratedCore, board: str, mhz: float,
-           progress: Progress) -> dict[str, Any] | None:
-    """Figures of the build; None if it does not fit, or is too slow."""
+           progress: Progress) -> dict[str, Any]:
+    """Figures of the build; with a ``failure`` if it does not fit, or is too slow."""
     family = boards.get(board).device.family.name
 
     def make(folder) -> None:
@@ -155,7 +223,8 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         try:
             built = build(core, board, mhz=mhz, progress=progress)
         except ConstraintError as error:
-            found = {"failure": str(error)}
+            fmax = error.fmax_mhz if isinstance(error, SlowError) else 0.0
+            found = {"failure": str(error), "fmax_mhz": fmax}
         else:
             found = {"resources": dict(built.resources), "fmax_mhz": built.timing.fmax_mhz,
                      "clock_mhz": built.timing.goal_mhz, "caveat": built.timing.caveat,
@@ -167,7 +236,6 @@ def _built(core: GeneratedCore, board: str, mhz: float,
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])
-        return None
     return found
 
 
@@ -179,9 +247,8 @@ def _processor_seconds() -> float:
 
 def built_in(core: GeneratedCore, board: str, progress: Progress) -> float:
     """Processor seconds of a build, at the clock that is tried first; infinite if it fails."""
-    mhz = FASTER.get(board, 2) * boards.get(board).clock_mhz
-    found = _built(core, board, mhz, progress)
-    return found["seconds"] if found else float("inf")
+    mhz = _clocks(board)[0]
+    return _built(core, board, mhz, progress).get("seconds", float("inf"))
 
 
 def _figures(core: GeneratedCore, template: Template, values: Mapping[str, Any], board: Board,

@@ -1,0 +1,106 @@
+"""The search for the largest core that a device holds."""
+
+import pytest
+
+from systolith.bench import boards as topic
+from systolith.bench import largest as largest_core
+from systolith.fpga import boards, pll
+from systolith.generators import registry
+
+FOUND = {"resources": {"lut": 1.0, "ff": 1.0, "dsp": 8.0, "bram": 1.0}, "fmax_mhz": 20.0,
+         "clock_mhz": 18.0, "caveat": "", "seconds": 1.0}
+
+
+def silent(message):
+    pass
+
+
+def search(monkeypatch, largest, builds, fmax=12):
+    """Lanes of the ``dot`` that is found where ``largest`` fits by estimate, and what was built."""
+    asked = []
+
+    def built(core, board, mhz, progress):
+        asked.append((core.config.lanes, mhz))
+        return FOUND if builds(core.config.lanes, mhz) else {"failure": "no", "fmax_mhz": fmax}
+
+    monkeypatch.setattr(largest_core, "_may_fit",
+                        lambda core, board, progress: core.config.lanes <= largest)
+    monkeypatch.setattr(largest_core, "_built", built)
+    found = largest_core._search("dot", "icebreaker", silent)
+    return found.parameters.get("lanes", 0), asked
+
+
+@pytest.mark.parametrize("largest", [0, 1, 8, 20, 64])
+def test_the_largest_is_found(largest, monkeypatch):
+    found, asked = search(monkeypatch, largest, lambda lanes, mhz: True)
+    assert found == largest
+    assert asked == ([(largest, 18)] if largest else [])
+
+
+def test_a_build_that_fails_is_followed_by_a_slower_and_then_a_smaller_one(monkeypatch):
+    found, asked = search(monkeypatch, 20, lambda lanes, mhz: lanes <= 8 and mhz == 12)
+    assert found == 8
+    assert asked == [(lanes, mhz) for lanes in (20, 16, 12) for mhz in (18, 12)] + [
+        (8, 18), (8, 12)]
+
+
+def test_what_is_far_too_slow_or_too_large_is_not_built_with_another_clock(monkeypatch):
+    found, asked = search(monkeypatch, 8, lambda lanes, mhz: lanes <= 4, fmax=0)
+    assert found == 4
+    assert asked == [(8, 18), (6, 18), (4, 18)]
+
+
+def test_a_quick_run_shows_what_was_found_before(monkeypatch, tmp_path):
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(topic, "QUICK", ())
+    monkeypatch.setattr(registry, "TEMPLATES", (registry.get("systolic"), registry.get("dot"),
+                                                registry.get("norm")))
+    monkeypatch.setattr(largest_core, "_may_fit", lambda core, *_: core.config.lanes <= 8)
+    monkeypatch.setattr(largest_core, "_built", lambda *_: FOUND)
+    assert largest_core.fit_of_before("dot", "icebreaker") is None
+    largest_core.fit("dot", "icebreaker", silent)
+    monkeypatch.setattr(largest_core, "_built", None)    # nothing is built again
+    assert largest_core.fit("dot", "icebreaker", silent).parameters["lanes"] == 8
+    _, grid = topic.tables(silent, quick=True)
+    rows = {row[0]: row for row in grid.rows}
+    assert len(rows) == len(largest_core.dies()) * 3
+    assert rows["Lattice iCE40UP5K (icebreaker), dot"][1:8] == ("lanes 8", 1, 1, 8, 100, 1, 18)
+    assert rows["Lattice iCE40UP5K (icebreaker), norm"][1] == "not measured yet"
+    assert grid.note.startswith(f"1 of {len(rows)} measured")
+
+
+def test_boards_with_the_same_device_share_a_search():
+    assert sorted(name for names in largest_core.dies().values() for name in names) == sorted(
+        boards.BOARDS)
+    assert largest_core.dies()["ulx3s-12f"] == ("ulx3s-12f", "ulx3s-25f", "colorlight-i5",
+                                                "orangecrab")
+
+
+def test_operations(monkeypatch):
+    monkeypatch.setattr(largest_core, "_may_fit", lambda core, *_: core.config.rows <= 2)
+    monkeypatch.setattr(largest_core, "_built", lambda *_: FOUND)
+    found = largest_core._search("systolic", "icebreaker", silent)
+    assert (found.parameters["rows"], found.parameters["cols"]) == (2, 4)
+    assert found.peak == pytest.approx(2 * 2 * 4)
+    assert 0.9 * found.peak < found.sustained < found.peak
+
+
+@pytest.mark.parametrize("values, blocks", [
+    ({"rows": 4, "cols": 6, "technology": "ice40"}, {"SB_MAC16": 12}),
+    ({"rows": 3, "cols": 5, "technology": "ecp5"}, {"MULT18X18D": 15}),
+    ({"rows": 3, "cols": 5}, {}),
+])
+def test_blocks_are_counted_without_synthesis(values, blocks):
+    known = registry.get("systolic")
+    found = largest_core._blocks(largest_core._core(known, values))
+    assert {cell: count for cell, count in found.items() if cell in blocks} == blocks
+
+
+@pytest.mark.parametrize("template", [template.name for template in registry.TEMPLATES])
+def test_every_template_has_sizes_for_every_board(template):
+    known = registry.get(template)
+    for board in boards.BOARDS.values():
+        wanted = largest_core.FASTER.get(board.name, 2) * board.clock_mhz
+        assert pll.instance(board.device.family.name, board.pll, board.clock_mhz, wanted)[1]
+        sizes = [largest_core._values(known, size, board) for size in largest_core.ladder(template)]
+        assert sizes[0] is not None and len([size for size in sizes if size]) > 3
