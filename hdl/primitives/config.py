@@ -43,8 +43,8 @@ def fits_multiplier(technology: str, a: Number, b: Number) -> bool:
     return False
 
 
-#: Bits of the unsigned low piece of a factor that is too wide for a block.
-PIECE_BITS = {"ecp5": 18, "gowin": 18, "ice40": 16, "xilinx7": 17}
+#: Bits of the unsigned low piece of a factor that is too wide for a block, where it comes in pieces.
+PIECE_BITS = {"ecp5": 18}
 
 
 def fits_pieces(technology: str, a: Number, b: Number) -> bool:
