@@ -43,7 +43,7 @@ def fits_multiplier(technology: str, a: Number, b: Number) -> bool:
     return False
 
 
-#: Bits of the unsigned low piece of a factor that is too wide for a block, where it comes in pieces.
+#: Bits of the unsigned low piece of a factor that is too wide for a block.
 PIECE_BITS = {"ecp5": 18}
 
 
