@@ -123,9 +123,9 @@ REPLAYED = {**ITA, "algorithm": "ibert", "store": "replay"}
 
 #: The same of softmax, whose stimulus is long.
 NIGHTLY_BREAKS = {
-    "softmax: maximum of the row before": (ITA, "(in_row & ($signed(", "(1'b1 & ($signed("),
-    "softmax: sum not halved": (ITA, "total >> delay_scaling_o", "total"),
-    "softmax: half not rounded up": (ITA, " + {3'd0, rise[4]}", ""),
+    "softmax: maximum of the row before": (ITA, "(in_row & raised_term[8])", "raised_term[8]"),
+    "softmax: sum not halved": (ITA, "exact[12:0] >> delay_scaling_o[4:1]", "exact[12:0]"),
+    "softmax: half not rounded up": (ITA, " + {3'd0, wide[4]}", ""),
     "softmax: row store overrun": (ITA, "& mask_there & room &", "& mask_there &"),
     "softmax: divider of the row before": (ITA_SERIAL, "turn <= {turn[0], turn[1]}",
                                            "turn <= turn"),

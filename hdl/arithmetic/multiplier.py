@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.primitives import ecp5, gowin, ice40, xilinx
-from systolith.hdl.primitives.config import fits_multiplier, fits_pair
+from systolith.hdl.primitives.config import PIECE_BITS, fits_multiplier, fits_pair, fits_pieces
 
 BLOCKS = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx7": xilinx}
 
@@ -29,8 +29,9 @@ class Multiplier(wiring.Component):
     stages : int
         Registers between the factors and the product; 0 makes it combinational.
     technology : str
-        Whose multiplier blocks to instantiate; ``generic`` leaves that to synthesis, as does a
-        factor that is wider than a block of the technology.
+        Whose multiplier blocks to instantiate; ``generic`` leaves that to synthesis. Of a factor
+        that is too wide for a block, each of two pieces has one, if there are at least 2 stages;
+        otherwise, and of one that is wider still, it is left to synthesis too.
     operand_registers : bool
         Registers for the factors in front of the ``stages``, that of ``b`` with an enable: those
         of the multiplier block where it has them.
@@ -89,9 +90,33 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         a, b = with_operand_registers(m, self)
-        product, done = self.block.multiply(m, self, a, b) if self.block else (a * b, 0)
+        if self.block:
+            product, done = self.block.multiply(m, self, a, b)
+        elif self.stages >= 2 and fits_pieces(self.technology, self.a_shape, self.b_shape):
+            product, done = self._in_pieces(m, a, b), self.stages - 1
+        else:
+            product, done = a * b, 0
         m.d.comb += self.p.eq(pipelined(m, product, self.shape, self.stages - done))
         return m
+
+    def _in_pieces(self, m: Module, a, b):
+        """The sum of the products of pieces that fit a block, with registers in front of it."""
+        bits = PIECE_BITS[self.technology]
+        products = {}
+        for i, a_piece in enumerate(_pieces(a, bits)):
+            for j, b_piece in enumerate(_pieces(b, bits)):
+                m.submodules[f"piece_{i}{j}"] = piece = Multiplier(
+                    a_piece.shape(), b_piece.shape(), self.stages - 1, self.technology)
+                m.d.comb += [piece.a.eq(a_piece), piece.b.eq(b_piece)]
+                products[i, j] = piece.p
+        # What begins where the lowest product ends needs no adder.
+        low = products.pop((0, 0))
+        high = products.pop((1, 1), None)
+        middle = sum(products.values())
+        outer = low if high is None else Cat(low, high)
+        if high is not None and high.shape().signed:
+            outer = outer.as_signed()
+        return outer + (middle << bits)
 
 
 class PairMultiplier(wiring.Component):
@@ -197,6 +222,14 @@ class PairMultiplier(wiring.Component):
                 m.d.comb += self.a_held.eq(one.a_held)
             if "b" in held:
                 m.d.comb += self.b_held.word_select(index, width).eq(one.b_held)
+
+
+def _pieces(factor, bits: int):
+    """A factor in at most two pieces: the low one, of so many bits, is unsigned."""
+    if len(factor) <= bits:
+        return (factor,)
+    high = factor[bits:]
+    return factor[:bits], high.as_signed() if factor.shape().signed else high
 
 
 def operands_outside(multiplier: Multiplier | PairMultiplier) -> str:

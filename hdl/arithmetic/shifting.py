@@ -7,6 +7,21 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.steps import check_stages, counter, signal_of
 
 
+def chosen(word, places, step: int):
+    """The word shifted right by as many times ``step`` as the one place that is hot says; 0 if none
+    is."""
+    result = Const(0, len(word))
+    for place, hot in enumerate(places):
+        kept = word[step * place:]
+        result = result | (kept & hot.replicate(len(kept)))
+    return result
+
+
+def capped(value, bits: int):
+    """A number of at least 0 in so many bits: all ones where it has more."""
+    return value[:bits] | value[bits:].any().replicate(bits)
+
+
 class LeadingZeros(wiring.Component):
     """Counts the zeros above the leading one.
 

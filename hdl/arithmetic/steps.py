@@ -60,6 +60,12 @@ def check_stages(stages: int, steps: int) -> None:
         raise ValueError(f"stages must be 0 to {steps}, not {stages}")
 
 
+def exceeds(a, b):
+    """Whether ``a`` > ``b``: the sign of their difference, which is a carry chain and nothing
+    behind it, where an operator also asks for zero, or for an overflow."""
+    return (b - a)[-1]
+
+
 def signal_of(m: Module, value, name: str) -> Signal:
     """A signal called ``name`` that follows ``value``, as wide and signed as it."""
     result = Signal(value.shape(), name=name)

@@ -131,6 +131,13 @@ class RegisterSlice(wiring.Component):
 class Fifo(wiring.Component):
     """First-in first-out buffer in a block memory with a registered read.
 
+    Parameters
+    ----------
+    signature : Signature
+    depth : int
+    spread : bool
+        Keep the beats in small memories beside the logic, not in a block, whose word comes late.
+
     Members
     -------
     i : In(signature)
@@ -148,18 +155,19 @@ class Fifo(wiring.Component):
     #: Cycles from a beat at ``i`` to the same beat at ``o``, with nothing in between.
     latency = 2
 
-    def __init__(self, signature: Signature, depth: int):
+    def __init__(self, signature: Signature, depth: int, *, spread: bool = False):
         if depth < 2:
             raise ValueError(f"depth must be at least 2, not {depth}")
-        self.signature_, self.depth = signature, depth
-        self.module_name = f"fifo_{depth}x{signature.beat_bits}"
+        self.signature_, self.depth, self.spread = signature, depth, spread
+        self.module_name = f"fifo_{depth}x{signature.beat_bits}" + "_spread" * spread
         super().__init__({"i": In(signature), "o": Out(signature), "taken": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         # A word is read at the earliest in the cycle after the one in which it is written.
         m.submodules.memory = memory = Memory(shape=self.signature_.beat_bits, depth=self.depth,
-                                              init=[], attrs={"no_rw_check": True})
+                                              init=[], attrs={
+            "no_rw_check": True, **({"ram_style": "distributed"} if self.spread else {})})
         write = memory.write_port()
         read = memory.read_port()
 

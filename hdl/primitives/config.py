@@ -43,6 +43,15 @@ def fits_multiplier(technology: str, a: Number, b: Number) -> bool:
     return False
 
 
+#: Bits of the unsigned low piece of a factor that is too wide for a block.
+PIECE_BITS = {"ecp5": 18}
+
+
+def fits_pieces(technology: str, a: Number, b: Number) -> bool:
+    """Whether blocks of ``technology`` multiply ``a`` and ``b`` in at most two pieces each."""
+    return technology in PIECE_BITS and max(width(a), width(b)) <= 2 * PIECE_BITS[technology]
+
+
 def fits_pair(technology: str, a: Number, b: Number) -> bool:
     """Whether a block of ``technology`` multiplies ``a`` with two factors like ``b`` at a time."""
     match technology:

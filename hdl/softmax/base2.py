@@ -12,6 +12,7 @@ from systolith.hdl.arithmetic.config import InverseParameters
 from systolith.hdl.arithmetic.inverse import Inverse, inverse_latency
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.rounding import FixedRounder
+from systolith.hdl.arithmetic.shifting import capped
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
@@ -23,7 +24,7 @@ from systolith.hdl.softmax.passes import (
     pass_members,
     split,
 )
-from systolith.hdl.softmax.running_sum import RunningSum
+from systolith.hdl.softmax.running_sum import ShiftedSum
 from systolith.hdl.structure.linear_array import LinearArray
 
 MULTIPLIER_STAGES = 2
@@ -125,7 +126,7 @@ class PowerLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         precision, bits = self.config.precision, self.config.in_fraction
-        most = precision + 1                             # by which any power is gone
+        gone = precision + 1                             # by which any power is
         distance = Signal(self.key.shape().width + 1)
         power = Signal(precision + 1)
         m.d.comb += distance.eq(self.top - self.key)
@@ -139,13 +140,12 @@ class PowerLane(wiring.Component):
         else:
             whole = distance
             m.d.comb += power.eq(1 << precision)
-        amount = Signal(counter(most), reset_less=True)
+        amount = Signal(counter(gone), reset_less=True)
         power_held = Signal.like(power, name="power_held", reset_less=True)
         keep = Signal(reset_less=True)
         weight = Signal.like(self.weight, name="weight", reset_less=True)
-        limited = Mux(whole > most, most, whole) if most < (1 << len(whole)) - 1 else whole
         m.d.sync += [
-            amount.eq(limited),
+            amount.eq(capped(whole, len(amount))),
             power_held.eq(power),
             keep.eq(self.keep),
             weight.eq(Mux(keep, power_held >> amount, 0)),
@@ -159,13 +159,14 @@ def power_of_two(fraction: int, bits: int, precision: int) -> int:
     return round(2.0 ** (fraction / (1 << bits) + precision))
 
 
-class Base2RunningSum(RunningSum):
+class Base2RunningSum(ShiftedSum):
     """Ceiling of the maximum of a row and the sum of its powers, while it streams by.
 
     The powers of a beat are added exactly, and their sum is cut to the fraction of the sum.
     """
 
     lane_latency = PowerLane.latency
+    saturates = True
 
     def __init__(self, config: SoftmaxConfig):
         super().__init__(config, ceiling_shape(config), config.in_fraction, config.precision + 1,
@@ -174,23 +175,11 @@ class Base2RunningSum(RunningSum):
     def lane(self) -> wiring.Component:
         return PowerLane(self.config)
 
-    def scaling(self, m: Module, rise, fresh):
-        most = self.total_bits
-        limited = Signal(counter(most), name="limited_rise")
-        within = Mux(rise > most, most, rise) if most < (1 << len(rise)) - 1 else rise
-        m.d.comb += limited.eq(Mux(fresh, most, within))
-        return limited
+    def halvings(self, m: Module, rise):
+        return rise
 
-    def add(self, m: Module, total, scaling, weights):
-        cut = weights[self.config.precision - self.config.sum_fraction:]
-        exact = Signal(max(self.total_bits, len(cut)) + 1)
-        over = Signal()
-        m.d.comb += [
-            exact.eq((total >> scaling) + cut),
-            over.eq(exact[self.total_bits:].any()),
-            self.saturated.eq(self.adding & over),
-        ]
-        return exact[:self.total_bits] | over.replicate(self.total_bits)
+    def summand(self, weights):
+        return weights[self.config.precision - self.config.sum_fraction:]
 
 
 class Base2Sum(wiring.Component):

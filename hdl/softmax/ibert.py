@@ -12,7 +12,8 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.rounding import saturate
-from systolith.hdl.arithmetic.steps import shape, signal_of
+from systolith.hdl.arithmetic.shifting import capped
+from systolith.hdl.arithmetic.steps import exceeds, shape, signal_of
 from systolith.hdl.softmax.config import HALVINGS, SoftmaxConfig
 from systolith.hdl.softmax.passes import (
     Latency,
@@ -75,8 +76,8 @@ class ExponentialLane(wiring.Component):
         limited = Signal(len(divider.dividend), reset_less=True)
         m.d.sync += [
             distance.eq(self.top - self.x),
-            most.eq(ln2 * HALVINGS),
-            limited.eq(Mux(distance > most, most, distance)),
+            most.eq((ln2 << QUOTIENT_BITS) - ln2 * ((1 << QUOTIENT_BITS) - HALVINGS)),
+            limited.eq(Mux(exceeds(distance, most), most, distance)),
         ]
         m.d.comb += [divider.dividend.eq(limited), divider.divisor.eq(Mux(ln2 == 0, 1, ln2))]
 
@@ -88,7 +89,7 @@ class ExponentialLane(wiring.Component):
         m.d.comb += [multiply.a.eq(rest), multiply.b.eq(slope)]
         exact = signal_of(m, c - multiply.p, "exact")
         parabola = Signal(len(c), reset_less=True)
-        m.d.sync += parabola.eq(Mux(exact < 0, 0, Mux(exact > (1 << len(c)) - 1, -1, exact)))
+        m.d.sync += parabola.eq(Mux(exact < 0, 0, capped(exact[:-1], len(c))))
 
         halvings = delayed(m, "halvings", 2 + MULTIPLIER_STAGES, divider.quotient)
         keep = delayed(m, "keep", self.latency - 1, self.keep)

@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.rounding import FixedRounder
+from systolith.hdl.arithmetic.shifting import capped
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import SoftmaxConfig
@@ -21,25 +22,18 @@ from systolith.hdl.softmax.passes import (
 )
 from systolith.hdl.softmax.row_results import RowDivision
 from systolith.hdl.softmax.rows import rows_between
-from systolith.hdl.softmax.running_sum import RunningSum
+from systolith.hdl.softmax.running_sum import ShiftedSum
 from systolith.hdl.structure.linear_array import LinearArray
 
 
-def halvings(m: Module, distance, step_shift: int, most: int, name: str):
-    """How often a distance halves a weight: distance / 2^step_shift to nearest, halves up, limited
-    to ``most``."""
+def halvings(m: Module, distance, step_shift: int, name: str):
+    """How often a distance halves a weight: distance / 2^step_shift to nearest, halves up."""
     bits = len(distance)
     m.submodules[f"{name}_rounder"] = rounder = FixedRounder(
         IntegerFormat(bits, False), IntegerFormat(bits - step_shift + 1, False, step_shift),
         "half_up")
     m.d.comb += rounder.value.eq(distance)
-    exact = rounder.result
-    result = Signal(counter(most), name=name)
-    if most < (1 << len(exact)) - 1:
-        m.d.comb += result.eq(Mux(exact > most, most, exact))
-    else:
-        m.d.comb += result.eq(exact)
-    return result
+    return rounder.result
 
 
 class HalvingsLane(wiring.Component):
@@ -50,7 +44,7 @@ class HalvingsLane(wiring.Component):
     x, top : In
         The logit, and the maximum so far; ``x`` ≤ ``top``.
     amount : Out
-        0 to bits + 1 of a probability, by which any weight is gone.
+        0 to at least bits + 1 of a probability, by which any weight is gone.
 
     Timing
     ------
@@ -62,15 +56,15 @@ class HalvingsLane(wiring.Component):
     def __init__(self, config: SoftmaxConfig):
         self.config = config
         x = shape(config.logit)
-        self.most = config.y.bits + 1
-        super().__init__({"x": In(x), "top": In(x), "amount": Out(counter(self.most))})
+        super().__init__({"x": In(x), "top": In(x), "amount": Out(counter(config.y.bits + 1))})
 
     def elaborate(self, platform):
         m = Module()
         distance = Signal(self.config.logit.bits)
         amount = Signal.like(self.amount, name="amount", reset_less=True)
         m.d.comb += [distance.eq(self.top - self.x), self.amount.eq(amount)]
-        m.d.sync += amount.eq(halvings(m, distance, self.config.step_shift, self.most, "rounded"))
+        rounded = halvings(m, distance, self.config.step_shift, "rounded")
+        m.d.sync += amount.eq(capped(rounded, len(amount)))
         return m
 
 
@@ -146,7 +140,7 @@ class ProbabilityLane(wiring.Component):
         return m
 
 
-class IntegerRunningSum(RunningSum):
+class IntegerRunningSum(ShiftedSum):
     """Maximum of a row and the sum of its halved weights, while it streams by."""
 
     lane_latency = WeightLane.latency
@@ -158,12 +152,8 @@ class IntegerRunningSum(RunningSum):
     def lane(self) -> wiring.Component:
         return WeightLane(self.config)
 
-    def scaling(self, m: Module, rise, fresh):
-        most = self.total_bits
-        return Mux(fresh, most, halvings(m, rise, self.config.step_shift, most, "halve"))
-
-    def add(self, m: Module, total, scaling, weights):
-        return (total >> scaling) + weights
+    def halvings(self, m: Module, rise):
+        return halvings(m, rise, self.config.step_shift, "halve")
 
 
 class IntegerSum(wiring.Component):

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.rounding import FixedRounder, FloatEncoder
+from systolith.hdl.arithmetic.shifting import capped
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.softmax.config import LN2_BITS, SCALE_BITS, STEP, SoftmaxConfig
@@ -25,7 +26,6 @@ from systolith.hdl.softmax.powers import (
     STEP_BITS,
     PowerLane,
     key_shape,
-    limited,
     power_latency,
 )
 from systolith.hdl.softmax.records import (
@@ -91,10 +91,12 @@ class QuotientLane(wiring.Component):
         distance = Signal(far.shape(), name="distance", reset_less=True)
         excess = Signal(Shape(len(shift) + 1, True), name="excess", reset_less=True)
         m.d.sync += [distance.eq(far), excess.eq(shift - (STEP - 1))]
+        # By which anything is gone, and up to the next power of two.
         most = 4 - config.y.lsb_exponent if config.float_out else \
             len(multiply.p) - 2 * config.precision + config.y.bits
         amount = Signal(counter(most), reset_less=True)
-        m.d.sync += amount.eq(limited(m, distance + excess, most, "far"))
+        most = (1 << len(amount)) - 1
+        m.d.sync += amount.eq(capped(signal_of(m, distance + excess, "far"), len(amount)))
         keep = delayed(m, "keep", before + MULTIPLIER_STAGES, self.keep)
         undefined = delayed(m, "undefined", before + MULTIPLIER_STAGES, self.undefined) \
             if config.float_in else Const(0, 1)

@@ -49,8 +49,11 @@ class PowerRunningSum(RunningSum):
     def scaling(self, m: Module, rise, fresh):
         return chosen_step(m, rise, self.total_bits, ~fresh)
 
-    def add(self, m: Module, total, scaling, weights):
-        return stepped(total, scaling) + weights
+    def accumulate(self, m: Module, valid, scaling, weights):
+        total = Signal(self.total_bits, name="so_far", reset_less=True)
+        with m.If(valid):
+            m.d.sync += total.eq(stepped(total, scaling) + weights)
+        return total
 
 
 class _PowerPass(wiring.Component):

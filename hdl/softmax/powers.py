@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.config import ExponentialParameters
 from systolith.hdl.arithmetic.exponential import Exponential, exponential_latency
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.shifting import chosen
 from systolith.hdl.arithmetic.steps import shape
 from systolith.hdl.softmax.config import SCALE_BITS, STEP, SoftmaxConfig
 
@@ -141,21 +142,11 @@ def steps_of(width: int) -> int:
 
 def chosen_step(m: Module, steps, width: int, enable=1):
     """By how many steps a word is shifted, one hot; none is set where nothing is left of it."""
-    chosen = Signal(steps_of(width), name="chosen_step")
-    m.d.comb += chosen.eq(Cat((steps == step) & enable for step in range(len(chosen))))
-    return chosen
+    one_hot = Signal(steps_of(width), name="chosen_step")
+    m.d.comb += one_hot.eq(Cat((steps == step) & enable for step in range(len(one_hot))))
+    return one_hot
 
 
-def stepped(word, chosen):
+def stepped(word, steps):
     """The word shifted right by the step that is chosen."""
-    shifted = 0
-    for step, bit in enumerate(chosen):
-        shifted = shifted | (word[STEP * step:] & bit.replicate(len(word) - STEP * step))
-    return shifted
-
-
-def limited(m: Module, distance, most: int, name: str):
-    """A number that is not below 0, or ``most`` where it exceeds that."""
-    exact = Signal(len(distance), name=name)
-    m.d.comb += exact.eq(distance)
-    return Mux(exact > most, most, exact) if most < (1 << len(exact)) - 1 else exact
+    return chosen(word, steps, STEP)

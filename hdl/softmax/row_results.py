@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.divider_bank import DividerBank
 from systolith.hdl.arithmetic.division import Divider
+from systolith.hdl.arithmetic.steps import exceeds
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.passes import control, delayed
 from systolith.hdl.structure.linear_array import LinearArray
@@ -110,7 +111,7 @@ class RowMaximum(wiring.Component):
         with m.If(valid):
             m.d.sync += [
                 in_row.eq(~last),
-                top.eq(Mux(in_row & (top > beat.maximum), top, beat.maximum)),
+                top.eq(Mux(in_row & exceeds(top, beat.maximum), top, beat.maximum)),
             ]
         m.d.sync += done.eq(valid & last)
         m.d.comb += [

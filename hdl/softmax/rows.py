@@ -9,12 +9,15 @@ from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import counter, signal_of
+from systolith.hdl.arithmetic.steps import counter, exceeds, signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.logits import ODDITIES, LogitStage, logit_latency
 from systolith.hdl.softmax.passes import control, delayed, logit_beat_bits
 from systolith.hdl.structure.block_memory import BlockMemory
+
+#: Up to so many records of rows are kept outside the block memories.
+SPREAD_ROWS = 128
 
 
 class RowReader(wiring.Component):
@@ -44,8 +47,8 @@ class RowReader(wiring.Component):
     busy, waiting : Out(1)
         A row is half taken; its next beat is wanted and not there.
     long, short, differs : Out(1)
-        Pulses: a row had too many beats, or fewer than its length asks for; its mask had more or
-        fewer than it.
+        Pulses: a row had too many beats, or fewer than its length asks for, which is said a cycle
+        later; its mask had more or fewer than it.
 
     Timing
     ------
@@ -80,19 +83,17 @@ class RowReader(wiring.Component):
         rest = Signal(Shape(bits, True), reset_less=True)
         remaining = Signal(Shape(bits, True))
         more = Signal()                                  # some of them come later
-        at_limit = Signal()
+        at_limit = Signal(init=max_beats == 1)           # this beat is the last there is room for
         mask_there = Signal()
         mask_wanted = Signal()
         m.d.comb += [
             self.first.eq(~in_row),
-            at_limit.eq(beat == max_beats - 1),
             self.ends.eq(x.last | at_limit),
             self.issue.eq(x.valid & mask_there & self.room & ~dropping),
             x.ready.eq(self.issue | dropping),
             remaining.eq(Mux(in_row, rest, x.user)),
-            more.eq(remaining > lanes),
+            more.eq(Mux(in_row, exceeds(rest, lanes), exceeds(x.user, lanes))),
             self.long.eq(self.issue & at_limit & ~x.last),
-            self.short.eq(self.issue & x.last & more),
             self.busy.eq(in_row | dropping),
             self.waiting.eq(((in_row | dropping) & ~x.valid) | mask_wanted),
         ]
@@ -103,6 +104,8 @@ class RowReader(wiring.Component):
                 rest.eq(remaining - lanes),
                 dropping.eq(self.long),
             ]
+            if max_beats > 1:
+                m.d.sync += at_limit.eq(~self.ends & (beat == max_beats - 2))
         with m.Elif(x.valid & x.last):
             m.d.sync += dropping.eq(0)
 
@@ -113,7 +116,7 @@ class RowReader(wiring.Component):
             keep = self._pair_mask(m, keep, mask_there, mask_wanted)
         else:
             m.d.comb += mask_there.eq(1)
-        self._logits(m, keep)
+        self._logits(m, keep, more)
         return m
 
     def _pair_mask(self, m: Module, keep, mask_there, mask_wanted):
@@ -137,10 +140,13 @@ class RowReader(wiring.Component):
             m.d.sync += mask_dropping.eq(0)
         return Mux(missing, 0, keep)
 
-    def _logits(self, m: Module, keep):
+    def _logits(self, m: Module, keep, more):
         """What is taken, a cycle later, and its logits."""
         config = self.config
         valid, last = Signal(name="taken"), Signal(name="taken_last")
+        lacking = Signal(reset_less=True)                # elements, if that was the end of its row
+        m.d.sync += lacking.eq(self.x.last & more)
+        m.d.comb += self.short.eq(valid & lacking)
         data = Signal.like(self.x.data, name="data", reset_less=True)
         kept = Signal.like(self.keep, name="keep", reset_less=True)
         m.d.sync += [valid.eq(self.issue), last.eq(self.ends), data.eq(self.x.data), kept.eq(keep)]
@@ -222,7 +228,7 @@ class RowRecords(wiring.Component):
         m.submodules.counts = counts = axi_stream.Fifo(
             axi_stream.Signature(self.count_bits + 1), self.rows)
         m.submodules.records = records = axi_stream.Fifo(
-            axi_stream.Signature(self.record_bits), self.rows)
+            axi_stream.Signature(self.record_bits), self.rows, spread=self.rows <= SPREAD_ROWS)
         before = Signal(self.count_bits)                 # beats of the row that have passed
         with m.If(self.passed):
             m.d.sync += before.eq(Mux(self.passed_ends, 0, before + 1))

@@ -1,9 +1,10 @@
 """Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import exceeds, signal_of
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
 from systolith.hdl.softmax.row_results import BeatMaximum
@@ -48,6 +49,8 @@ class RunningSum(wiring.Component):
 
     #: Cycles that a lane takes.
     lane_latency = 2
+    #: Cycles from the weights of a beat to the sum with them.
+    sum_latency = 1
 
     def __init__(self, config: SoftmaxConfig, key: Shape, payload_bits: int, weight_bits: int,
                  total_bits: int, *, lanes: int | None = None, **more):
@@ -64,7 +67,7 @@ class RunningSum(wiring.Component):
     def cycles(cls, lanes: int) -> int:
         """Latency of the sum of so many lanes."""
         front = BeatMaximum.cycles(lanes)
-        return front + 1 + cls.lane_latency + Reduction.cycles(lanes) + 1
+        return front + 1 + cls.lane_latency + Reduction.cycles(lanes) + cls.sum_latency
 
     def lane(self) -> wiring.Component:
         """Builds the weight of one element: ``key``, ``top``, ``keep`` and ``payload`` in,
@@ -76,9 +79,9 @@ class RunningSum(wiring.Component):
         to nothing if ``fresh``, where a new row begins. Registered once outside."""
         raise NotImplementedError
 
-    def add(self, m: Module, total, scaling, weights):
-        """The sum so far, scaled down, and the weights of a beat; registered outside.
-        ``self.adding`` says when."""
+    def accumulate(self, m: Module, valid, scaling, weights):
+        """The sum, and the weights of a beat added to what is left of it where ``valid``;
+        :attr:`sum_latency` cycles later it is returned."""
         raise NotImplementedError
 
     def elaborate(self, platform):
@@ -95,7 +98,7 @@ class RunningSum(wiring.Component):
         raised = Signal(self.key)
         change = Signal(Shape(self.key.width + 1, True), reset_less=True)
         begins = Signal(reset_less=True)
-        m.d.comb += raised.eq(Mux(in_row & (top > maximum.maximum), top, maximum.maximum))
+        m.d.comb += raised.eq(Mux(in_row & exceeds(top, maximum.maximum), top, maximum.maximum))
         with m.If(valid):
             m.d.sync += [
                 in_row.eq(~last),
@@ -126,14 +129,63 @@ class RunningSum(wiring.Component):
         scaling = delayed(m, "scaling", behind - 2, scaling)
         top = delayed(m, "top", behind, top)
 
-        total = Signal(self.total_bits, name="so_far", reset_less=True)
         row_top = Signal(self.key, reset_less=True)
-        m.d.comb += [self.total.eq(total), self.top.eq(row_top)]
-        m.d.sync += self.done.eq(valid & last)
-        self.adding = valid
         with m.If(valid):
-            m.d.sync += [
-                total.eq(self.add(m, total, scaling, lane_sum.o)),
-                row_top.eq(top),
-            ]
+            m.d.sync += row_top.eq(top)
+        later = self.sum_latency - 1
+        m.d.comb += [
+            self.total.eq(self.accumulate(m, valid, scaling, lane_sum.o)),
+            self.top.eq(delayed(m, "row_top", later, row_top)),
+            self.done.eq(delayed(m, "done", 1 + later, valid & last, reset=True)),
+        ]
         return m
+
+
+class ShiftedSum(RunningSum):
+    """A running sum that any number of bits may be shifted out of.
+
+    The weights of a beat wait for the next one and are added in front of the shift, which is known
+    by then: so what is known early is behind what is known late.
+
+    Members
+    -------
+    saturated : Out(1)
+        A pulse: the sum reached its end, where it stays. Only where :attr:`saturates`.
+    """
+
+    sum_latency = 2
+    #: Whether a sum can be more than its bits hold.
+    saturates = False
+
+    def scaling(self, m: Module, rise, fresh):
+        amount = self.halvings(m, rise)
+        bits = (self.total_bits - 1).bit_length()
+        nothing = fresh | amount[bits:].any() if len(amount) > bits else fresh
+        return Cat(nothing, amount[:bits])
+
+    def halvings(self, m: Module, rise):
+        """How many bits of the sum go when the maximum rises so far."""
+        raise NotImplementedError
+
+    def summand(self, weights):
+        """What a beat adds to the sum."""
+        return weights
+
+    def accumulate(self, m: Module, valid, scaling, weights):
+        bits, summand = self.total_bits, self.summand(weights)
+        nothing, amount = scaling[0], scaling[1:]
+        so_far = Signal(bits, reset_less=True)
+        pending = Signal(len(summand), reset_less=True)
+        total = Signal(bits, name="row_total", reset_less=True)
+        exact = signal_of(m, so_far + pending, "exact")
+        limited = exact[:bits]
+        if self.saturates:
+            full = signal_of(m, exact[bits:].any(), "full")
+            limited = signal_of(m, limited | full.replicate(bits), "limited")
+            saturated = Signal(name="was_full")
+            m.d.sync += saturated.eq(full & delayed(m, "added", 1, valid, reset=True))
+            m.d.comb += self.saturated.eq(saturated)
+        with m.If(valid):
+            m.d.sync += [so_far.eq(Mux(nothing, 0, limited >> amount)), pending.eq(summand)]
+        m.d.sync += total.eq(limited)
+        return total

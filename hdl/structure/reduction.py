@@ -6,6 +6,7 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import exceeds
 from systolith.hdl.structure.linear_array import LinearArray
 
 Operation = Literal["max", "sum"]
@@ -24,7 +25,7 @@ class PairMaximum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o.eq(Mux(self.a > self.b, self.a, self.b))
+        m.d.comb += self.o.eq(Mux(exceeds(self.a, self.b), self.a, self.b))
         return m
 
 

@@ -92,13 +92,13 @@ def _piecewise(segments: Segments) -> int:
     return 3 + (segments.degree * (MULTIPLIER + 1) + 1 if segments.degree else 0)
 
 
-def _running_sum(config: SoftmaxConfig, lane: int) -> int:
+def _running_sum(config: SoftmaxConfig, lane: int, total: int) -> int:
     """Maximum of a beat and of the row, weights, their sum, the total."""
-    return 1 + _tree(config) + 1 + lane + _tree(config) + 1
+    return 1 + _tree(config) + 1 + lane + _tree(config) + total
 
 
 def _integer(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return [_running_sum(config, 2) + config.y.bits], 2
+    return [_running_sum(config, 2, 2) + config.y.bits], 2
 
 
 def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
@@ -110,7 +110,7 @@ def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
 
 def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
     inverse = InverseParameters(config.sum_integer + config.sum_fraction, config.y.bits - 1)
-    total = 1 + _running_sum(config, 2)
+    total = 1 + _running_sum(config, 2, 2)
     return [total + NORMALIZE + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
 
 
@@ -139,7 +139,7 @@ def _real(config: SoftmaxConfig, *totals: int) -> tuple[list[int], int]:
 
 
 def _online(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return _real(config, _power(config) + _running_sum(config, 2))
+    return _real(config, _power(config) + _running_sum(config, 2, 1))
 
 
 def _two_pass(config: SoftmaxConfig) -> tuple[list[int], int]:
