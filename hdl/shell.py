@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_lite, axi_stream
 from systolith.hdl.config import CoreConfig
 from systolith.hdl.interface import COUNTERS, Stream, common_registers
@@ -85,26 +86,38 @@ class EventCounter(wiring.Component):
         # In pieces, so that no carry chain is long, and counted a cycle late: so a register tells
         # every piece whether it counts, and no reader sees a carry that is still on its way.
         bits = min(self.word_bits, _PIECE_BITS)
-        pieces = [Signal(min(bits, self.word_bits - low), name=f"word_{word}_{low}")
-                  for word in range(2) for low in range(0, self.word_bits, bits)]
+        first, *upper = pieces = [
+            Signal(min(bits, self.word_bits - low), name=f"word_{word}_{low}")
+            for word in range(2) for low in range(0, self.word_bits, bits)]
         value = Cat(*pieces)
-        counts = self.happened
-        for index, piece in enumerate(pieces):
-            count = Signal(name=f"count_{index}")
-            full = Signal(name=f"full_{index}")
-            will_be_full = Signal(name=f"full_{index}_next")
-            # The upper bits have been what they are for two counts when the lower two are 0b10, so
-            # they may be looked at a cycle before.
-            low, high = piece[:2], piece[2:]
-            high_full = Signal(name=f"high_{index}_full", init=1 if not len(high) else 0)
-            if len(high):
-                m.d.sync += high_full.eq(high.all())
-            m.d.comb += will_be_full.eq(Mux(count, (low == (1 << len(low)) - 2) & high_full, full))
-            with m.If(self.clear):
-                m.d.sync += [piece.eq(0), count.eq(0), full.eq(0)]
-            with m.Else():
-                m.d.sync += [piece.eq(piece + count), count.eq(counts), full.eq(will_be_full)]
-            counts = counts & will_be_full
+        counts = [Signal(name=f"count_{index}") for index in range(len(pieces))]
+        # `full` tells that the first piece is full, `almost` that one count is missing. Its upper
+        # bits have been what they are for some counts when the lower three are 0b101, and those of
+        # all pieces above it when it is full: so they may be looked at some cycles before.
+        full = Signal()
+        almost = Signal()
+        low, high = first[:3], first[3:]
+        high_full = Signal(init=1 if not len(high) else 0)
+        if len(high):
+            m.d.sync += high_full.eq(high.all())
+        will_be_full = signal_of(m, Mux(counts[0], almost, full), "will_be_full")
+        will_be_almost = signal_of(
+            m, Mux(counts[0], (low == (1 << len(low)) - 3) & high_full, almost), "will_be_almost")
+        carries = [self.happened, self.happened & will_be_full]
+        below = Const(1)
+        for index, piece in enumerate(upper[:-1], start=1):
+            below_full = Signal(name=f"full_to_{index}")
+            m.d.sync += below_full.eq(below & piece.all())
+            carries.append(carries[1] & below_full)
+            below = below_full
+        with m.If(self.clear):
+            m.d.sync += [*(piece.eq(0) for piece in pieces), *(count.eq(0) for count in counts),
+                         full.eq(0), almost.eq(0)]
+        with m.Else():
+            m.d.sync += [full.eq(will_be_full), almost.eq(will_be_almost),
+                         *(piece.eq(piece + count)
+                           for piece, count in zip(pieces, counts, strict=True)),
+                         *(count.eq(carry) for count, carry in zip(counts, carries, strict=True))]
         m.d.comb += self.low.eq(value[:self.word_bits])
         with m.If(self.latch):
             m.d.sync += self.high.eq(value[self.word_bits:])

@@ -44,7 +44,7 @@ BREAKS = {
     "sign of a weight": (WS, "$signed(a_held) * $signed(held_b)", "a_held * held_b"),
     "borrow of a packed product": (PACKED, "assign carry = ", "assign carry = 1'b0 & "),
     "weights never swapped": (WS, ".b_enable(swap_in)", ".b_enable(swap_in & load_in)"),
-    "chain refilled too early": (WS, "load <= step ? reached : 3'd0", "load <= {3{step}}"),
+    "chain refilled too early": (WS, "load <= reached & {3{step}}", "load <= {3{step}}"),
     "last weights not waited for": (WS, "full = complete | (reached[0] & i_valid)",
                                     "full = complete | reached[0]"),
     "beat before its first column": (WS, "written = to_lane_0_o", "written = write"),

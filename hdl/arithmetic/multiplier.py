@@ -1,6 +1,8 @@
 """The one place where a multiplier is made."""
 
-from amaranth import Cat, Module, Shape, Signal
+from types import ModuleType
+
+from amaranth import Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +13,10 @@ BLOCKS = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx7": xilinx}
 
 #: Whose block makes two products of factors that are packed in one.
 PACKING = ("ecp5", "xilinx7")
+
+#: Stages with which the operand registers are left outside of a block of ECP5: the enables of four
+#: blocks have to do with four wires, so that blocks with enables of their own lie far apart.
+OPERANDS_OUTSIDE_ECP5 = 3
 
 
 class Multiplier(wiring.Component):
@@ -64,24 +70,26 @@ class Multiplier(wiring.Component):
         """Cycles from the factors to their product."""
         return self.stages + self.operand_registers
 
+    @property
+    def block(self) -> ModuleType | None:
+        """Who instantiates the block; None if synthesis makes the product."""
+        fits = fits_multiplier(self.technology, self.a_shape, self.b_shape)
+        return BLOCKS[self.technology] if fits else None
+
+    @property
+    def outside(self) -> str:
+        """Factors whose operand registers are not in the block, of "a" and "b"."""
+        return operands_outside(self)
+
+    @property
+    def shares_enables(self) -> bool:
+        """Whether neighbouring blocks had better have the same ``b_enable``."""
+        return self.block is ecp5 and self.operand_registers and not self.outside
+
     def elaborate(self, platform):
         m = Module()
-        block = BLOCKS[self.technology] if fits_multiplier(self.technology, self.a_shape,
-                                                           self.b_shape) else None
-        a, b = self.a, self.b
-        outside = "ab" if block is None else "b" if block is gowin else ""
-        if self.operand_registers and (self.held or outside):
-            held_a = Signal(self.a_shape, reset_less=True)
-            held_b = Signal(self.b_shape, reset_less=True)
-            m.d.sync += held_a.eq(self.a)
-            with m.If(self.b_enable):
-                m.d.sync += held_b.eq(self.b)
-            for factor, register in (("a", held_a), ("b", held_b)):
-                if factor in self.held:
-                    m.d.comb += getattr(self, f"{factor}_held").eq(register)
-            a = held_a if "a" in outside else a
-            b = held_b if "b" in outside else b
-        product, done = block.multiply(m, self, a, b) if block else (a * b, 0)
+        a, b = with_operand_registers(m, self)
+        product, done = self.block.multiply(m, self, a, b) if self.block else (a * b, 0)
         m.d.comb += self.p.eq(pipelined(m, product, self.shape, self.stages - done))
         return m
 
@@ -139,31 +147,39 @@ class PairMultiplier(wiring.Component):
         return (fits_pair(self.technology, self.a_shape, self.b_shape)
                 and self.technology in PACKING and self.shape.signed)
 
+    @property
+    def block(self) -> ModuleType | None:
+        """Who instantiates the block; None if there is none for both products."""
+        fits = fits_pair(self.technology, self.a_shape, self.b_shape)
+        return BLOCKS[self.technology] if fits else None
+
+    @property
+    def outside(self) -> str:
+        """Factors whose operand registers are not in the block, of "a" and "b"."""
+        return operands_outside(self)
+
+    @property
+    def shares_enables(self) -> bool:
+        """Whether neighbouring blocks had better have the same ``b_enable``."""
+        return self.block is ecp5 and self.operand_registers and not self.outside
+
     def elaborate(self, platform):
         m = Module()
-        if not fits_pair(self.technology, self.a_shape, self.b_shape):
+        if self.block is None:
             self._separate(m)
             return m
-        if "a" in self.held:
-            held_a = Signal(self.a_shape, reset_less=True)
-            m.d.sync += held_a.eq(self.a)
-            m.d.comb += self.a_held.eq(held_a)
-        if "b" in self.held:
-            held_b = Signal.like(self.b, reset_less=True)
-            with m.If(self.b_enable):
-                m.d.sync += held_b.eq(self.b)
-            m.d.comb += self.b_held.eq(held_b)
-        products, done = BLOCKS[self.technology].multiply_pair(
-            m, self, self.a, (self.factor(0), self.factor(1)))
+        a, b = with_operand_registers(m, self)
+        products, done = self.block.multiply_pair(m, self, a, (self.factor(b, 0),
+                                                               self.factor(b, 1)))
         products = pipelined(m, Cat(*products), Shape(2 * self.shape.width), self.stages - done)
         m.d.comb += self.p.eq(products)
         if self.packed:
             m.d.comb += self.carry.eq(products[self.shape.width - 1])
         return m
 
-    def factor(self, index: int):
-        """One of the two factors."""
-        bits = self.b.word_select(index, self.b_shape.width)
+    def factor(self, b: Value, index: int):
+        """One of the two factors in ``b``."""
+        bits = b.word_select(index, self.b_shape.width)
         return bits.as_signed() if self.b_shape.signed else bits
 
     def _separate(self, m: Module):
@@ -173,7 +189,7 @@ class PairMultiplier(wiring.Component):
             m.submodules[f"multiplier_{index}"] = one = Multiplier(
                 self.a_shape, self.b_shape, self.stages, self.technology,
                 operand_registers=self.operand_registers, held=held)
-            m.d.comb += [one.a.eq(self.a), one.b.eq(self.factor(index)),
+            m.d.comb += [one.a.eq(self.a), one.b.eq(self.factor(self.b, index)),
                          self.p.word_select(index, self.shape.width).eq(one.p)]
             if self.operand_registers:
                 m.d.comb += one.b_enable.eq(self.b_enable)
@@ -181,6 +197,40 @@ class PairMultiplier(wiring.Component):
                 m.d.comb += self.a_held.eq(one.a_held)
             if "b" in held:
                 m.d.comb += self.b_held.word_select(index, width).eq(one.b_held)
+
+
+def operands_outside(multiplier: Multiplier | PairMultiplier) -> str:
+    """Factors of a multiplier whose operand registers are not in its block."""
+    if not multiplier.operand_registers:
+        return ""
+    if multiplier.block is None:
+        return "ab"
+    if multiplier.block is ecp5:
+        return "ab" if multiplier.stages >= OPERANDS_OUTSIDE_ECP5 else ""
+    return "b" if multiplier.block is gowin else ""
+
+
+def with_operand_registers(m: Module, multiplier: Multiplier | PairMultiplier
+                           ) -> tuple[Value, Value]:
+    """Make the operand registers of a multiplier that are outside of its block or to be seen.
+
+    Returns
+    -------
+    a, b : Value
+        What the block takes.
+    """
+    factors = {"a": multiplier.a, "b": multiplier.b}
+    for name, factor in factors.items():
+        if name not in multiplier.outside + multiplier.held:
+            continue
+        register = Signal.like(factor, name=f"held_{name}", reset_less=True)
+        with m.If(multiplier.b_enable if name == "b" else Const(1)):
+            m.d.sync += register.eq(factor)
+        if name in multiplier.held:
+            m.d.comb += getattr(multiplier, f"{name}_held").eq(register)
+        if name in multiplier.outside:
+            factors[name] = register
+    return factors["a"], factors["b"]
 
 
 def product_shape(a: Shape, b: Shape) -> Shape:

@@ -9,6 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.structure.select import select_late
+
 __all__ = ["Fifo", "RegisterSlice", "Signature"]
 
 
@@ -118,8 +120,9 @@ class RegisterSlice(wiring.Component):
         control = Signal(len(side(i)), reset_less=True)
         held = Signal(len(side(i)), reset_less=True)
         m.d.comb += side(o).eq(control)
-        with m.If(pop | ~valid):
-            m.d.sync += control.eq(Mux(ready, side(i), held))
+        moves = Signal()
+        m.d.comb += moves.eq(pop | ~valid)
+        m.d.sync += control.eq(select_late(moves, Mux(ready, side(i), held), control))
         with m.If(ready):
             m.d.sync += held.eq(side(i))
         return m
@@ -184,9 +187,8 @@ class Fifo(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += write_pointer.eq(step(write_pointer))
         with m.If(fetch):
-            m.d.sync += [read_pointer.eq(step(read_pointer)), valid.eq(1)]
-        with m.Elif(self.o.ready):
-            m.d.sync += valid.eq(0)
+            m.d.sync += read_pointer.eq(step(read_pointer))
+        m.d.sync += valid.eq(fetch | (valid & ~self.o.ready))
         m.d.sync += any_stored.eq(self.i.valid | (stored[1:] != 0) | (stored[0] & ~fetch))
         with m.If(self.i.valid & ~fetch):
             m.d.sync += stored.eq(stored + 1)

@@ -4,6 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.structure.select import select_late
+
 
 class Credits(wiring.Component):
     """Counts free places of a buffer that is filled long after the decision to fill it.
@@ -43,6 +45,6 @@ class Credits(wiring.Component):
             self.enough.eq(~left[-1]),
             self.any_used.eq(left != left.init),
         ]
-        m.d.sync += left.eq(Mux(self.reserve, Mux(self.freed, both, less),
-                                Mux(self.freed, more, left)))
+        m.d.sync += left.eq(select_late(self.reserve, Mux(self.freed, both, less),
+                                        Mux(self.freed, more, left)))
         return m

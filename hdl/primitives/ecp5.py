@@ -55,6 +55,7 @@ def multiply_pair(m: Module, multiplier, a: Value, b: tuple[Value, Value]
 
 def _mult18x18d(m: Module, multiplier, a: Value, b: Value) -> tuple[Value, int]:
     registers = Registers.of(multiplier, one_outside=True)
+    holds = multiplier.operand_registers and not multiplier.outside
     a_wide = Signal(MULTIPLIER_BITS)
     b_wide = Signal(MULTIPLIER_BITS)
     m.d.comb += [a_wide.eq(a), b_wide.eq(b)]
@@ -72,7 +73,7 @@ def _mult18x18d(m: Module, multiplier, a: Value, b: Value) -> tuple[Value, int]:
         p_GSR="DISABLED",
         i_CLK0=ClockSignal() if registers.operands or registers.stages else Const(0, 1),
         i_CE0=Const(1, 1), i_RST0=Const(0, 1),
-        i_CE1=multiplier.b_enable if multiplier.operand_registers else Const(1, 1),
+        i_CE1=multiplier.b_enable if holds else Const(1, 1),
         i_SIGNEDA=Const(multiplier.a_shape.signed, 1),
         i_SIGNEDB=Const(multiplier.b_shape.signed, 1),
         i_SOURCEA=Const(0, 1), i_SOURCEB=Const(0, 1),

@@ -34,8 +34,9 @@ class Registers:
         lie next to what adds the product, and so halves the way from the block, which is often the
         longest of a design.
         """
-        operands = multiplier.operand_registers or multiplier.stages >= 2
-        own = operands and not multiplier.operand_registers
+        asked = multiplier.operand_registers and multiplier.outside != "ab"
+        operands = asked or multiplier.stages >= 2
+        own = operands and not asked
         behind = multiplier.stages - own
         product, pipeline = behind >= 1, behind >= 2 + one_outside
         return cls(operands, product, pipeline, own + product + pipeline)

@@ -20,8 +20,9 @@ class BlockMemory(wiring.Component):
     depth : int
         Words, at least 2.
     technology : str
-        Whose memory blocks to instantiate, for as many words as one block holds; ``generic`` and
-        deeper memories are left to synthesis, which may leave the register outside the block.
+        Whose memory blocks to take. Those of ``ecp5`` are instantiated, for as many words as one
+        holds; everything else is left to synthesis, which may leave the register outside the block,
+        and for ``ice40`` may not take flip-flops instead of a block.
     enables : bool
         Whether the two registers of the read port can be held.
 
@@ -62,8 +63,11 @@ class BlockMemory(wiring.Component):
         return m
 
     def _infer(self, m: Module):
+        attributes = {"no_rw_check": True}
+        if self.technology == "ice40":
+            attributes["ram_style"] = "block"
         m.submodules.words = words = Memory(shape=self.width, depth=self.depth, init=[],
-                                            attrs={"no_rw_check": True})
+                                            attrs=attributes)
         read, write = words.read_port(), words.write_port()
         data = Signal(self.width, reset_less=True)
         m.d.comb += [

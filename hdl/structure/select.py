@@ -1,6 +1,17 @@
-"""Selection of a word among many, written level by level."""
+"""Selections written such that synthesis keeps their form."""
 
 from amaranth import Module, Mux, Signal
+
+
+def select_late(choice, one, zero):
+    """``one`` where the bit ``choice`` is set, otherwise ``zero``, written as ands and ors.
+
+    What a register takes through a multiplexer becomes its clock enable or its reset. For a
+    ``choice`` that comes late that is a longer way: an enable that takes part in a reset, and any
+    enable that has to be inverted or combined, passes one gate more.
+    """
+    mask = choice.replicate(len(one))
+    return (mask & one) | (~mask & zero)
 
 
 def select_word(m: Module, words, index, name: str):

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.structure.select import select_late
 from systolith.hdl.systolic.config import SystolicConfig
 
 
@@ -93,7 +94,7 @@ class ChainLoader(wiring.Component):
             self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
-            m.d.sync += reached.eq(Mux(ends, reached.init, Cat(reached[1:], 1)))
+            m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
         fills_last = Signal()
         if self.length > 1:
             m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.short))
@@ -111,7 +112,7 @@ class ChainLoader(wiring.Component):
         load = Signal(self.length)
         data = Signal.like(self.data, reset_less=True)
         m.d.sync += [
-            load.eq(Mux(step, reached, 0)),
+            load.eq(reached & step.replicate(self.length)),
             data.eq(Mux(filling, 0, self.i.data)),
         ]
         m.d.comb += [self.load.eq(load), self.data.eq(data)]
@@ -192,22 +193,23 @@ class WeightStationaryControl(wiring.Component):
         # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
         # that may follow; `row`, two below the number of the row just issued, is what `left` is
         # behind the first row of the next frame.
-        numbers = range(-2, max(self.config.acc_depth, 2))
+        numbers = range(-3, max(self.config.acc_depth, 2))
         row = Signal(numbers, reset_less=True)
         single_row = Signal(reset_less=True)
         left = Signal(numbers, reset_less=True)
         there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
+        fresh = self.a_user[0] | ~sum_open
+        at_first_limit = Mux(fresh, self.config.acc_depth == 1, single_row)
         m.d.comb += [
             start.eq(~in_frame),
-            first.eq(Mux(in_frame, held_first, self.a_user[0] | ~sum_open)),
+            first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
             may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
                          & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
-            at_limit.eq(Mux(in_frame, left[-1],
-                            Mux(first, self.config.acc_depth == 1, single_row))),
+            at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
             end.eq(self.a_last | at_limit),
-            behind.eq(Mux(emit, 0, Mux(start, ~0, due >> 1))),
+            behind.eq(Mux(start, ~0, due >> 1) & ~emit.replicate(len(behind))),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -221,14 +223,16 @@ class WeightStationaryControl(wiring.Component):
             self.busy.eq(in_frame | dropping | sum_open),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
+        with m.If(start):
+            m.d.sync += [held_first.eq(first), held_emit.eq(emit)]
+        m.d.sync += [
+            in_frame.eq(select_late(issue, ~end, in_frame)),
+            sum_open.eq(select_late(issue, ~emit, sum_open)),    # looked at between frames
+        ]
         with m.If(issue):
             m.d.sync += [
-                held_first.eq(first),
-                held_emit.eq(emit),
-                in_frame.eq(~end),
-                row.eq(Mux(in_frame, row + 1, -2)),
+                row.eq(Mux(in_frame, row, -3) + 1),
                 single_row.eq(start),
-                sum_open.eq(~emit),              # looked at between frames
                 left.eq(Mux(in_frame, left - 1,
                             Mux(first, self.config.acc_depth - 3, row))),
                 due.eq(behind),
@@ -238,8 +242,8 @@ class WeightStationaryControl(wiring.Component):
             m.d.sync += hold.eq(hold >> 1)
         dropped = dropping & self.a_valid & self.a_last
         m.d.sync += [
-            idle.eq(Mux(issue, end & ~self.a_long, idle | dropped)),
-            dropping.eq(Mux(issue, self.a_long, dropping & ~dropped)),
+            idle.eq(select_late(issue, self.a_last, idle | dropped)),
+            dropping.eq(select_late(issue, at_limit & ~self.a_last, dropping & ~dropped)),
         ]
         return m
 

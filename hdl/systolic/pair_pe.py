@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.multiplier import PairMultiplier
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.lanes import AccumulatorLane
-from systolith.hdl.systolic.pe import WeightStationaryPE, shape
+from systolith.hdl.systolic.pe import OWN, WeightStationaryPE, shape
 
 
 class WeightStationaryPairPE(wiring.Component):
@@ -43,11 +43,11 @@ class WeightStationaryPairPE(wiring.Component):
         m = Module()
         config = self.config
         loaded = Signal.like(self.w_in, reset_less=True)
-        swap = Signal()
-        load = Signal()
         m.submodules.multiplier = multiplier = PairMultiplier(
             shape(config.a), shape(config.w), config.mac_stages - 1, config.technology,
             operand_registers=True, held="a")
+        swap = Signal(attrs={} if multiplier.shares_enables else OWN)
+        load = Signal(attrs=OWN)
         m.d.sync += [swap.eq(self.swap_in), load.eq(self.load_in)]
         with m.If(self.load_in):
             m.d.sync += loaded.eq(self.w_in)

@@ -6,6 +6,8 @@ lets rows of W and C travel in ascending order, and lets a chain be refilled beh
 the register nearest to the entry is the first to be overwritten and the first to be free.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from amaranth import Cat, Module, Mux, Shape, Signal
@@ -15,6 +17,10 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.systolic.config import SystolicConfig
+
+#: Attributes of the control bits that travel with the wavefront. They are equal in all PEs of a
+#: diagonal: without ``keep``, synthesis makes them one register, which then lies far from most.
+OWN: Mapping[str, bool] = MappingProxyType({"keep": True})
 
 
 def shape(number: IntegerFormat) -> Shape:
@@ -60,11 +66,11 @@ class WeightStationaryPE(wiring.Component):
         m = Module()
         loaded = Signal(shape(self.config.w), reset_less=True)
         psum = Signal(shape(self.config.psum), reset_less=True)
-        swap = Signal()
-        load = Signal()
         m.submodules.multiplier = multiplier = Multiplier(
             shape(self.config.a), shape(self.config.w), self.config.mac_stages - 1,
             self.config.technology, operand_registers=True, held="a")
+        swap = Signal(attrs={} if multiplier.shares_enables else OWN)
+        load = Signal(attrs=OWN)
         m.d.sync += [
             swap.eq(self.swap_in),
             load.eq(self.load_in),
@@ -125,7 +131,7 @@ class OutputStationaryPE(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        shift = Signal()
+        shift = Signal(attrs=OWN)
         m.submodules.multiplier = multiplier = Multiplier(
             shape(config.a), shape(config.w), config.mac_stages - 1, config.technology,
             operand_registers=True, held="ab")
@@ -141,8 +147,8 @@ class OutputStationaryPE(wiring.Component):
 
         # One bit per register on the way of the activation to the sum, and one for `last` behind
         # it.
-        first = Signal(config.mac_stages)
-        last = Signal(config.mac_stages + 1)
+        first = Signal(config.mac_stages, attrs=OWN)
+        last = Signal(config.mac_stages + 1, attrs=OWN)
         m.d.sync += [
             first.eq(Cat(self.first_in, first)),
             last.eq(Cat(self.last_in, last)),

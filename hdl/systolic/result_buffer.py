@@ -10,6 +10,7 @@ from systolith.hdl.bus import axi_stream
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.structure.select import select_late
 
 
 class ResultLane(wiring.Component):
@@ -111,10 +112,11 @@ class ResultBuffer(wiring.Component):
             lambda: ResultLane(self.width, self.depth, self.technology), self.lanes,
             name="result_lane", chain=ResultLane.chain, broadcast=ResultLane.broadcast,
             from_last=True)
-        m.submodules.lasts = lasts = BlockMemory(1, self.depth, enables=True)
+        m.submodules.lasts = lasts = BlockMemory(
+            1, self.depth, self.technology, enables=True)
 
         def step(pointer):
-            return Mux(pointer == self.depth - 1, 0, pointer + 1)
+            return Mux(pointer == self.depth - 1, 0, pointer + 1)[:len(pointer)]
 
         written = Signal()                               # in all lanes
         if self.lanes > 1:
@@ -155,15 +157,15 @@ class ResultBuffer(wiring.Component):
             ]
         with m.If(self.write):
             m.d.sync += write_pointer.eq(step(write_pointer))
-        with m.If(fetch):
-            m.d.sync += read_pointer.eq(step(read_pointer))
-        with m.If(follow):
-            m.d.sync += in_memory.eq(any_stored)
-        with m.If(advance):
-            m.d.sync += valid.eq(in_memory)
-        m.d.sync += any_stored.eq(written | (stored[1:] != 0) | (stored[0] & ~fetch))
-        with m.If(written & ~fetch):
-            m.d.sync += stored.eq(stored + 1)
-        with m.Elif(~written & fetch):
-            m.d.sync += stored.eq(stored - 1)
+        # `fetch` comes late: it chooses between what is counted either way.
+        more = Signal.like(stored)
+        less = Signal.like(stored)
+        m.d.comb += [more.eq(stored + written), less.eq(stored + written - 1)]
+        m.d.sync += [
+            read_pointer.eq(select_late(fetch, step(read_pointer), read_pointer)),
+            in_memory.eq(select_late(follow, any_stored, in_memory)),
+            valid.eq(select_late(advance, in_memory, valid)),
+            any_stored.eq(written | (stored[1:] != 0) | (stored[0] & ~fetch)),
+            stored.eq(select_late(fetch, less, more)),
+        ]
         return m

@@ -202,7 +202,7 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Popcount", "10 bits, 2 stages", partial(popcount, width=10, stages=2), (
         ("total <= sum;", "total <= sum | 4'd1;"),)),
     Proof("LeadingZeros", "7 bits", partial(leading_zeros, width=7), (
-        ("upper_zero_1 = ~(|word_2[3:2])", "upper_zero_1 = ~(|word_2[2:1])"),)),
+        ("zero_1_3 ? count_1_2 : count_1_3", "zero_1_3 ? count_1_3 : count_1_2"),)),
     Proof("Shifter", "6 bits to the left", partial(shifter, width=6, most=5, left=True), (
         ("lost_1_0 | (amount[1] & (|word_1_0[5:4]))", "lost_1_0"),)),
     Proof("Shifter", "5 bits to the right", partial(shifter, width=5, most=7, left=False), (

@@ -10,7 +10,7 @@ PROOFS: tuple[Proof, ...] = (
         ("read_odd ^ pop", "read_odd ^ o_valid"),
         ("(i_ready & (~push))", "i_ready"),
         ("push | (o_valid & (~(pop & i_ready)))", "push | (o_valid & (~pop))"),
-        ("control <= i_ready ? i_last : held;", "control <= i_last;"))),
+        ("(i_ready ? i_last : held)", "i_last"))),
     Proof("RegisterSlice", "2 bits, last and 2 bits of user",
           partial(buses.register_slice, data=2, user=2), (
               ("i_ready ? {i_user, i_last} : held", "{i_user, i_last}"),)),
@@ -29,10 +29,10 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Credits", "7 places by 1", partial(buses.credits, places=7, amount=1), (
         ("left <= 4'd6;", "left <= 4'd7;"),)),
     Proof("EventCounter", "words of 2 bits", partial(buses.event_counter, word=2), (
-        ("happened & full_0_next;", "happened & full_0;"),
+        ("happened & will_be_full;", "happened & full;"),
         ("word_1_0 + {1'd0, count_1}", "word_1_0"))),
     Proof("EventCounter", "words of 3 bits", partial(buses.event_counter, word=3), (
-        ("count_0 ? (word_0_0 == 3'd6)", "count_0 ? (word_0_0 == 3'd7)"),)),
+        ("count_0 ? ((word_0_0 == 3'd5)", "count_0 ? ((word_0_0 == 3'd6)"),)),
     Proof("Delay", "2 bits by 3", partial(buses.delay, width=2, depth=3, reset=False), (
         ("o = line[5:4];", "o = line[4:3];"),)),
     Proof("Delay", "1 bit by 2, with reset", partial(buses.delay, width=1, depth=2, reset=True), (

@@ -90,6 +90,7 @@ PAIRS = [
     products((3, True), (3, False), 2, operand_registers=True, held="a"),
     products((2, False), (2, False), 4),
     products((3, True), (2, True), 1, operand_registers=True, held="ab"),
+    products((2, True), (3, True), 3, operand_registers=True, held="a"),
 ]
 
 
@@ -175,16 +176,16 @@ def test_a_pair_without_its_carry_is_refuted(prover):
     assert result.returncode and "proof did fail" in result.stdout, result.stdout[-2000:]
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("SIGNEDA & a_used[17]", "a_used[17]"),
-    ("REG_INPUTB_CE == \"CE1\" ? CE1 : CE0", "CE0"),
-    ("between = REG_PIPELINE_CLK == \"CLK0\"", "between = 1'b0"),
+@pytest.mark.parametrize(("stages", "old", "new"), [
+    (1, "SIGNEDA & a_used[17]", "a_used[17]"),
+    (1, "REG_INPUTB_CE == \"CE1\" ? CE1 : CE0", "CE0"),
+    (4, "between = REG_PIPELINE_CLK == \"CLK0\"", "between = 1'b0"),
 ])
-def test_another_multiplier_is_refuted(prover, old, new):
+def test_another_multiplier_is_refuted(prover, stages, old, new):
     def change(text):
         assert old in text
         return text.replace(old, new)
 
-    build = multiplier((18, False), (2, True), 3, operand_registers=True)
-    result = prover.run([pair(prover, build, "ecp5", change)], steps=6)
+    build = multiplier((18, False), (2, True), stages, operand_registers=True)
+    result = prover.run([pair(prover, build, "ecp5", change)], steps=8)
     assert result.returncode and "proof did fail" in result.stdout, result.stdout[-2000:]

@@ -353,7 +353,7 @@ def test_result_buffer_gathers_the_wavefront(lanes):
     assert first[0] == writes[0][0] + lanes - 1 + part.latency
 
 
-@pytest.mark.parametrize("word, piece", [(2, 1), (2, 2), (4, 3), (3, 3)])
+@pytest.mark.parametrize("word, piece", [(2, 2), (4, 2), (4, 3), (3, 3)])
 def test_counter_carries_and_latches(monkeypatch, word, piece):
     """With short words, in pieces: the high word is that of the moment in which the low one was
     read."""

@@ -45,8 +45,7 @@ def test_a_refuted_proof_names_what_fails(tmp_path):
     slice_ = PROOFS[0]
 
     def build(edit):
-        return slice_.build(lambda text: text.replace("control <= i_ready ? i_last : held;",
-                                                      "control <= i_last;"))
+        return slice_.build(lambda text: text.replace("(i_ready ? i_last : held)", "i_last"))
 
     answer = prove(Proof("RegisterSlice", "broken", build), tmp_path)
     assert answer.verdict.status == "refuted"
