@@ -81,7 +81,8 @@ class GatingCore(wiring.Component):
         with m.If(take):
             m.d.sync += inside.eq(~ends)
         flags = self._follow(m, lanes, take, ends, available)
-        followed = flags.pop("busy")
+        followed, dropped = flags.pop("busy"), flags.pop("waiting")
+        some = [getattr(self, name).valid for name in config.inputs]
         m.submodules.done = done = Delay(2, cycles, reset=True)
         m.d.comb += [
             getattr(lanes, config.inputs[0]).eq(lead.data),
@@ -92,8 +93,9 @@ class GatingCore(wiring.Component):
             results.i.valid.eq(done.o[0]),
             results.i.last.eq(done.o[1]),
             self.busy.eq(inside | dropping | places.any_used | followed),
-            self.waiting.eq(Mux(dropping, ~lead.valid,
-                                inside & room & ~(lead.valid & available))),
+            self.waiting.eq(dropped | Mux(dropping, ~lead.valid,
+                                          (inside | Cat(some).any()) & room
+                                          & ~(lead.valid & available))),
         ]
         wiring.connect(m, results.o, wiring.flipped(getattr(self, config.output)))
         if config.recurrent:
@@ -104,7 +106,8 @@ class GatingCore(wiring.Component):
         return m
 
     def _follow(self, m: Module, lanes, take, ends, available) -> dict:
-        """Keeps the other streams in step; gives their flags, and whether one is in a bad frame."""
+        """Keeps the other streams in step; gives their flags, and whether one is in a bad frame and
+        waits for its end."""
         config = self.config
         followers, flags = [], {}
         for name in config.inputs[1:]:
@@ -123,6 +126,7 @@ class GatingCore(wiring.Component):
             followers.append(follower)
         m.d.comb += available.eq(Cat(each.available for each in followers).all())
         flags["busy"] = Cat(each.busy for each in followers).any()
+        flags["waiting"] = Cat(each.waiting for each in followers).any()
         return flags
 
     def _states(self, m: Module, lanes, take, inside, ends, dropping, may_begin):

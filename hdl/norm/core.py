@@ -88,7 +88,7 @@ class NormCore(wiring.Component):
             axi_stream.Signature(config.lanes * config.fixed.bits), beats)
         m.submodules.row_places = row_places = Credits(beats, 1)
         m.submodules.row_slots = row_slots = Credits(slots, 1)
-        entry_busy = self._entry(m, length, rows, row_places, row_slots, flags)
+        entry_busy, entry_waits = self._entry(m, length, rows, row_places, row_slots, flags)
 
         m.submodules.statistics = statistics = RowStatistics(config)
         members = ("total", "mantissa", "exponent")
@@ -110,18 +110,21 @@ class NormCore(wiring.Component):
             known.i.valid.eq(statistics.done),
         ]
         flags["flat"] = statistics.done & statistics.flat
+        # Parameters that are there before their row.
+        early = Cat(Const(0, 1), *(getattr(self, name).valid for name in ("w", "b")
+                                   if hasattr(self, name))).any()
         issue, exit_busy, missing = self._exit(m, length, rows, known, widths, flags)
         m.d.comb += [
             row_places.freed.eq(issue),
             row_slots.freed.eq(issue & rows.o.last),
             self.busy.eq(row_places.any_used | entry_busy | exit_busy),
-            self.waiting.eq((entry_busy & ~self.x.valid & row_places.enough) | missing),
+            self.waiting.eq(entry_waits | missing | (early & ~row_slots.any_used & ~self.x.valid)),
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
         ]
         return m
 
     def _entry(self, m: Module, length, rows, row_places, row_slots, flags):
-        """From the x stream to the row buffer; whether a row is half taken."""
+        """From the x stream to the row buffer; whether a row is half taken, and waits for beats."""
         config, timing, x = self.config, self.timing, self.x
         dropping = Signal()                              # until the end of a frame too long
         inside = Signal()                                # a row has begun
@@ -174,13 +177,13 @@ class NormCore(wiring.Component):
         flags["row_long"] = take & ends & ~x.last
         flags["length_bad"] = take & ~inside & ((self.reg_length == 0)
                                                 | (self.reg_length > config.max_length))
-        return inside | dropping
+        return inside | dropping, ~x.valid & (dropping | (inside & row_places.enough))
 
     def _exit(self, m: Module, length, rows, known, widths, flags):
         """From the row buffer through the lanes to the y stream.
 
         Gives whether a beat leaves the row buffer, whether something is in flight behind it, and
-        whether a parameter is missing.
+        whether a parameter, or the end of its frame, is missing.
         """
         config, timing = self.config, self.timing
         inside = Signal()
@@ -248,5 +251,7 @@ class NormCore(wiring.Component):
         ]
         wiring.connect(m, results.o, wiring.flipped(self.y))
         flags["y_saturated"] = issued.o[0] & lanes.saturated.any()
-        busy = places.any_used | Cat(Const(0, 1), *(each.busy for each in followers.values())).any()
-        return issue, busy, ready & ~available
+        each = followers.values()
+        busy = places.any_used | Cat(Const(0, 1), *(follower.busy for follower in each)).any()
+        dropped = Cat(Const(0, 1), *(follower.waiting for follower in each)).any()
+        return issue, busy, (ready & ~available) | dropped

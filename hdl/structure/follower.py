@@ -30,6 +30,8 @@ class Follower(wiring.Component):
         With ``take``: the frame is found to be too short or too long.
     busy : Out(1)
         Inside a frame that is too short or too long.
+    waiting : Out(1)
+        For the rest of a frame that is too long.
     """
 
     def __init__(self, data_bits: int):
@@ -37,6 +39,7 @@ class Follower(wiring.Component):
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)), "data": Out(data_bits), "available": Out(1),
             "take": In(1), "take_last": In(1), "differs": Out(1), "busy": Out(1),
+            "waiting": Out(1),
         })
 
     def elaborate(self, platform):
@@ -49,6 +52,7 @@ class Follower(wiring.Component):
             self.i.ready.eq(dropping | (self.take & ~over)),
             self.differs.eq(self.take & ~over & (self.i.last ^ self.take_last)),
             self.busy.eq(over | dropping),
+            self.waiting.eq(dropping & ~self.i.valid),
         ]
         with m.If(self.take):
             m.d.sync += [

@@ -42,6 +42,8 @@ class ChainLoader(wiring.Component):
         A beat would be taken.
     at_first : Out(1)
         The next beat is the first of a frame.
+    filling : Out(1)
+        A frame that was too short is being completed.
     load : Out(length)
         Cell i moves.
     data : Out(data_bits)
@@ -63,7 +65,7 @@ class ChainLoader(wiring.Component):
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
-            "at_first": Out(1), "load": Out(length), "data": Out(data_bits),
+            "at_first": Out(1), "filling": Out(1), "load": Out(length), "data": Out(data_bits),
             "short": Out(1), "long": Out(1),
         })
 
@@ -87,6 +89,7 @@ class ChainLoader(wiring.Component):
             ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
+            self.filling.eq(filling),
             self.at_first.eq(~(filling | dropping | begun)),
             self.short.eq(step & ~filling & self.i.last & ~reached[0]),
             self.long.eq(ends & ~filling & ~self.i.last),
@@ -152,6 +155,8 @@ class WeightStationaryControl(wiring.Component):
         A beat enters the mesh; it belongs to the first K tile, to the last; it is the first of its
         frame, the last.
     busy, waiting : Out(1)
+    holding : Out(1)
+        No frame starts yet, for the sake of the one before.
     a_short, a_long, a_order : Out(1)
         Pulses of the error flags.
     """
@@ -163,7 +168,7 @@ class WeightStationaryControl(wiring.Component):
             "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2), **scaled,
             "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
             "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1),
+            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_short": Out(1), "a_long": Out(1), "a_order": Out(1),
         })
 
@@ -221,6 +226,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_long.eq(issue & at_limit & ~self.a_last),
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
+            self.holding.eq(hold[0]),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
         with m.If(start):
@@ -274,6 +280,8 @@ class OutputStationaryControl(wiring.Component):
         A pair of beats enters the mesh; it starts sums, it finishes them; they are the first of
         their frame, the last.
     busy, waiting : Out(1)
+    holding : Out(1)
+        No sum ends yet, for the sake of the one before.
     a_long, w_long : Out(1)
         Pulses of the error flags.
     """
@@ -286,7 +294,7 @@ class OutputStationaryControl(wiring.Component):
             "w_valid": In(1), "w_ready": Out(1), "w_last": In(1),
             "room": In(1), "may_emit": In(1), **scaled,
             "issue": Out(1), "first": Out(1), "last": Out(1), "opens": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1),
+            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_long": Out(1), "w_long": Out(1),
         })
 
@@ -320,6 +328,7 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
+            self.holding.eq(draining != 0),
             self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
                             | (self.a_valid & ~self.w_valid & ~a_dropping)
                             | (self.w_valid & ~self.a_valid & ~w_dropping)

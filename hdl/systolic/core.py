@@ -161,10 +161,20 @@ class SystolicCore(wiring.Component):
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         if config.dataflow == "ws":
-            busy = self._weight_stationary(m, array, lanes, buffer, places, flags, emission)
+            busy, waiting, working = self._weight_stationary(m, array, lanes, buffer, places,
+                                                             flags, emission)
         else:
-            busy = self._output_stationary(m, array, lanes, buffer, places, flags, emission)
-        m.d.comb += self.busy.eq(busy | places.any_used | emission.busy)
+            busy, waiting, working = self._output_stationary(m, array, lanes, buffer, places,
+                                                             flags, emission)
+        # What is begun and does not move, with no result on its way, waits for input too.
+        moved = Signal()
+        ports = [getattr(self, stream.name) for stream in config.streams
+                 if stream.direction == "in"]
+        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working)
+        m.d.comb += [
+            self.busy.eq(busy | places.any_used | emission.busy),
+            self.waiting.eq(waiting | ~(moved | places.any_used)),
+        ]
         m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
         return m
 
@@ -208,9 +218,9 @@ class SystolicCore(wiring.Component):
             control.may_emit.eq(emission.may_start),
             emission.start.eq(control.swap & control.emit),
             places.reserve.eq(control.issue & control.emit),
-            self.waiting.eq(control.waiting | (self.a.valid & loader.wants & ~w_valid
-                                               & ~loader.full & ~control.busy)),
         ]
+        waiting = control.waiting | (self.a.valid & loader.wants & ~w_valid
+                                     & ~loader.full & ~control.busy)
         flags |= {"w_short": loader.short, "w_long": loader.long, "a_short": control.a_short,
                   "a_long": control.a_long, "a_order": control.a_order}
 
@@ -260,7 +270,8 @@ class SystolicCore(wiring.Component):
         m.submodules.to_read = to_read = Delay(5, timing.sums - AccumulatorLane.lead, reset=True)
         m.d.comb += to_read.i.eq(issued)
         self._accumulate(m, lanes, buffer, emission, to_read.o)
-        return control.busy | loader.busy | self._reading(scales)
+        return (control.busy | loader.busy | self._reading(scales), waiting,
+                control.holding | loader.filling)
 
     def _accumulate(self, m, lanes, buffer, emission, read):
         """Sums of K tiles, or of blocks, in the memory behind the columns.
@@ -315,7 +326,6 @@ class SystolicCore(wiring.Component):
             control.may_emit.eq(emission.may_start),
             emission.start.eq(control.issue & control.ends),
             places.reserve.eq(control.issue & control.ends),
-            self.waiting.eq(control.waiting),
         ]
         flags |= {"a_long": control.a_long, "w_long": control.w_long}
 
@@ -376,7 +386,7 @@ class SystolicCore(wiring.Component):
             now = self._queue(m, Cat(each), control.issue & control.last, drains,
                               timing.lanes - 1, drain_interval(config))
             self._drain_scaled(m, array, drain, lanes, buffer, emission, scales, now, opens, ends)
-            return control.busy | self._reading(scales)
+            return control.busy | self._reading(scales), control.waiting, control.holding
         m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.lanes, reset=True)
         m.d.comb += [
             lanes.c.eq(array.c_out),
@@ -386,7 +396,7 @@ class SystolicCore(wiring.Component):
         ]
         if config.output == "requant":
             m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.start)]
-        return control.busy
+        return control.busy, control.waiting, control.holding
 
     def _drain_scaled(self, m, array, drain, lanes, buffer, emission, scales, now, opens, ends):
         """Sums of a block leave the drain chains, a row per cycle: each gets its row's scale."""

@@ -23,8 +23,10 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 #: Registers of a counter in the emitted Verilog, with the bits that they hold, and those that say
 #: that such a piece is all ones; the instance that they are in.
 COUNTER_PIECES = tuple((f"word_{bit // 32}_{bit % 32}", bit, 16) for bit in range(0, 64, 16))
-COUNTER_FULL = tuple((f"full_{index}", piece) for index, piece in enumerate(COUNTER_PIECES[:-1]))
-COUNTER_REGISTERS = tuple(name for name, *_ in (*COUNTER_PIECES, *COUNTER_FULL))
+#: Registers that tell whether some bits of the counter, from the lowest, have a value.
+COUNTER_COMPARED = (("almost", 0, 16, 0xFFFE), ("full", 0, 16, 0xFFFF),
+                    ("full_to_1", 16, 16, 0xFFFF), ("full_to_2", 16, 32, 0xFFFF_FFFF))
+COUNTER_REGISTERS = tuple(name for name, *_ in (*COUNTER_PIECES, *COUNTER_COMPARED))
 COUNTER_INSTANCE = "{core}.u_count_{name}"
 #: Suffix of these names where something else has the plain one; it goes first.
 STORED = "_stored"
@@ -383,8 +385,8 @@ class Exercise:
 
         values = {register: start >> bit & (1 << bits) - 1
                   for register, bit, bits in COUNTER_PIECES}
-        values |= {register: int(values[piece] == (1 << bits) - 1)
-                   for register, (piece, _, bits) in COUNTER_FULL}
+        values |= {register: int(start >> bit & (1 << bits) - 1 == value)
+                   for register, bit, bits, value in COUNTER_COMPARED}
         return all(put(name, register, value) for name, _ in COUNTERS
                    for register, value in values.items())
 
