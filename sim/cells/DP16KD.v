@@ -250,7 +250,7 @@ module DP16KD_port #(
     end else begin
       if (rst)
         latch <= 36'd0;
-      else if (ce & ~we | ce && WRITEMODE == "READBEFOREWRITE")
+      else if (ce && (~we || WRITEMODE == "READBEFOREWRITE"))
         latch <= past;
       else if (ce && WRITEMODE == "WRITETHROUGH")
         latch <= present;

@@ -26,7 +26,7 @@ from systolith.sim.model import Workload
 from systolith.sim.simulators import cache
 
 #: What the link takes beside a core, at most, and how full a device may get before routing fails.
-LINK = {"logic": 2000, "ff": 1300, "bram": 6, "dsp": 0}
+LINK = {"logic": 900, "ff": 1300, "bram": 6, "dsp": 0}
 FULLEST = 0.9
 
 #: Share of the flip-flops that take a logic cell of their own, where that has one flip-flop behind
