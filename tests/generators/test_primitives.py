@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In
 from systolith.generators.verilog import emit
 from systolith.hdl.arithmetic.multiplier import Multiplier, PairMultiplier
 from systolith.hdl.arithmetic.packed_products import PackedProducts
+from systolith.hdl.primitives import config
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.sim.cells import models
 
@@ -99,6 +100,24 @@ def test_multipliers(prover, technology):
     pairs = {"gowin": [], "xilinx7": PAIRS[:3]}.get(technology, PAIRS)
     builds = [*MULTIPLIERS, WIDEST[technology], *pairs]
     prover.prove_pairs([pair(prover, build, technology) for build in builds], steps=8)
+
+
+def test_multipliers_in_two_pieces(prover):
+    technology, cell, wide = "ecp5", "MULT18X18D", 19
+    builds = [multiplier((wide, True), (2, True), 2), multiplier((2, False), (wide, True), 3),
+              multiplier((wide, False), (2, True), 2, operand_registers=True, held="b")]
+    pairs = [pair(prover, build, technology) for build in builds]
+    assert all(len(re.findall(rf"^ +{cell} ", text, re.M)) == 2 for _, text in pairs)
+    prover.prove_pairs(pairs, steps=6)
+
+
+def test_multipliers_in_four_pieces(prover, monkeypatch):
+    monkeypatch.setitem(config.PIECE_BITS, "ecp5", 3)
+    monkeypatch.setattr("systolith.hdl.arithmetic.multiplier.fits_multiplier",
+                        lambda technology, a, b: technology == "ecp5" and max(
+                            a.width, b.width) <= 3)
+    builds = [multiplier((5, a), (4, b), 2) for a in (False, True) for b in (False, True)]
+    prover.prove_pairs([pair(prover, build, "ecp5") for build in builds], steps=5)
 
 
 @pytest.mark.parametrize("technology", SHIPPED)
