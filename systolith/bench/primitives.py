@@ -20,7 +20,7 @@ AMBITION = 1.2
 
 #: Whole cores: what they are, their config, the device, the clock to reach.
 CORES: tuple[tuple[str, dict[str, Any], str, float], ...] = (
-    ("8 x 8 int8, ecp5", {"technology": "ecp5", "mac_stages": 3}, "ecp5-85k", 195),
+    ("8 x 8 int8, ecp5", {"technology": "ecp5", "mac_stages": 4}, "ecp5-85k", 195),
     ("4 x 4 int8, ice40", {"rows": 4, "cols": 4, "technology": "ice40", "max_k": 16,
                            "acc_width": 20, "acc_depth": 256}, "ice40-up5k", 60),
 )
