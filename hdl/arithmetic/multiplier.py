@@ -4,7 +4,7 @@ from types import ModuleType
 
 from amaranth import Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from systolith.hdl.primitives import ecp5, gowin, ice40, xilinx
 from systolith.hdl.primitives.config import PIECE_BITS, fits_multiplier, fits_pair, fits_pieces
@@ -14,12 +14,77 @@ BLOCKS = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx7": xilinx}
 #: Whose block makes two products of factors that are packed in one.
 PACKING = ("ecp5", "xilinx7")
 
-#: Stages with which the operand registers are left outside of a block of ECP5: the enables of four
+#: Stages from which on operand registers are left outside of a block of ECP5: the enables of four
 #: blocks have to do with four wires, so that blocks with enables of their own lie far apart.
 OPERANDS_OUTSIDE_ECP5 = 3
 
 
-class Multiplier(wiring.Component):
+class BlockMultiplier(wiring.Component):
+    """What multipliers have in common: parameters, and where the operand registers are.
+
+    Parameters and members are those of :class:`Multiplier`.
+    """
+
+    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int, technology: str = "generic", *,
+                 operand_registers: bool = False, held: str = ""):
+        self.a_shape, self.b_shape, self.stages = a_shape, b_shape, stages
+        self.technology, self.operand_registers, self.held = technology, operand_registers, held
+        self.shape = product_shape(a_shape, b_shape)
+        members = self._members()
+        if operand_registers:
+            members["b_enable"] = In(1)
+        for factor in held:
+            members[f"{factor}_held"] = Out(members[factor].shape)
+        super().__init__(members)
+
+    def _members(self) -> dict[str, Member]:
+        """Factors and products."""
+        raise NotImplementedError
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the factors to what is made of them."""
+        return self.stages + self.operand_registers
+
+    @property
+    def block(self) -> ModuleType | None:
+        """Who instantiates the block; None if there is none."""
+        raise NotImplementedError
+
+    @property
+    def outside(self) -> str:
+        """Factors whose operand registers are not in the block, of "a" and "b"."""
+        if not self.operand_registers:
+            return ""
+        if self.block is None:
+            return "ab"
+        if self.block is ecp5:
+            return "ab" if self.stages >= OPERANDS_OUTSIDE_ECP5 else ""
+        return "b" if self.block is gowin else ""
+
+    @property
+    def shares_enables(self) -> bool:
+        """Whether neighbouring blocks had better have the same ``b_enable``."""
+        return self.block is ecp5 and self.operand_registers and not self.outside
+
+    def _operands(self, m: Module) -> tuple[Value, Value]:
+        """What the block takes, behind the operand registers that are outside of it; makes those
+        that are only to be seen, too."""
+        factors = {"a": self.a, "b": self.b}
+        for name, factor in factors.items():
+            if name not in self.outside + self.held:
+                continue
+            register = Signal.like(factor, name=f"held_{name}", reset_less=True)
+            with m.If(self.b_enable if name == "b" else Const(1)):
+                m.d.sync += register.eq(factor)
+            if name in self.held:
+                m.d.comb += getattr(self, f"{name}_held").eq(register)
+            if name in self.outside:
+                factors[name] = register
+        return factors["a"], factors["b"]
+
+
+class Multiplier(BlockMultiplier):
     """Exact product of two integers, pipelined.
 
     Parameters
@@ -54,22 +119,8 @@ class Multiplier(wiring.Component):
     Latency :attr:`latency` cycles, one product per cycle.
     """
 
-    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int, technology: str = "generic", *,
-                 operand_registers: bool = False, held: str = ""):
-        self.a_shape, self.b_shape, self.stages = a_shape, b_shape, stages
-        self.technology, self.operand_registers, self.held = technology, operand_registers, held
-        self.shape = product_shape(a_shape, b_shape)
-        members = {"a": In(a_shape), "b": In(b_shape), "p": Out(self.shape)}
-        if operand_registers:
-            members["b_enable"] = In(1)
-        for factor in held:
-            members[f"{factor}_held"] = Out(members[factor].shape)
-        super().__init__(members)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the factors to their product."""
-        return self.stages + self.operand_registers
+    def _members(self) -> dict[str, Member]:
+        return {"a": In(self.a_shape), "b": In(self.b_shape), "p": Out(self.shape)}
 
     @property
     def block(self) -> ModuleType | None:
@@ -77,19 +128,9 @@ class Multiplier(wiring.Component):
         fits = fits_multiplier(self.technology, self.a_shape, self.b_shape)
         return BLOCKS[self.technology] if fits else None
 
-    @property
-    def outside(self) -> str:
-        """Factors whose operand registers are not in the block, of "a" and "b"."""
-        return operands_outside(self)
-
-    @property
-    def shares_enables(self) -> bool:
-        """Whether neighbouring blocks had better have the same ``b_enable``."""
-        return self.block is ecp5 and self.operand_registers and not self.outside
-
     def elaborate(self, platform):
         m = Module()
-        a, b = with_operand_registers(m, self)
+        a, b = self._operands(m)
         if self.block:
             product, done = self.block.multiply(m, self, a, b)
         elif self.stages >= 2 and fits_pieces(self.technology, self.a_shape, self.b_shape):
@@ -119,7 +160,7 @@ class Multiplier(wiring.Component):
         return outer + (middle << bits)
 
 
-class PairMultiplier(wiring.Component):
+class PairMultiplier(BlockMultiplier):
     """Exact products of one integer with two others, pipelined; from one block where it can.
 
     Parameters
@@ -148,23 +189,9 @@ class PairMultiplier(wiring.Component):
     Latency :attr:`latency` cycles, one pair of products per cycle.
     """
 
-    def __init__(self, a_shape: Shape, b_shape: Shape, stages: int, technology: str = "generic", *,
-                 operand_registers: bool = False, held: str = ""):
-        self.a_shape, self.b_shape, self.stages = a_shape, b_shape, stages
-        self.technology, self.operand_registers, self.held = technology, operand_registers, held
-        self.shape = product_shape(a_shape, b_shape)
-        members = {"a": In(a_shape), "b": In(2 * b_shape.width), "p": Out(2 * self.shape.width),
-                   "carry": Out(1)}
-        if operand_registers:
-            members["b_enable"] = In(1)
-        for factor in held:
-            members[f"{factor}_held"] = Out(members[factor].shape)
-        super().__init__(members)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the factors to their products."""
-        return self.stages + self.operand_registers
+    def _members(self) -> dict[str, Member]:
+        return {"a": In(self.a_shape), "b": In(2 * self.b_shape.width),
+                "p": Out(2 * self.shape.width), "carry": Out(1)}
 
     @property
     def packed(self) -> bool:
@@ -178,22 +205,12 @@ class PairMultiplier(wiring.Component):
         fits = fits_pair(self.technology, self.a_shape, self.b_shape)
         return BLOCKS[self.technology] if fits else None
 
-    @property
-    def outside(self) -> str:
-        """Factors whose operand registers are not in the block, of "a" and "b"."""
-        return operands_outside(self)
-
-    @property
-    def shares_enables(self) -> bool:
-        """Whether neighbouring blocks had better have the same ``b_enable``."""
-        return self.block is ecp5 and self.operand_registers and not self.outside
-
     def elaborate(self, platform):
         m = Module()
         if self.block is None:
             self._separate(m)
             return m
-        a, b = with_operand_registers(m, self)
+        a, b = self._operands(m)
         products, done = self.block.multiply_pair(m, self, a, (self.factor(b, 0),
                                                                self.factor(b, 1)))
         products = pipelined(m, Cat(*products), Shape(2 * self.shape.width), self.stages - done)
@@ -230,40 +247,6 @@ def _pieces(factor, bits: int):
         return (factor,)
     high = factor[bits:]
     return factor[:bits], high.as_signed() if factor.shape().signed else high
-
-
-def operands_outside(multiplier: Multiplier | PairMultiplier) -> str:
-    """Factors of a multiplier whose operand registers are not in its block."""
-    if not multiplier.operand_registers:
-        return ""
-    if multiplier.block is None:
-        return "ab"
-    if multiplier.block is ecp5:
-        return "ab" if multiplier.stages >= OPERANDS_OUTSIDE_ECP5 else ""
-    return "b" if multiplier.block is gowin else ""
-
-
-def with_operand_registers(m: Module, multiplier: Multiplier | PairMultiplier
-                           ) -> tuple[Value, Value]:
-    """Make the operand registers of a multiplier that are outside of its block or to be seen.
-
-    Returns
-    -------
-    a, b : Value
-        What the block takes.
-    """
-    factors = {"a": multiplier.a, "b": multiplier.b}
-    for name, factor in factors.items():
-        if name not in multiplier.outside + multiplier.held:
-            continue
-        register = Signal.like(factor, name=f"held_{name}", reset_less=True)
-        with m.If(multiplier.b_enable if name == "b" else Const(1)):
-            m.d.sync += register.eq(factor)
-        if name in multiplier.held:
-            m.d.comb += getattr(multiplier, f"{name}_held").eq(register)
-        if name in multiplier.outside:
-            factors[name] = register
-    return factors["a"], factors["b"]
 
 
 def product_shape(a: Shape, b: Shape) -> Shape:

@@ -74,6 +74,7 @@ class ExponentialLane(wiring.Component):
         distance = Signal(config.logit.bits, reset_less=True)
         most = Signal(len(divider.dividend), reset_less=True)
         limited = Signal(len(divider.dividend), reset_less=True)
+        # HALVINGS times ln2, which is one subtraction so.
         m.d.sync += [
             distance.eq(self.top - self.x),
             most.eq((ln2 << QUOTIENT_BITS) - ln2 * ((1 << QUOTIENT_BITS) - HALVINGS)),

@@ -5,17 +5,11 @@ from amaranth.lib import wiring
 
 from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus.credits import Credits
-from systolith.hdl.formats import (
-    SCALE_BITS,
-    SCALE_NAN,
-    BitmodFormat,
-    BlockFormat,
-    IntegerFormat,
-)
+from systolith.hdl.formats import SCALE_BITS, BitmodFormat, IntegerFormat
 from systolith.hdl.shell import inside_signature
 from systolith.hdl.structure.delay import Delay, Skew
 from systolith.hdl.structure.linear_array import LinearArray
-from systolith.hdl.systolic.config import SystolicConfig, missing_scale
+from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import (
     ChainLoader,
     DrainControl,
@@ -27,7 +21,7 @@ from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.mesh import mesh
 from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
 from systolith.hdl.systolic.result_buffer import ResultBuffer
-from systolith.hdl.systolic.scales import ScaleQueue, ScaleReader, ScalerLane
+from systolith.hdl.systolic.scales import OperandScales, ScaleQueue, ScalerLane
 from systolith.hdl.systolic.timing import (
     Timing,
     drain_interval,
@@ -54,64 +48,6 @@ class _Emission:
         self.valid = Signal(name="emission_valid")
         self.swap = Signal(name="emission_swap")
         self.busy = Signal(name="parameters_busy")
-
-
-class _Scales:
-    """The scales of an operand on their way into the core: a lane per group of a beat.
-
-    Attributes
-    ----------
-    reader : ScaleReader
-    now, held : Value
-        The beat of the block, or of the tile, whose elements are at the border; of the one whose
-        elements have been there last.
-    """
-
-    def __init__(self, name: str, format: BlockFormat | BitmodFormat, data_bits: int):
-        self.name, self.format = name, format
-        self.bits = SCALE_BITS + format.select_bits
-        self.lanes = data_bits // self.bits
-        self.reader = ScaleReader(
-            data_bits, sum(missing_scale(format) << self.bits * lane for lane in range(self.lanes)))
-        self.now: Value = self.reader.data
-        self.held: Value = self.reader.data
-
-    def hold(self, m: Module, fresh: Value, take: Value):
-        """Keep a beat for all elements of its block: the reader has it while ``fresh``."""
-        held = Signal(len(self.reader.data), name=f"{self.name}_scale_held", reset_less=True)
-        with m.If(take):
-            m.d.sync += held.eq(self.reader.data)
-        self.held, self.now = held, Mux(fresh, self.reader.data, held)
-
-    def _each(self, beat: Value) -> list[Value]:
-        return [beat[lane * self.bits:(lane + 1) * self.bits] for lane in range(self.lanes)]
-
-    @property
-    def selects(self) -> Value:
-        """Numbers of special values, of every lane."""
-        return Cat(lane[SCALE_BITS:] for lane in self._each(self.now))
-
-    @property
-    def nan(self) -> Value:
-        """Whether a scale that the reader has is NaN."""
-        if not isinstance(self.format, BlockFormat):
-            return Const(0, 1)
-        return Cat(lane == SCALE_NAN for lane in self._each(self.reader.data)).any()
-
-    def watch(self, m: Module, wrong: Value, taken: Value, fresh: Value) -> tuple[Value, Value]:
-        """Lanes in whose block an element has been no number: with the present one, and before."""
-        found = Signal(len(wrong), name=f"{self.name}_wrong", reset_less=True)
-        with_present = Mux(fresh, 0, found) | wrong
-        with m.If(taken):
-            m.d.sync += found.eq(with_present)
-        return with_present, found
-
-    def scales(self, beat: Value, wrong: Value | None = None) -> Value:
-        """Scales of every lane, NaN where an element was no number."""
-        scales = [lane[:SCALE_BITS] for lane in self._each(beat)]
-        if wrong is None:
-            return Cat(scales)
-        return Cat(Mux(wrong[lane], SCALE_NAN, scale) for lane, scale in enumerate(scales))
 
 
 class SystolicCore(wiring.Component):
@@ -422,12 +358,12 @@ class SystolicCore(wiring.Component):
         m.d.comb += to_read.i.eq(row)
         self._accumulate(m, lanes, buffer, emission, to_read.o)
 
-    def _scales(self, m, flags) -> "dict[str, _Scales]":
+    def _scales(self, m, flags) -> dict[str, OperandScales]:
         """Readers of the scales, by the operand that they belong to."""
         found = {}
         for name, format in self.config.scales:
             stream = getattr(self, f"{name}_scale")
-            found[name] = shared = _Scales(name, format, stream.signature.data_bits)
+            found[name] = shared = OperandScales(name, format, stream.signature.data_bits)
             m.submodules[f"{name}_scale_reader"] = shared.reader
             wiring.connect(m, wiring.flipped(stream), shared.reader.i)
             for flag, pulse in (("short", shared.reader.short), ("long", shared.reader.long)):

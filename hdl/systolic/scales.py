@@ -1,13 +1,20 @@
 """Scales of blocks: from their streams to the sums behind the mesh."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.scaling import IntegerScaler, PowerScaler
 from systolith.hdl.bus import axi_stream
-from systolith.hdl.formats import FP32, SCALE_BITS, BlockFormat, Format
-from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.formats import (
+    FP32,
+    SCALE_BITS,
+    SCALE_NAN,
+    BitmodFormat,
+    BlockFormat,
+    Format,
+)
+from systolith.hdl.systolic.config import SystolicConfig, missing_scale
 
 
 class ScaleReader(wiring.Component):
@@ -72,6 +79,64 @@ class ScaleReader(wiring.Component):
         with m.Elif(self.i.valid & self.i.last):
             m.d.sync += dropping.eq(0)
         return m
+
+
+class OperandScales:
+    """The scales of an operand on their way into the core: a lane per group of a beat.
+
+    Attributes
+    ----------
+    reader : ScaleReader
+    now, held : Value
+        The beat of the block, or of the tile, whose elements are at the border; of the one whose
+        elements have been there last.
+    """
+
+    def __init__(self, name: str, format: BlockFormat | BitmodFormat, data_bits: int):
+        self.name, self.format = name, format
+        self.bits = SCALE_BITS + format.select_bits
+        self.lanes = data_bits // self.bits
+        self.reader = ScaleReader(
+            data_bits, sum(missing_scale(format) << self.bits * lane for lane in range(self.lanes)))
+        self.now: Value = self.reader.data
+        self.held: Value = self.reader.data
+
+    def hold(self, m: Module, fresh: Value, take: Value):
+        """Keep a beat for all elements of its block: the reader has it while ``fresh``."""
+        held = Signal(len(self.reader.data), name=f"{self.name}_scale_held", reset_less=True)
+        with m.If(take):
+            m.d.sync += held.eq(self.reader.data)
+        self.held, self.now = held, Mux(fresh, self.reader.data, held)
+
+    def _each(self, beat: Value) -> list[Value]:
+        return [beat[lane * self.bits:(lane + 1) * self.bits] for lane in range(self.lanes)]
+
+    @property
+    def selects(self) -> Value:
+        """Numbers of special values, of every lane."""
+        return Cat(lane[SCALE_BITS:] for lane in self._each(self.now))
+
+    @property
+    def nan(self) -> Value:
+        """Whether a scale that the reader has is NaN."""
+        if not isinstance(self.format, BlockFormat):
+            return Const(0, 1)
+        return Cat(lane == SCALE_NAN for lane in self._each(self.reader.data)).any()
+
+    def watch(self, m: Module, wrong: Value, taken: Value, fresh: Value) -> tuple[Value, Value]:
+        """Lanes in whose block an element has been no number: with the present one, and before."""
+        found = Signal(len(wrong), name=f"{self.name}_wrong", reset_less=True)
+        with_present = Mux(fresh, 0, found) | wrong
+        with m.If(taken):
+            m.d.sync += found.eq(with_present)
+        return with_present, found
+
+    def scales(self, beat: Value, wrong: Value | None = None) -> Value:
+        """Scales of every lane, NaN where an element was no number."""
+        scales = [lane[:SCALE_BITS] for lane in self._each(beat)]
+        if wrong is None:
+            return Cat(scales)
+        return Cat(Mux(wrong[lane], SCALE_NAN, scale) for lane, scale in enumerate(scales))
 
 
 class ScaleQueue(wiring.Component):

@@ -12,6 +12,7 @@ import pytest
 
 from systolith.cli import run
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
+from systolith.fpga import build as bitstreams
 from systolith.fpga.build import TopLevel, build
 from systolith.fpga.errors import ConstraintError
 from systolith.fpga.link import host
@@ -24,6 +25,29 @@ from systolith.sim.simulators.errors import ToolError
 def core(**values):
     template = registry.get("dot")
     return elaborate(template, template.config.parse({"lanes": 1, **values}), "core")
+
+
+@pytest.mark.parametrize("rates, tried", [
+    ({"quick": 60, "": 55}, ["quick"]),
+    ({"quick": 40, "": 55}, ["quick", ""]),          # too slow
+    ({"quick": None, "": 55}, ["quick", ""]),        # does not fit
+    ({"quick": 60, "": 55}, [""]),                   # no quick way in this family
+])
+def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_path, rates, tried):
+    runs = []
+
+    def place_and_route(program, arguments, folder, device):
+        _, way = arguments
+        runs.append(way)
+        if rates[way] is None:
+            raise ConstraintError("too large")
+        (folder / "report.json").write_text(json.dumps({
+            "fmax": {"clk": {"achieved": rates[way]}}, "critical_paths": [], "utilization": {}}))
+
+    monkeypatch.setattr(bitstreams, "run_nextpnr", place_and_route)
+    ways = [("quick",), ("",)] if "quick" in tried else [("",)]
+    bitstreams.route(None, ("--json",), ways, tmp_path, None, 50)
+    assert runs == tried
 
 
 @pytest.mark.parametrize("name, module, platform", [
