@@ -149,7 +149,8 @@ class Piecewise(wiring.Component):
         exact = signal_of(m, value, "exact")
         digits = target.bits - target.signed
         negative = exact[-1] if number.signed else Const(0, 1)
-        above = exact[digits:len(exact) - number.signed]
+        sign = len(exact) - number.signed
+        above = exact[min(digits, sign):sign]
         result = Signal(shape(target), name="result")
         m.d.comb += result.eq(exact)
         if high > target.code_high:

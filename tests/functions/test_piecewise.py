@@ -32,6 +32,10 @@ CASES = {
     "parabolas": (np.exp2, Segments(S8, IntegerFormat(16, False, -11), -128, 128, 6, 2)),
     "parabolas, saturating": (np.exp, Segments(S8, IntegerFormat(6, False, -2), -90, 128, 6, 2)),
     "negative results": (np.sin, Segments(S8, IntegerFormat(6, True, -7), -128, 128, 5, 2)),
+    "results smaller than the target": (lambda x: np.sin(x) / 16, Segments(
+        S8, IntegerFormat(12, True, -7), -128, 128, 5, 2)),
+    "small and never negative": (lambda x: x / 100, Segments(
+        U8, IntegerFormat(12, True, -7), 0, 256, 5)),
     "segments of one input": (np.cos, Segments(U8, IntegerFormat(9, True, -7), 3, 90, 0, 1)),
     "unsigned shift": (np.square, Segments(IntegerFormat(6, False, 1), IntegerFormat(9, False, 4),
                                            0, 64, 2, 1)),
