@@ -51,9 +51,10 @@ class RegisterBank(wiring.Component):
 
     Timing
     ------
-    A read is answered three cycles after its address; a write three cycles after its address, or
-    two after its data if these come later. An address is decoded in a cycle of its own. One without
-    a register answers SLVERR, reads zero and ignores writes.
+    A read is answered four cycles after its address: the address is decoded, the value is taken,
+    the value is put on the bus, each in a cycle of its own. A write is answered three cycles after
+    its address, or two after its data if these come later. An address without a register answers
+    SLVERR, reads zero and ignores writes.
     """
 
     def __init__(self, registers: Sequence[Register]):
@@ -70,7 +71,7 @@ class RegisterBank(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         write, write_address, data, mask = self._write_channel(m)
-        read, read_address = self._read_channel(m)
+        take, read, read_address = self._read_channel(m)
         count = len(self.registers)
         reads = Signal(count, reset_less=True)           # which register an address means
         writes = Signal(count, reset_less=True)
@@ -82,15 +83,22 @@ class RegisterBank(wiring.Component):
                          writes[index].eq(write_address == word)]
             here = Signal(name=f"write_{register.name}")
             if register.access == "ro":
-                m.d.comb += getattr(self, f"{register.name}_read").eq(read & reads[index])
+                m.d.comb += getattr(self, f"{register.name}_read").eq(take & reads[index])
             else:
                 m.d.comb += here.eq(writing & writes[index])
             value = _word(register, [self._field(m, register, field, here, data, mask)
                                      for field in register.fields])
             words.append(Mux(reads[index], value, 0))
+        # Two halves, each of which is a wide gate; they meet on the way to the bus.
+        taken = [Signal(32, name=f"taken_{half}", reset_less=True) for half in range(2)]
+        known = Signal(reset_less=True)
+        with m.If(take):
+            m.d.sync += known.eq(reads.any())
+            m.d.sync += [half.eq(reduce(or_, words[start::2], Const(0, 32)))
+                         for start, half in enumerate(taken)]
         with m.If(read):
-            m.d.sync += [self.bus.rdata.eq(reduce(or_, words)),
-                         self.bus.rresp.eq(Mux(reads.any(), OKAY, SLVERR))]
+            m.d.sync += [self.bus.rdata.eq(taken[0] | taken[1]),
+                         self.bus.rresp.eq(Mux(known, OKAY, SLVERR))]
         with m.If(write):
             m.d.sync += self.bus.bresp.eq(Mux(writes.any(), OKAY, SLVERR))
         m.d.sync += writing.eq(write)
@@ -126,20 +134,29 @@ class RegisterBank(wiring.Component):
         return write, address, data, mask
 
     def _read_channel(self, m: Module):
+        """Take an address; ``take`` is high for a cycle with it, then ``read`` for one."""
         bus = self.bus
         address = Signal(ADDRESS_BITS - 2, name="read_address", reset_less=True)
         has_address = Signal(name="has_read")
-        read = Signal()
         decoded = Signal(name="read_decoded")
-        m.d.comb += read.eq(decoded & (~bus.rvalid | bus.rready))
-        m.d.sync += decoded.eq(has_address & ~read)
+        taken = Signal(name="read_taken")
+        take = Signal()
+        read = Signal()
+        m.d.comb += [
+            take.eq(decoded & ~taken),
+            read.eq(taken & (~bus.rvalid | bus.rready)),
+        ]
+        m.d.sync += [
+            decoded.eq(has_address & ~read),
+            taken.eq((take | taken) & ~read),
+        ]
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [address.eq(bus.araddr[2:]), has_address.eq(1), bus.arready.eq(0)]
         with m.Elif(read | ~has_address):
             m.d.sync += [has_address.eq(0), bus.arready.eq(1)]
         # Not a condition, which would become a clock enable, and that a net of its own.
         m.d.sync += bus.rvalid.eq(read | (bus.rvalid & ~bus.rready))
-        return read, address
+        return take, read, address
 
     def _field(self, m: Module, register: Register, field: Field, here, data, mask):
         """Make the storage of a field; return what a read of it gives."""
