@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.structure.late_count import LateCount
 from systolith.hdl.structure.select import select_late
 
 __all__ = ["Fifo", "RegisterSlice", "Signature"]
@@ -176,12 +177,14 @@ class Fifo(wiring.Component):
 
         write_pointer = Signal(range(self.depth))
         read_pointer = Signal(range(self.depth))
-        stored = Signal(range(self.depth + 1))           # written, read not yet begun
-        any_stored = Signal()                            # kept, as `fetch` reaches a whole beat
         valid = Signal()                                 # a beat is in the memory's output register
         fetch = Signal()
+        any_stored = Signal()
+        # Written, read not yet begun.
+        stored = LateCount(m, "stored", self.i.valid, fetch, self.depth)
         m.d.comb += [
             self.i.ready.eq(1),
+            any_stored.eq(stored.reaches(1)),
             write.addr.eq(write_pointer),
             write.data.eq(beat(self.i)),
             write.en.eq(self.i.valid),
@@ -197,9 +200,4 @@ class Fifo(wiring.Component):
         with m.If(fetch):
             m.d.sync += read_pointer.eq(step(read_pointer))
         m.d.sync += valid.eq(fetch | (valid & ~self.o.ready))
-        m.d.sync += any_stored.eq(self.i.valid | (stored[1:] != 0) | (stored[0] & ~fetch))
-        with m.If(self.i.valid & ~fetch):
-            m.d.sync += stored.eq(stored + 1)
-        with m.Elif(~self.i.valid & fetch):
-            m.d.sync += stored.eq(stored - 1)
         return m

@@ -1,11 +1,10 @@
 """Counting the places of a buffer that is filled long after the decision to fill it."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.structure.select import select_late
-
+from systolith.hdl.structure.late_count import LateCount
 
 class Credits(wiring.Component):
     """Counts free places of a buffer that is filled long after the decision to fill it.
@@ -17,7 +16,7 @@ class Credits(wiring.Component):
     freed : In(1)
         One place is free again.
     enough : Out(1)
-        ``amount`` places are free; a register.
+        ``amount`` places are free; a choice between registers.
     any_used : Out(1)
         Some place is promised or filled.
     """
@@ -31,20 +30,10 @@ class Credits(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # What is left is counted less the amount of the next reservation, so that a sign tells
-        # whether there is enough. `reserve` and `freed`, which come late, only choose between sums.
-        left = Signal(range(-self.amount, self.places - self.amount + 1),
-                      init=self.places - self.amount)
-        more = Signal.like(left)
-        less = Signal.like(left)
-        both = Signal.like(left)
+        left = LateCount(m, "left", self.freed, self.reserve, self.places, step=self.amount,
+                         init=self.places)
         m.d.comb += [
-            more.eq(left + 1),
-            less.eq(left - self.amount),
-            both.eq(left + (1 - self.amount)),
-            self.enough.eq(~left[-1]),
-            self.any_used.eq(left != left.init),
+            self.enough.eq(left.reaches(self.amount)),
+            self.any_used.eq(~left.reaches(self.places)),
         ]
-        m.d.sync += left.eq(select_late(self.reserve, Mux(self.freed, both, less),
-                                        Mux(self.freed, more, left)))
         return m

@@ -232,21 +232,29 @@ class RowRecords(wiring.Component):
         before = Signal(self.count_bits)                 # beats of the row that have passed
         with m.If(self.passed):
             m.d.sync += before.eq(Mux(self.passed_ends, 0, before + 1))
-        finished = Signal()
+        # A row's head goes with its first beat, for which the length is not asked; it is kept for
+        # the others.
+        behind = Signal()                                # the next beat is not the first
+        begins = Signal()
+        count = Signal(self.count_bits)
+        row = Signal(self.record_bits, name="current")
         m.d.comb += [
+            begins.eq(self.next & ~behind),
             counts.i.data.eq(Cat(before, before == 0)),
             counts.i.valid.eq(self.passed & self.passed_ends),
-            counts.o.ready.eq(finished),
+            counts.o.ready.eq(begins),
             records.i.data.eq(self.record),
             records.i.valid.eq(self.record_valid),
-            records.o.ready.eq(finished),
-            self.known.eq(records.o.valid & counts.o.valid),
-            finished.eq(self.next & self.next_ends),
-            self.row.eq(records.o.data),
+            records.o.ready.eq(begins),
+            self.known.eq((records.o.valid & counts.o.valid) | behind),
+            self.row.eq(row),
         ]
+        for value, head in ((count, counts.o.data[:-1]), (row, records.o.data)):
+            held = Signal.like(value, name=f"{value.name}_held", reset_less=True)
+            m.d.sync += held.eq(value)
+            m.d.comb += value.eq(Mux(behind, held, head))
         # Whether a beat is the last one is known with the one before it.
-        count, single = counts.o.data[:-1], counts.o.data[-1]
-        behind = Signal()                                # the next beat is not the first
+        single = counts.o.data[-1]
         upcoming = Signal(self.count_bits + 1, init=1)   # beats before the one after the next
         is_last = Signal()
         m.d.comb += self.at_end.eq(Mux(behind, is_last, single))

@@ -22,12 +22,12 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Fifo", "5 places", partial(buses.fifo, depth=5, data=2), (
         ("stored - 3'd1", "stored"),), nightly=True),
     Proof("Credits", "4 places by 2", partial(buses.credits, places=4, amount=2), (
-        ("freed ? both : less", "less"),
-        ("left != 3'd2", "left != 3'd1"))),
+        ("left_risen ? left_both : left_less", "left_less"),
+        ("left_fallen <= reserve;", "left_fallen <= 1'b0;"))),
     Proof("Credits", "3 places by 3", partial(buses.credits, places=3, amount=3), (
-        ("enough = ~left[2];", "enough = 1'b1;"),)),
+        ("left <= 2'd3;", "left <= 2'd2;"),)),
     Proof("Credits", "7 places by 1", partial(buses.credits, places=7, amount=1), (
-        ("left <= 4'd6;", "left <= 4'd7;"),)),
+        ("left <= 3'd7;", "left <= 3'd6;"),)),
     Proof("EventCounter", "words of 2 bits", partial(buses.event_counter, word=2), (
         ("happened & will_be_full;", "happened & full;"),
         ("word_1_0 + {1'd0, count_1}", "word_1_0"))),

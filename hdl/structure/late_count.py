@@ -1,0 +1,81 @@
+"""A count whose events come late in their cycle."""
+
+from amaranth import Const, Module, Mux, Signal
+
+
+class LateCount:
+    """Counts events that come late: each ends in a register, and is counted a cycle later.
+
+    Questions about the count are answered in time all the same: the answers without and with what
+    is not counted yet are registers, and the events of the last cycle choose between them. So
+    neither an event nor an answer has arithmetic behind or in front of it in its cycle.
+
+    Parameters
+    ----------
+    m : Module
+        Where the counter is made.
+    name : str
+        Of the count.
+    up, down : value
+        Events: one more, ``step`` less.
+    limit : int
+        The count is never above it.
+    step, init : int
+    """
+
+    def __init__(self, m: Module, name: str, up, down, limit: int, *, step: int = 1,
+                 init: int = 0):
+        self.m, self.name, self.limit, self.step = m, name, limit, step
+        self.counted = counted = Signal(range(limit + 1), name=name, init=init)
+        self.risen = Signal(name=f"{name}_risen")
+        self.fallen = Signal(name=f"{name}_fallen")
+        self._answers: dict[int, Signal] = {}
+        more = Signal.like(counted, name=f"{name}_more")
+        less = Signal.like(counted, name=f"{name}_less")
+        m.d.comb += [more.eq(counted + 1), less.eq(counted - step)]
+        both = counted
+        if step > 1:
+            both = Signal.like(counted, name=f"{name}_both")
+            m.d.comb += both.eq(counted - (step - 1))
+        m.d.sync += [
+            self.risen.eq(up),
+            self.fallen.eq(down),
+            counted.eq(self._choice(both, less, more, counted)),
+        ]
+
+    def reaches(self, number: int):
+        """Whether the count is at least that, with the events of all cycles before this one."""
+        return self._after(number, self._answer)
+
+    def _after(self, number: int, ask):
+        """Whether the number is reached after the last events, by asking about before."""
+        return self._choice(ask(number + self.step - 1), ask(number + self.step),
+                            ask(number - 1), ask(number))
+
+    def _choice(self, both, less, more, same):
+        return _mux(self.fallen, _mux(self.risen, both, less), _mux(self.risen, more, same))
+
+    def _certain(self, number: int):
+        """The answer where it needs no count, else None."""
+        return None if 0 < number <= self.limit else Const(number <= 0, 1)
+
+    def _counted(self, number: int):
+        certain = self._certain(number)
+        return self.counted >= number if certain is None else certain
+
+    def _answer(self, number: int):
+        certain = self._certain(number)
+        if certain is not None:
+            return certain
+        if number not in self._answers:
+            self._answers[number] = answer = Signal(
+                name=f"{self.name}_at_least_{number}", init=self.counted.init >= number)
+            self.m.d.sync += answer.eq(self._after(number, self._counted))
+        return self._answers[number]
+
+
+def _mux(choice, one, zero):
+    """A multiplexer, unless both are the same constant."""
+    if isinstance(one, Const) and isinstance(zero, Const) and one.value == zero.value:
+        return one
+    return Mux(choice, one, zero)
