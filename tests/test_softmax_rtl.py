@@ -1,12 +1,13 @@
-"""The softmax core under bad traffic."""
+"""The softmax core where sums saturate, and under bad traffic."""
 
 import numpy as np
+import pytest
 
 from systolith.generators import registry
 from systolith.generators.core import elaborate, write
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job, Workload
-from systolith.sim.simulators import verilator
+from systolith.sim.simulators import regression, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.harness import Pauses
 from systolith.sim.softmax import MODEL
@@ -20,6 +21,20 @@ def compiled(values, folder):
     core = elaborate(TEMPLATE, TEMPLATE.config.parse(values), "core")
     write(core, folder)
     return verilator.simulator(Core.read(folder / "core.v", folder / "core.json", core.model))
+
+
+@pytest.mark.parametrize("values", [
+    {"lanes": 1, "sum_integer": 1},
+    {"lanes": 4, "sum_integer": 1, "sum_fraction": 2, "in_format": "uint6"},
+    {"lanes": 2, "sum_integer": 1, "sum_fraction": 15, "precision": 15},
+])
+def test_sums_of_base2_at_their_end(values, tmp_path):
+    """What is added may be more than a sum can hold; a rise of the maximum may leave one bit."""
+    core = elaborate(TEMPLATE, TEMPLATE.config.parse({"algorithm": "base2", **values}), "core")
+    write(core, tmp_path)
+    report = regression.verify(tmp_path / "core.v", tmp_path / "core.json", core.model,
+                               directory=tmp_path / "out", tests=("without_stalls",))
+    assert not [f"{check.name}: {check.message}" for check in report.failures]
 
 
 # ---- bad traffic -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.structure.late_count import LateCount
 
+
 class Credits(wiring.Component):
     """Counts free places of a buffer that is filled long after the decision to fill it.
 

@@ -1,9 +1,10 @@
 """Sum of the weights of a row, relative to the maximum so far, while the row streams by."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.shifting import chosen
 from systolith.hdl.arithmetic.steps import exceeds, signal_of
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.passes import control, delayed
@@ -141,11 +142,19 @@ class RunningSum(wiring.Component):
         return m
 
 
+#: A sum waits with so many of its last halvings.
+FINE_BITS = 3
+
+
 class ShiftedSum(RunningSum):
     """A running sum that any number of bits may be shifted out of.
 
-    The weights of a beat wait for the next one and are added in front of the shift, which is known
-    by then: so what is known early is behind what is known late.
+    In the loop the sum is only shifted by multiples of 2^:data:`FINE_BITS`; the rest of what is due
+    waits, as the number of bits that the sum has too many at its end, and what is added is shifted
+    up by as many. As ⌊(⌊s / 2^a⌋ + w) / 2^b⌋ = ⌊(s + 2^a·w) / 2^(a + b)⌋, nothing is lost or kept
+    that an immediate shift would not. The shifts are known long before, so that all about them but
+    the choice of a place is outside of the loop. So is the sum at which saturation begins: the loop
+    compares with it beside the addition, not behind it.
 
     Members
     -------
@@ -153,7 +162,7 @@ class ShiftedSum(RunningSum):
         A pulse: the sum reached its end, where it stays. Only where :attr:`saturates`.
     """
 
-    sum_latency = 2
+    sum_latency = 4
     #: Whether a sum can be more than its bits hold.
     saturates = False
 
@@ -172,20 +181,54 @@ class ShiftedSum(RunningSum):
         return weights
 
     def accumulate(self, m: Module, valid, scaling, weights):
-        bits, summand = self.total_bits, self.summand(weights)
+        bits, step = self.total_bits, 1 << FINE_BITS
+        summand = signal_of(m, self.summand(weights), "summand")
         nothing, amount = scaling[0], scaling[1:]
-        so_far = Signal(bits, reset_less=True)
-        pending = Signal(len(summand), reset_less=True)
-        total = Signal(bits, name="row_total", reset_less=True)
-        exact = signal_of(m, so_far + pending, "exact")
-        limited = exact[:bits]
-        if self.saturates:
-            full = signal_of(m, exact[bits:].any(), "full")
-            limited = signal_of(m, limited | full.replicate(bits), "limited")
-            saturated = Signal(name="was_full")
-            m.d.sync += saturated.eq(full & delayed(m, "added", 1, valid, reset=True))
-            m.d.comb += self.saturated.eq(saturated)
+
+        # A cycle ahead of the loop: where the sum goes, and what is added to it then. `extra`
+        # counts the bits that the sum has too many.
+        extra = Signal(FINE_BITS, reset_less=True)
+        due = signal_of(m, extra + amount, "due")
+        extra_next = signal_of(m, Mux(nothing, 0, due[:FINE_BITS]), "extra_next")
+        places = range((bits + step - 2) // step + 1)
+        place = signal_of(m, Cat(~nothing & (due[FINE_BITS:] == each) for each in places), "place")
+        place_held = Signal.like(place, name="place_held", reset_less=True)
+        pending_ahead = Signal(len(summand) + step - 1, reset_less=True)
+        prepared = Signal()
         with m.If(valid):
-            m.d.sync += [so_far.eq(Mux(nothing, 0, limited >> amount)), pending.eq(summand)]
-        m.d.sync += total.eq(limited)
+            m.d.sync += [
+                extra.eq(extra_next),
+                place_held.eq(place),
+                pending_ahead.eq(summand << extra_next),
+            ]
+        m.d.sync += prepared.eq(valid)
+
+        so_far = Signal(bits + step - 1, reset_less=True)
+        pending = Signal.like(pending_ahead, name="pending", reset_less=True)
+        exact = signal_of(m, so_far + pending, "exact")
+        moved = signal_of(m, chosen(exact[:len(so_far)], place_held, step), "moved")
+        row_exact = Signal.like(exact, name="row_exact", reset_less=True)
+        row_total = signal_of(
+            m, (row_exact >> delayed(m, "row_extra", 2, extra))[:bits], "row_total")
+        if self.saturates:
+            limit = Signal(Shape(max(bits + step, len(pending)) + 1, True), reset_less=True)
+            with m.If(prepared):
+                m.d.sync += limit.eq((Const(1 << bits) << extra) - pending_ahead)
+            full = signal_of(m, ~exceeds(limit, so_far), "full")
+            end = Const((1 << bits) - 1, bits) << extra
+            moved_end = signal_of(m, chosen(end, place, step), "moved_end")
+            moved_end_held = Signal.like(moved_end, name="moved_end_held", reset_less=True)
+            with m.If(valid):
+                m.d.sync += moved_end_held.eq(moved_end)
+            moved = signal_of(m, Mux(full, moved_end_held, moved), "limited")
+            row_full = Signal(reset_less=True)
+            m.d.sync += row_full.eq(full)
+            row_total = signal_of(m, row_total | row_full.replicate(bits), "row_limited")
+            saturated = Signal(name="was_full")
+            m.d.sync += saturated.eq(full & delayed(m, "added", 1, prepared, reset=True))
+            m.d.comb += self.saturated.eq(saturated)
+        total = Signal(bits, name="total_held", reset_less=True)
+        with m.If(prepared):
+            m.d.sync += [so_far.eq(moved), pending.eq(pending_ahead)]
+        m.d.sync += [row_exact.eq(exact), total.eq(row_total)]
         return total

@@ -97,8 +97,12 @@ def _running_sum(config: SoftmaxConfig, lane: int, total: int) -> int:
     return 1 + _tree(config) + 1 + lane + _tree(config) + total
 
 
+#: A sum that is shifted: what is added is shifted, added; the sum, and that shifted back.
+SHIFTED = 4
+
+
 def _integer(config: SoftmaxConfig) -> tuple[list[int], int]:
-    return [_running_sum(config, 2, 2) + config.y.bits], 2
+    return [_running_sum(config, 2, SHIFTED) + config.y.bits], 2
 
 
 def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
@@ -110,7 +114,7 @@ def _ibert(config: SoftmaxConfig) -> tuple[list[int], int]:
 
 def _base2(config: SoftmaxConfig) -> tuple[list[int], int]:
     inverse = InverseParameters(config.sum_integer + config.sum_fraction, config.y.bits - 1)
-    total = 1 + _running_sum(config, 2, 2)
+    total = 1 + _running_sum(config, 2, SHIFTED)
     return [total + NORMALIZE + _piecewise(inverse.segments)], 1 + 2 + MULTIPLIER + 1
 
 

@@ -18,6 +18,8 @@ INT8 = Shape(8, signed=True)
 #: Place and route tries for this much more than the clock to reach: it stops trying where it gets.
 AMBITION = 1.2
 
+SEEDS = (1, 2, 3, 4, 5)
+
 #: Whole cores: what they are, their config, the device, the clock to reach.
 CORES: tuple[tuple[str, dict[str, Any], str, float], ...] = (
     ("8 x 8 int8, ecp5", {"technology": "ecp5", "mac_stages": 4}, "ecp5-85k", 195),
@@ -29,7 +31,7 @@ CORES: tuple[tuple[str, dict[str, Any], str, float], ...] = (
 def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     """Measure everything, a table at a time; ``quick`` places and routes with one seed."""
     yield _blocks(progress)
-    seeds = (1,) if quick else (1, 2, 3)
+    seeds = (1,) if quick else SEEDS
     runs = [(core, [_whole(core, seed, progress) for seed in seeds]) for core in CORES]
     yield _clocks(runs)
     yield _cells(runs)
@@ -51,7 +53,8 @@ def _clocks(runs: list) -> Table:
         rates = [run.timing.fmax_mhz for run in found]
         figures += [Figure(f"{what} on {device}, seed {run.timing.seed}", run.timing.fmax_mhz,
                            "MHz") for run in found]
-        figures.append(at_least(f"{what} on {device}, median", median(rates), "MHz", bound))
+        figures += [at_least(f"{what} on {device}, median", median(rates), "MHz", bound),
+                    at_least(f"{what} on {device}, best", max(rates), "MHz", bound)]
     return Table("Whole systolic cores with their shell: clock rates", tuple(figures),
                  "Placed and routed between registers (`systolith synth systolic --pnr`), with a "
                  f"goal of {AMBITION} times the clock to reach.")
