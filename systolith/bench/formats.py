@@ -23,8 +23,6 @@ SPLITS = ("fp8e2m5", "fp8e3m4", "fp8e4m3", "fp8e5m2")
 SIZE = 8
 TERMS = 4096
 DEVICE = "ecp5-85k"
-#: Of these, whole cores are synthesized for the device too, which takes longest; of all, a PE is.
-ON_DEVICE = ("int4", "int8", "bipolar4", "ternary", "fp4e2m1", "fp8e4m3", "ovp4")
 FP32_SUMS = "fp8e4m3, fp32 sums"
 
 #: Of OliVe's array: one decoder for each row and each column of 64 x 64 PEs.
@@ -47,7 +45,7 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
          "latency, cycles", "accumulator, bits"), tuple(cores.values()),
         "With shell, buffers and borders. Gates are two-input NANDs of generic synthesis, "
         "flip-flops included, memories not. LUT4 to DSP are ECP5 cells, with the multiplier "
-        "blocks of `technology: ecp5`, of some formats only. Every distinct module is synthesized "
+        "blocks of `technology: ecp5`. Every distinct module is synthesized "
         "once and counts as often as it occurs.")
     parts = _parts(configs, progress)
     yield Grid(
@@ -80,14 +78,11 @@ def _cores(configs: Mapping[str, SystolicConfig], progress: Progress) -> dict[st
         progress(f"synthesizing a core of {label}")
         area = synthesize(elaborate(template, config, "core"), "gates",
                           by_module=True).resources["gates"]
-        cells = {}
-        if label in ON_DEVICE:
-            blocks = template.config.parse({**config.model_dump(), "technology": "ecp5"})
-            cells = synthesize(elaborate(template, blocks, "core"), DEVICE,
-                               by_module=True).resources
+        blocks = template.config.parse({**config.model_dump(), "technology": "ecp5"})
+        cells = synthesize(elaborate(template, blocks, "core"), DEVICE, by_module=True).resources
         mesh = SIZE * SIZE * _gates(processing_element(config)(config))
         rows[label] = (label, area, area,
-                       100 * mesh / area, *map(cells.get, ("lut", "carry", "ff", "dsp")),
+                       100 * mesh / area, *(cells[each] for each in ("lut", "carry", "ff", "dsp")),
                        latency(config)["latency"], config.acc_width)
     return {label: (label, area, area / rows["int8"][1], *rest)
             for label, (_, area, _, *rest) in rows.items()}

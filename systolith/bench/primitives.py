@@ -11,6 +11,7 @@ from systolith.fpga.synthesis import Synthesis, synthesize
 from systolith.generators import registry
 from systolith.generators.core import elaborate
 from systolith.hdl.arithmetic.multiplier import Multiplier, PairMultiplier
+from systolith.hdl.systolic.mesh import mesh
 
 INT8 = Shape(8, signed=True)
 
@@ -34,7 +35,7 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
     seeds = (1,) if quick else SEEDS
     runs = [(core, [_whole(core, seed, progress) for seed in seeds]) for core in CORES]
     yield _clocks(runs)
-    yield _cells(runs)
+    yield _cells(runs, progress)
 
 
 def _whole(core: tuple[str, dict[str, Any], str, float], seed: int, progress: Progress
@@ -60,21 +61,26 @@ def _clocks(runs: list) -> Table:
                  f"goal of {AMBITION} times the clock to reach.")
 
 
-def _cells(runs: list) -> Grid:
-    """What the cores take, per PE too, and the longest path of the first seed."""
+def _cells(runs: list, progress: Progress) -> Grid:
+    """What the cores take, their meshes alone, per PE too, and the longest path of the first
+    seed."""
     rows = []
-    for (what, values, _, _), found in runs:
-        used = found[0].resources
-        pes = values.get("rows", 8) * values.get("cols", 8)
+    for (what, values, device, _), found in runs:
+        config = registry.get("systolic").config.parse(values)
         path = found[0].timing.critical_path
-        rows.append((what, *(int(used[name]) for name in ("lut", "carry", "ff", "dsp", "bram")),
-                     round((used["logic"] + used["ff"]) / pes, 1),
-                     f"`{path[0].name}` to `{path[-1].name}`"))
+        for part, used, longest in (
+                (what, found[0].resources, f"`{path[0].name}` to `{path[-1].name}`"),
+                (f"its {config.rows} x {config.cols} PEs alone",
+                 synthesize(mesh(config), device, progress=progress).resources, "")):
+            rows.append((part,
+                         *(int(used[name]) for name in ("lut", "carry", "ff", "dsp", "bram")),
+                         round((used["logic"] + used["ff"]) / (config.rows * config.cols), 1),
+                         longest))
     return Grid("Whole systolic cores: cells", (
         "core", "LUT", "carry", "FF", "DSP", "BRAM", "(LUT + FF) / PE", "longest path, seed 1"),
         tuple(rows),
-        "Per PE, everything is counted: mesh, accumulators, buffers, control, AXI shell and "
-        "counters. A carry cell of ECP5 (CCU2C) takes two look-up tables.")
+        "Per PE of a core, everything is counted: mesh, accumulators, buffers, control, AXI shell "
+        "and counters. A carry cell of ECP5 (CCU2C) takes two look-up tables.")
 
 
 def _blocks(progress: Progress) -> Table:
