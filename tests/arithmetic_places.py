@@ -10,7 +10,7 @@ _ASSIGNED = re.compile(
     r"^\s*(?:assign |wire (?:signed )?(?:\[[^\]]*\] )?)?(\w+)(?:\[[^\]]*\])? <?= (.+);",
     re.MULTILINE)
 _ATOM = re.compile(r"\b([A-Za-z_]\w*)\b(?:\[(\d+)(?::(\d+))?\])?")
-_WIDE = re.compile(r"\b(?:wire|reg|input|output|input wire|output wire|output reg) (?:signed )?"
+_WIDE = re.compile(r"\b(?:wire|reg|input|output|input wire|output wire|output reg) +(?:signed )?"
                    r"\[\d+:0\] (\w+)")
 #: A value of one bit, widened with zeros.
 _ONE_BIT = re.compile(r"\{\d+'d0, ")
