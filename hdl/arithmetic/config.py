@@ -192,7 +192,33 @@ class ExponentialParameters:
 
 
 @dataclass(frozen=True)
-class InverseParameters:
+class NormalizedParameters:
+    """A function of a positive integer that is first normalized: of the bits below its leading one.
+
+    Attributes
+    ----------
+    width : int
+        Bits of x, at least 2.
+    precision : int
+        2 to 24.
+    """
+
+    width: int
+    precision: int
+
+    def __post_init__(self):
+        _check_precision(self.precision)
+        if self.width < 2:
+            raise ValueError(f"width must be at least 2, not {self.width}")
+
+    @property
+    def fraction_bits(self) -> int:
+        """F, bits of x below its leading one that take part."""
+        return min(self.width - 1, self.precision + 3)
+
+
+@dataclass(frozen=True)
+class InverseParameters(NormalizedParameters):
     """1/x or 1/√x of a positive integer x as mantissa · 2^−exponent.
 
     x is m · 2^e with 1 ≤ m < 2 for the reciprocal and m · 4^e with 1 ≤ m < 4 for the root; m is cut
@@ -215,20 +241,8 @@ class InverseParameters:
     bound : "nearest" or "below"
     """
 
-    width: int
-    precision: int
     root: bool = False
     bound: Bound = "nearest"
-
-    def __post_init__(self):
-        _check_precision(self.precision)
-        if self.width < 2:
-            raise ValueError(f"width must be at least 2, not {self.width}")
-
-    @property
-    def fraction_bits(self) -> int:
-        """F, bits of x below its leading one that take part."""
-        return min(self.width - 1, self.precision + 3)
 
     @property
     def offset(self) -> float:
@@ -261,7 +275,7 @@ class InverseParameters:
 
 
 @dataclass(frozen=True)
-class LogarithmParameters:
+class LogarithmParameters(NormalizedParameters):
     """log2(x) of a positive integer x as whole + fraction.
 
     x is m · 2^whole with 1 ≤ m < 2; m is cut after F = ``fraction_bits`` bits below its leading
@@ -277,19 +291,6 @@ class LogarithmParameters:
     precision : int
         Fraction bits, 2 to 24.
     """
-
-    width: int
-    precision: int
-
-    def __post_init__(self):
-        _check_precision(self.precision)
-        if self.width < 2:
-            raise ValueError(f"width must be at least 2, not {self.width}")
-
-    @property
-    def fraction_bits(self) -> int:
-        """F, bits of x below its leading one that take part."""
-        return min(self.width - 1, self.precision + 3)
 
     @property
     def offset(self) -> float:

@@ -25,12 +25,8 @@ def logarithm_parameters(config: SoftmaxConfig) -> LogarithmParameters:
     return LogarithmParameters(config.total_bits, config.precision)
 
 
-class RowInverse(wiring.Component):
-    """The record of a row for probabilities: inverse of its sum, and top.
-
-    The mantissa of the inverse is lowered by at least 7 · 2^−precision of itself, which outweighs
-    every error that could have made it, or a mantissa, too large: what is computed with it is not
-    above the true quotient.
+class RowRecord(wiring.Component):
+    """What the last pass has to know of a row, from its sum.
 
     Members
     -------
@@ -48,6 +44,24 @@ class RowInverse(wiring.Component):
         super().__init__({"done": In(1), "top": In(key_shape(config)),
                           "total": In(config.total_bits),
                           "record_valid": Out(1), "record": Out(self.bits(config))})
+
+    @staticmethod
+    def bits(config: SoftmaxConfig) -> int:
+        """Width of a record."""
+        raise NotImplementedError
+
+    @staticmethod
+    def cycles(config: SoftmaxConfig) -> int:
+        raise NotImplementedError
+
+
+class RowInverse(RowRecord):
+    """The record of a row for probabilities: inverse of its sum, and top.
+
+    The mantissa of the inverse is lowered by at least 7 · 2^−precision of itself, which outweighs
+    every error that could have made it, or a mantissa, too large: what is computed with it is not
+    above the true quotient.
+    """
 
     @staticmethod
     def bits(config: SoftmaxConfig) -> int:
@@ -92,26 +106,10 @@ def shift_bits(config: SoftmaxConfig) -> int:
     return (inverse_parameters(config).exponent_high - lowest_exponent(config)).bit_length()
 
 
-class RowLogarithm(wiring.Component):
+class RowLogarithm(RowRecord):
     """The record of a row for logarithms: log2 of its sum · 2^(STEP · top), in units of
     2^−precision.
-
-    Members
-    -------
-    done, top, total : In
-        As of :class:`RowInverse`.
-    record_valid, record : Out
-
-    Timing
-    ------
-    Latency :meth:`cycles`, one row per cycle.
     """
-
-    def __init__(self, config: SoftmaxConfig):
-        self.config = config
-        super().__init__({"done": In(1), "top": In(key_shape(config)),
-                          "total": In(config.total_bits),
-                          "record_valid": Out(1), "record": Out(self.bits(config))})
 
     @staticmethod
     def bits(config: SoftmaxConfig) -> int:
@@ -150,6 +148,6 @@ def level_format(config: SoftmaxConfig) -> IntegerFormat:
     return IntegerFormat(exact.bits, True, -config.precision)
 
 
-def row_record(config: SoftmaxConfig) -> type[RowInverse | RowLogarithm]:
+def row_record(config: SoftmaxConfig) -> type[RowRecord]:
     """What finds the record of a row from its sum."""
     return RowLogarithm if config.output == "log" else RowInverse
