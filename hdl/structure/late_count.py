@@ -1,6 +1,6 @@
 """A count whose events come late in their cycle."""
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Const, Module, Mux, Shape, Signal
 
 
 class LateCount:
@@ -30,17 +30,13 @@ class LateCount:
         self.risen = Signal(name=f"{name}_risen")
         self.fallen = Signal(name=f"{name}_fallen")
         self._answers: dict[int, Signal] = {}
-        more = Signal.like(counted, name=f"{name}_more")
-        less = Signal.like(counted, name=f"{name}_less")
-        m.d.comb += [more.eq(counted + 1), less.eq(counted - step)]
-        both = counted
-        if step > 1:
-            both = Signal.like(counted, name=f"{name}_both")
-            m.d.comb += both.eq(counted - (step - 1))
+        # One sum, as nothing then shares its carries with the comparisons.
+        change = Signal(Shape(step.bit_length() + 1, True), name=f"{name}_change")
+        m.d.comb += change.eq(self._choice(Const(1 - step), Const(-step), Const(1), Const(0)))
         m.d.sync += [
             self.risen.eq(up),
             self.fallen.eq(down),
-            counted.eq(self._choice(both, less, more, counted)),
+            counted.eq(counted + change),
         ]
 
     def reaches(self, number: int):

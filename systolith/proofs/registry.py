@@ -20,9 +20,9 @@ PROOFS: tuple[Proof, ...] = (
     Proof("Fifo", "3 places", partial(buses.fifo, depth=3, data=2), (
         ("(read_pointer == 2'd2)", "(read_pointer == 2'd3)"),)),
     Proof("Fifo", "5 places", partial(buses.fifo, depth=5, data=2), (
-        ("stored - 3'd1", "stored"),), nightly=True),
+        ("stored_fallen <= fetch;", "stored_fallen <= o_ready;"),), nightly=True),
     Proof("Credits", "4 places by 2", partial(buses.credits, places=4, amount=2), (
-        ("left_risen ? left_both : left_less", "left_less"),
+        ("left_fallen ? (left_risen ? 3'd7 : 3'd6)", "left_fallen ? (left_risen ? 3'd6 : 3'd6)"),
         ("left_fallen <= reserve;", "left_fallen <= 1'b0;"))),
     Proof("Credits", "3 places by 3", partial(buses.credits, places=3, amount=3), (
         ("left <= 2'd3;", "left <= 2'd2;"),)),
