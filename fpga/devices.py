@@ -143,8 +143,7 @@ _GOWIN_CAVEAT = "the open timing model has no delays for Gowin's multipliers"
 
 def _ice40(name: str, title: str, size: str, package: str, capacity: Mapping[str, int],
            goal: float, synthesis: str, caveat: str = "") -> Device:
-    # Tiles filled less than to the brim leave room for what belongs together: 3 MHz of 60 in the
-    # mean.
+    # Tiles filled less than to the brim leave room for what belongs together.
     return Device(name, title, ICE40, capacity,
                   (f"--{size}", "--package", package, "--placer-heap-beta", "0.8"), goal,
                   synthesis, caveat=caveat)
@@ -153,8 +152,8 @@ def _ice40(name: str, title: str, size: str, package: str, capacity: Mapping[str
 def _ecp5(size: int, logic: int, dsp: int, bram: int) -> Device:
     return Device(f"ecp5-{size}k", f"Lattice LFE5U-{size}F, speed grade 6", ECP5,
                   {"logic": logic, "ff": logic, "dsp": dsp, "bram": bram},
-                  # Blocks and their registers far apart are what limits: timing counts more than
-                  # the default, for 10 MHz of 190 in the mean.
+                  # Blocks far from their registers are what limits: timing weighs more than by
+                  # default.
                   (f"--{size}k", "--package", "CABGA381", "--speed", "6",
                    "--lpf-allow-unconstrained", "--placer-heap-timingweight", "100"), 200)
 

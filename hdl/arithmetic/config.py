@@ -198,9 +198,9 @@ class NormalizedParameters:
     Attributes
     ----------
     width : int
-        Bits of x, at least 2.
+        Bits of the integer, at least 2.
     precision : int
-        2 to 24.
+        Of the result, 2 to 24; the fraction bits of a logarithm.
     """
 
     width: int
@@ -232,10 +232,6 @@ class InverseParameters(NormalizedParameters):
 
     Attributes
     ----------
-    width : int
-        Bits of x, at least 2.
-    precision : int
-        2 to 24.
     root : bool
         1/√x instead of 1/x.
     bound : "nearest" or "below"
@@ -283,13 +279,6 @@ class LogarithmParameters(NormalizedParameters):
     the last bit kept, stands for the bits that were cut; it is 0 where nothing was cut.
 
     The error is at most 2^−precision.
-
-    Attributes
-    ----------
-    width : int
-        Bits of x, at least 2.
-    precision : int
-        Fraction bits, 2 to 24.
     """
 
     @property

@@ -93,9 +93,9 @@ class RegisterBank(wiring.Component):
         taken = [Signal(32, name=f"taken_{half}", reset_less=True) for half in range(2)]
         known = Signal(reset_less=True)
         with m.If(take):
-            m.d.sync += known.eq(reads.any())
-            m.d.sync += [half.eq(reduce(or_, words[start::2], Const(0, 32)))
-                         for start, half in enumerate(taken)]
+            m.d.sync += [known.eq(reads.any()),
+                         *(half.eq(reduce(or_, words[start::2], Const(0, 32)))
+                           for start, half in enumerate(taken))]
         with m.If(read):
             m.d.sync += [self.bus.rdata.eq(taken[0] | taken[1]),
                          self.bus.rresp.eq(Mux(known, OKAY, SLVERR))]

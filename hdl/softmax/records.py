@@ -52,6 +52,7 @@ class RowRecord(wiring.Component):
 
     @staticmethod
     def cycles(config: SoftmaxConfig) -> int:
+        """Cycles from a sum to its record."""
         raise NotImplementedError
 
 

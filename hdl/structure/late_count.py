@@ -43,31 +43,26 @@ class LateCount:
         """Whether the count is at least that, with the events of all cycles before this one."""
         return self._after(number, self._answer)
 
-    def _after(self, number: int, ask):
-        """Whether the number is reached after the last events, by asking about before."""
-        return self._choice(ask(number + self.step - 1), ask(number + self.step),
-                            ask(number - 1), ask(number))
-
-    def _choice(self, both, less, more, same):
-        return _mux(self.fallen, _mux(self.risen, both, less), _mux(self.risen, more, same))
-
-    def _certain(self, number: int):
-        """The answer where it needs no count, else None."""
-        return None if 0 < number <= self.limit else Const(number <= 0, 1)
-
-    def _counted(self, number: int):
-        certain = self._certain(number)
-        return self.counted >= number if certain is None else certain
-
     def _answer(self, number: int):
-        certain = self._certain(number)
-        if certain is not None:
-            return certain
+        """The answer without the last events: a register."""
         if number not in self._answers:
             self._answers[number] = answer = Signal(
                 name=f"{self.name}_at_least_{number}", init=self.counted.init >= number)
-            self.m.d.sync += answer.eq(self._after(number, self._counted))
+            self.m.d.sync += answer.eq(self._after(number, lambda least: self.counted >= least))
         return self._answers[number]
+
+    def _after(self, number: int, before):
+        """Whether the number is reached with the last events, where ``before`` tells about numbers
+        without them."""
+        def reached(least: int):
+            return before(least) if 0 < least <= self.limit else Const(least <= 0, 1)
+
+        return self._choice(reached(number + self.step - 1), reached(number + self.step),
+                            reached(number - 1), reached(number))
+
+    def _choice(self, both, less, more, same):
+        """One of four, by the last events."""
+        return _mux(self.fallen, _mux(self.risen, both, less), _mux(self.risen, more, same))
 
 
 def _mux(choice, one, zero):

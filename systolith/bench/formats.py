@@ -45,8 +45,8 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
          "latency, cycles", "accumulator, bits"), tuple(cores.values()),
         "With shell, buffers and borders. Gates are two-input NANDs of generic synthesis, "
         "flip-flops included, memories not. LUT4 to DSP are ECP5 cells, with the multiplier "
-        "blocks of `technology: ecp5`. Every distinct module is synthesized "
-        "once and counts as often as it occurs.")
+        "blocks of `technology: ecp5`. Every distinct module is synthesized once and counts as "
+        "often as it occurs.")
     parts = _parts(configs, progress)
     yield Grid(
         "Their parts",

@@ -60,7 +60,7 @@ PROOFS: tuple[Proof, ...] = (
     Proof("RegisterBank", "a register of every kind", buses.register_bank, (
         ("bus_bvalid <= 1'b1;", "bus_bvalid <= bus_bready;"),
         ("errors_second_sticky & (~errors_second_cleared)", "errors_second_sticky"),
-            ("bus_rresp <= known ? 2'd0 : 2'd2;", "bus_rresp <= 2'd0;"),
+        ("bus_rresp <= known ? 2'd0 : 2'd2;", "bus_rresp <= 2'd0;"),
         ("taken_0 | taken_1", "taken_0"),
         ("read_decoded & (~read_taken)", "read_decoded"))),
     *arithmetic.PROOFS,
