@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -78,9 +79,11 @@ def test_block_memory_of_ecp5(width, depth, reset, tmp_path):
     bench = BENCH.format(**fields, reset="0" if reset == "none" else "$urandom % 8 == 0")
     (tmp_path / "bench.v").write_text(bench + cell_models(used, "ecp5"))
     root, program = verilator.installation()
+    # Verilator's makefile would take what is called python on PATH, if anything is.
     subprocess.run([program, "--binary", "--timing", "-Wno-fatal", "-Wno-lint", "-CFLAGS",
-                    "-O0 -std=gnu++20 -fcoroutines", "--top-module", "bench", "-Mdir", "bench",
-                    "bench.v", "memory.v", "mapped.v"], cwd=tmp_path, check=True,
+                    "-O0 -std=gnu++20 -fcoroutines", "-MAKEFLAGS", f"PYTHON3={sys.executable}",
+                    "--top-module", "bench", "-Mdir", "bench", "bench.v", "memory.v", "mapped.v"],
+                   cwd=tmp_path, check=True,
                    env={**os.environ, "VERILATOR_ROOT": str(root)}, stdout=subprocess.DEVNULL)
     told = subprocess.run([tmp_path / "bench" / "Vbench"], cwd=tmp_path, check=True, text=True,
                           stdout=subprocess.PIPE).stdout
