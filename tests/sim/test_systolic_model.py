@@ -180,10 +180,13 @@ def workloads(draw, config, most=12):
         columns = {"min_size": n, "max_size": n}
         arrays["multiplier"] = draw(st.lists(int32s(), **columns))
         arrays["shift"] = draw(st.lists(st.integers(-31, 31), **columns))
-        zero_point = draw(st.integers(config.a.low, config.a.high))
-        folded = [zero_point * sum(row[j] for row in arrays["w"]) for j in range(n)]
-        arrays["bias"] = [max(INT32_LOW, min(INT32_HIGH, draw(int32s()), INT32_HIGH + fold),
-                              INT32_LOW + fold) for fold in folded]
+        # A bias must fit int32 with and without what the zero point adds: so must that alone.
+        sums = [sum(row[j] for row in arrays["w"]) for j in range(n)]
+        most = INT32_HIGH // max(1, *map(abs, sums))
+        zero_point = draw(st.integers(max(config.a.low, -most), min(config.a.high, most)))
+        arrays["bias"] = [max(INT32_LOW, INT32_LOW + zero_point * total,
+                              min(INT32_HIGH, INT32_HIGH + zero_point * total, draw(int32s())))
+                          for total in sums]
         out = st.integers(config.out.low, config.out.high)
         scalars = {"a_zero_point": zero_point, "clamp_low": draw(out), "clamp_high": draw(out),
                    "out_zero_point": draw(st.integers(-1 << 16, (1 << 16) - 1))}
