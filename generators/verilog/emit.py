@@ -4,7 +4,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.hdl import ClockSignal, Const, Fragment, Instance, Signal, Value
 from amaranth.hdl._ast import Assign, Concat, Operator, Part, Slice, Switch
@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In
 
 from systolith.generators.keywords import KEYWORDS
 from systolith.generators.verilog.expressions import EmitError, Expressions, wrapped
+from systolith.generators.verilog.folding import Constants, folded, folded_value
 from systolith.generators.verilog.hardening import CascadeError, harden
 from systolith.generators.verilog.statements import (
     covered_once,
@@ -307,6 +308,7 @@ class _ModulePrinter:
         self.doc_lines = _doc_lines(component)
         self._names: dict[int, str] = {}                 # id of signal -> name
         self._signals: dict[int, Signal] = {}            # keeps the ids alive
+        self._wanted: dict[int, str] = {}                # names of signals, if they are free
         self._taken = {"clk", "rst", "unused"}
         self._widths: dict[str, int] = {}                # of wires that stand for expressions
         self._declared: list[str] = []
@@ -335,6 +337,7 @@ class _ModulePrinter:
         self._instances, self._memories, self._foreign = self._sort_children(fragment)
         self.children = [(module, 1) for _, module, _ in self._instances]
         self.cells = frozenset(instance.type for instance, _ in self._foreign)
+        self._fold()
         self._eliminate_dead()
         self._direct = self._direct_connections()
         self._name_after_outputs()
@@ -375,7 +378,7 @@ class _ModulePrinter:
                 raise EmitError(f"{self._component} has a signal without a name, of shape "
                                 f"{signal.shape()!r}; assign it to a variable of its own or pass "
                                 f"name=")
-            self._register(signal, signal.name)
+            self._register(signal, self._wanted.get(id(signal), signal.name))
         return self._names[id(signal)]
 
     def _define(self, base: str, width: int, text: str, signed: bool = False) -> str:
@@ -391,6 +394,7 @@ class _ModulePrinter:
         for index, (child, name, _) in enumerate(fragment.subfragments):
             if isinstance(child, MemoryInstance):
                 memories.append((child, self._unique(name or f"memory_{index}")))
+                self._name_ports(*memories[-1])
                 continue
             if isinstance(child, Instance):
                 foreign.append((_Foreign.of(child), self._unique(name or f"{child.type}_{index}")))
@@ -407,6 +411,40 @@ class _ModulePrinter:
             instances.append((label, module, ports))
         return instances, memories, foreign
 
+    def _name_ports(self, memory: MemoryInstance, name: str):
+        """Signals of ports that nobody named get the name of the memory."""
+        for kind, ports in (("write", memory._write_ports), ("read", memory._read_ports)):
+            for port in ports:
+                for part in ("addr", "data", "en"):
+                    value = getattr(port, f"_{part}")
+                    if isinstance(value, Signal) and value.name.startswith("$"):
+                        self._wanted[id(value)] = f"{name}_{kind}_{part}"
+
+    def _fold(self):
+        """Put constants in their place, signals among them that nothing drives."""
+        driven = [*self._inputs]
+        for _, _, ports in self._instances:
+            driven += [value for port, value in ports if not port.is_input]
+        for memory, _ in self._memories:
+            driven += [s for port in memory._read_ports for s in port._data._lhs_signals()]
+        for instance, _ in self._foreign:
+            driven += [s for value, kind in instance.ports.values() if kind == "o"
+                       for s in value._lhs_signals()]
+        self._constants: Constants = {}
+        values = [*self._memory_inputs(), *self._foreign_inputs()]
+        self._comb, self._sync, self._constants = folded(self._comb, self._sync, driven, values)
+        for index, (instance, label) in enumerate(self._foreign):
+            ports = {name: (self._folded(value) if kind == "i" else value, kind)
+                     for name, (value, kind) in instance.ports.items()}
+            self._foreign[index] = replace(instance, ports=ports), label
+
+    def _folded(self, value: Value) -> Value:
+        return folded_value(value, self._constants)
+
+    def _foreign_inputs(self):
+        for instance, _ in self._foreign:
+            yield from (value for value, kind in instance.ports.values() if kind == "i")
+
     def _eliminate_dead(self):
         """Keep only statements whose results reach an output, an instance or a memory."""
         statements = [("comb", s) for s in self._comb] + [("sync", s) for s in self._sync]
@@ -418,11 +456,8 @@ class _ModulePrinter:
         pending = [*self._outputs]
         for _, _, ports in self._instances:
             pending += [value for port, value in ports if port.is_input]
-        for value in self._memory_inputs():
+        for value in (*self._memory_inputs(), *self._foreign_inputs()):
             pending += list(value._rhs_signals())
-        for instance, _ in self._foreign:
-            pending += [s for value, kind in instance.ports.values() if kind == "i"
-                        for s in value._rhs_signals()]
         self._live: dict[int, Signal] = {}
         while pending:
             signal = pending.pop()
@@ -436,19 +471,15 @@ class _ModulePrinter:
         self._read = Counter()
         for statement in self._comb + self._sync:
             self._read.update(id(s) for s in reads(statement))
-        for value in self._memory_inputs():
+        for value in (*self._memory_inputs(), *self._foreign_inputs()):
             self._read.update(id(s) for s in value._rhs_signals())
-        for instance, _ in self._foreign:
-            for value, kind in instance.ports.values():
-                if kind == "i":
-                    self._read.update(id(s) for s in value._rhs_signals())
 
     def _memory_inputs(self):
         for memory, _ in self._memories:
             for port in memory._write_ports:
-                yield from (port._addr, port._data, port._en)
+                yield from map(self._folded, (port._addr, port._data, port._en))
             for port in memory._read_ports:
-                yield from (port._addr, port._en)
+                yield from map(self._folded, (port._addr, port._en))
 
     def _direct_connections(self) -> dict[int, Value]:
         """Inputs of instances that are nothing but another value, connected without a wire."""
@@ -630,10 +661,12 @@ class _ModulePrinter:
         width = len(statement.test)
         wild = any("-" in pattern for patterns, _ in cases for pattern in patterns or ())
         lines = [f"{indent}{'casez' if wild else 'case'} ({test})\n"]
+        cases = [case for case in cases if case[0] != ()]
+        whole = {pattern for patterns, _ in cases for pattern in patterns or ()}
+        if not wild and cases[-1][0] is not None and len(whole) == 1 << width:
+            cases[-1] = None, cases[-1][1]               # the last one is what is left
         seen_default = False
         for patterns, body in cases:
-            if patterns == ():
-                continue
             inner = self._block(body, assign, depth + 2)
             if patterns is None:
                 label, seen_default = "default", True
@@ -704,15 +737,15 @@ class _ModulePrinter:
     def _print_write(self, name: str, width: int, port):
         self._uses.add("clk")
         self._expressions.base = f"{name}_write"
-        address = self._expressions.whole(port._addr, len(port._addr))
-        data = self._expressions.whole(port._data, width)
+        address = self._expressions.whole(self._folded(port._addr), len(port._addr))
+        data = self._expressions.whole(self._folded(port._data), width)
         granule = port._granularity
         lines = []
         for index in range(len(port._en)):
-            enable = self._expressions.condition(port._en[index])
+            enable = self._expressions.condition(self._folded(port._en[index]))
             bits = "" if granule == width else f"[{(index + 1) * granule - 1}:{index * granule}]"
             source = data if granule == width else self._expressions.whole(
-                port._data[index * granule:(index + 1) * granule], granule)
+                self._folded(port._data[index * granule:(index + 1) * granule]), granule)
             lines.append(f"    if ({enable})\n      {name}[{address}]{bits} <= {source};\n")
         text = "".join(lines)
         self._append("  always @(posedge clk)\n" + text if len(lines) == 1 else
@@ -723,14 +756,14 @@ class _ModulePrinter:
             raise EmitError(f"memory {name} has a transparent read port, which FPGAs build from "
                             f"fabric; forward the data explicitly")
         self._expressions.base = f"{name}_read"
-        address = self._expressions.whole(port._addr, len(port._addr))
+        address = self._expressions.whole(self._folded(port._addr), len(port._addr))
         target = self._target(port._data)
         if port._domain == "comb":
             self._body.append(f"  assign {target} = {name}[{address}];\n")
             return
         self._uses.add("clk")
         self._memory_registers |= {id(s) for s in port._data._lhs_signals()}
-        enable = self._expressions.condition(port._en)
+        enable = self._expressions.condition(self._folded(port._en))
         guard = "" if enable == "1'b1" else f"if ({enable})\n      "
         self._append(f"  always @(posedge clk)\n    {guard}{target} <= {name}[{address}];\n")
 

@@ -120,7 +120,8 @@ class Expressions:
             return self._braced(_cut(value.parts, start, stop))
         if isinstance(value, Operator) and value.operator in ("s", "u"):
             return self._sliced(value.operands[0], start, stop)
-        if start == 0 and not isinstance(value, Signal) and _shrinks(value):
+        if start == 0 and not isinstance(value, Signal) and (
+                _shrinks(value) or (stop == 1 and _is_bit(value))):
             return self.sized(value, stop)
         return self._bits(self._named(value), start, stop, len(value))
 
@@ -210,6 +211,8 @@ class Expressions:
             return f"({left} {operator} {self.sized(b, width)})"
         if operator in COMPARISONS:
             return self._comparison(operator, a, b)
+        if operator in ("<<", ">>") and isinstance(b, Const) and not b.value:
+            return self.sized(a, width)
         if operator == "<<":
             return f"({self.sized(a, width)} << {self.amount(b)})"
         if operator == ">>":
@@ -321,6 +324,11 @@ def _shrinks(value: Value) -> bool:
     return (isinstance(value, (Concat, SwitchValue))
             or (isinstance(value, Operator) and value.operator in MODULAR | {"s", "u"}
             and value.operator != "*"))
+
+
+def _is_bit(value: Value) -> bool:
+    """Whether the expression of a value has one bit, wherever it stands."""
+    return isinstance(value, Operator) and value.operator in COMPARISONS | {"b", "r|", "r&", "r^"}
 
 
 def _cut(parts, start: int, stop: int) -> list[tuple[Value, int, int]]:
