@@ -15,7 +15,7 @@ from systolith.hdl.arithmetic.integer_polynomials import (
 )
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.piecewise import Piecewise, piecewise_latency
-from systolith.hdl.arithmetic.rounding import FloatEncoder, SteppedRounder
+from systolith.hdl.arithmetic.rounding import FloatEncoder, Reach, SteppedRounder
 from systolith.hdl.arithmetic.shifting import Shifter
 from systolith.hdl.arithmetic.steps import counter, shape, signal_of
 from systolith.hdl.formats import FloatFormat
@@ -66,11 +66,11 @@ class ActivationLane(wiring.Component):
             case _, "exp":
                 self._encode_power(m, fixed)
             case _:
-                value = self._difference(m, fixed)
+                value, reach = self._difference(m, fixed)
                 if isinstance(self.config.y, FloatFormat):
                     self._encode_value(m, value)
                 else:
-                    self._round(m, value)
+                    self._round(m, value, reach)
         return m
 
     def _entry(self, m: Module):
@@ -91,7 +91,7 @@ class ActivationLane(wiring.Component):
         return fixing.value
 
     def _difference(self, m: Module, fixed):
-        """The limit of the function less the difference."""
+        """The limit of the function less the difference, and the range of that."""
         config, curve = self.config, self.config.curve
         segments = config.curve_segments
         magnitude = Signal(shape(config.magnitude), name="magnitude", reset_less=True)
@@ -121,7 +121,13 @@ class ActivationLane(wiring.Component):
             exact = Mux(limit_later, below, one - difference)
         value = Signal(shape(config.exact), name="value", reset_less=True)
         m.d.sync += value.eq(exact)
-        return value
+        least, largest = (end << -config.precision - lsb for end in table.reach)
+        least = min(least, 0) if config.has_beyond else least
+        if curve.rectified:
+            top = config.fixed.code_high << config.fixed.lsb_exponent - lsb
+            return value, (-largest, top - least)
+        below = (least - one, largest - one) if curve.odd else (least, largest)
+        return value, (min(below[0], one - largest), max(below[1], one - least))
 
     def _integer_gelu(self, m: Module, fixed):
         config = self.config
@@ -159,9 +165,9 @@ class ActivationLane(wiring.Component):
         m.d.comb += [factor.eq(config.rescale[0]), rescale.a.eq(kept), rescale.b.eq(factor)]
         return rescale.p
 
-    def _round(self, m: Module, value):
+    def _round(self, m: Module, value, reach: Reach | None = None):
         """The value to an integer format."""
-        m.submodules.round = rounder = SteppedRounder(self.config.exact, self.config.y)
+        m.submodules.round = rounder = SteppedRounder(self.config.exact, self.config.y, reach)
         m.d.comb += [
             rounder.value.eq(value),
             self.y.eq(rounder.result),

@@ -148,6 +148,8 @@ class AlignedAdder(wiring.Component):
         magnitude can reach 2^magnitude_bits.
     stages : int
         Registers, 0 to 5.
+    b_exponent_high : int, optional
+        The largest exponent of b, by default that of ``exponent_bits``.
 
     Members
     -------
@@ -166,8 +168,13 @@ class AlignedAdder(wiring.Component):
     STEPS = 5
 
     def __init__(self, a_bits: int, b_bits: int, exponent_bits: int, magnitude_bits: int,
-                 sum_bits: int, largest: int, rounding: str, stages: int = 0):
+                 sum_bits: int, largest: int, rounding: str, stages: int = 0,
+                 b_exponent_high: int | None = None):
         check_stages(stages, self.STEPS)
+        exponent_high = (1 << exponent_bits) - 1
+        #: How far each of them may be shifted: to the exponent of the other one.
+        self.distances = (exponent_high if b_exponent_high is None else b_exponent_high,
+                          exponent_high)
         self.widths, self.latency = (a_bits, b_bits), stages
         self.magnitude_bits, self.largest, self.rounding = magnitude_bits, largest, rounding
         super().__init__({
@@ -179,13 +186,13 @@ class AlignedAdder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         steps = Steps(m, self.STEPS, self.latency)
-        exponent_high = (1 << len(self.a_exponent)) - 1
         # Both differences at once; the sign of one tells which of them is a distance.
         bits = len(self.a_exponent)
         a_above = Signal(signed(bits + 1))
         b_above = Signal(bits)
         exponent = Signal(bits)
-        distances = [Signal(bits, name=f"{name}_distance") for name in "ab"]
+        distances = [Signal(counter(most), name=f"{name}_distance")
+                     for name, most in zip("ab", self.distances, strict=True)]
         m.d.comb += [
             a_above.eq(self.a_exponent - self.b_exponent),
             b_above.eq(self.b_exponent - self.a_exponent),
@@ -196,10 +203,9 @@ class AlignedAdder(wiring.Component):
         exponent, *operands = steps.after(exponent, self.a, self.b, *distances)
 
         aligned = []
-        for name, width, mantissa, distance in zip("ab", self.widths, operands[:2], operands[2:],
-                                                   strict=True):
-            m.submodules[f"align_{name}"] = shift = RoundingShifter(width, exponent_high,
-                                                                    self.rounding)
+        for name, width, mantissa, distance, most in zip(
+                "ab", self.widths, operands[:2], operands[2:], self.distances, strict=True):
+            m.submodules[f"align_{name}"] = shift = RoundingShifter(width, most, self.rounding)
             m.d.comb += [shift.word.eq(mantissa), shift.amount.eq(distance)]
             aligned += [signal_of(m, shift.floor, f"{name}_aligned"),
                         signal_of(m, shift.up, f"{name}_up")]

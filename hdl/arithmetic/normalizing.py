@@ -1,6 +1,6 @@
 """Positive integers as a power of two and what follows their leading one."""
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,9 +53,9 @@ class Normalizer(wiring.Component):
                      none.eq(zeros.zero)]
 
         near_bits = (len(count) + 1) // 2
-        far = (width - 1) >> near_bits << near_bits
+        far = (width - 1) >> near_bits
         near = min((1 << near_bits) - 1, width - 1)
-        m.submodules.far = shift_far = Shifter(width, far, left=True)
+        m.submodules.far = shift_far = Shifter(width, far, left=True, step=1 << near_bits)
         m.submodules.near = shift_near = Shifter(width, near, left=True)
         moved = Signal(width, reset_less=True)
         left = Signal(near_bits, reset_less=True)
@@ -66,7 +66,7 @@ class Normalizer(wiring.Component):
         zero = Signal(name="is_zero", reset_less=True)
         m.d.comb += [
             shift_far.word.eq(x),
-            shift_far.amount.eq(Cat(Const(0, near_bits), count[near_bits:])),
+            shift_far.amount.eq(count[near_bits:]),
             shift_near.word.eq(moved),
             shift_near.amount.eq(left),
             self.below.eq(below),

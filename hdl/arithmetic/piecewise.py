@@ -49,6 +49,9 @@ class Piecewise(wiring.Component):
     ----------
     coefficients : list of tuple of int
         c₀ … c_d of every segment.
+    reach : tuple of int
+        The least and the largest result, in units of the target: exact, but for segments of more
+        than 2^16 inputs that may go beyond the target's range.
     max_error : float
         The largest difference from the function for the inputs from ``start`` to ``stop`` − 1:
         of all of them where there are at most 2^16, otherwise of so many, evenly spread, and of the
@@ -72,6 +75,15 @@ class Piecewise(wiring.Component):
     @cached_property
     def max_error(self) -> float:
         return max(abs(error) for error in errors(self.function, self.segments, self.coefficients))
+
+    @cached_property
+    def reach(self) -> tuple[int, int]:
+        target, (low, high) = self.segments.target, self._unlimited_reach
+        return max(low, target.code_low), min(high, target.code_high)
+
+    @cached_property
+    def _unlimited_reach(self) -> tuple[int, int]:
+        return _reach(self.segments, self.coefficients)
 
     def elaborate(self, platform):
         m = Module()
@@ -144,7 +156,7 @@ class Piecewise(wiring.Component):
             nudged = Signal(Shape(number.bits + 1, number.signed), name="nudged")
             m.d.comb += nudged.eq(value + (1 << guard - 1))
             value = nudged.shift_right(guard)
-        low, high = (_without(end, guard) for end in (number.code_low, number.code_high))
+        low, high = self._unlimited_reach
         # Both ends of the range are where the bits above it begin.
         exact = signal_of(m, value, "exact")
         digits = target.bits - target.signed
@@ -302,17 +314,48 @@ def _without(value: int, guard: int) -> int:
 
 def _ranges(segments: Segments, rows: Sequence[Sequence[int]]) -> Iterator[IntegerFormat]:
     """Formats of t after each step of Horner's rule, the last one twice."""
+    *_, number = (numbers := [
+        IntegerFormat.holding(min(low for low, _ in ends), max(high for _, high in ends))
+        for ends in _steps(segments, rows)])
+    yield from (*numbers[1:], number)
+
+
+def _steps(segments: Segments, rows: Sequence[Sequence[int]]) -> Iterator[list[tuple[int, int]]]:
+    """Bounds of t in every segment: of the last coefficient, and after each step."""
     bits = segments.segment_bits
     fraction = (1 << bits) - 1
     ends = [(row[-1], row[-1]) for row in rows]
+    yield ends
     for index in reversed(range(segments.degree)):
         moved = [(min(low * fraction >> bits, 0), max(high * fraction >> bits, 0))
                  for low, high in ends]
         ends = [(row[index] + low, row[index] + high)
                 for row, (low, high) in zip(rows, moved, strict=True)]
-        number = IntegerFormat.holding(min(low for low, _ in ends), max(high for _, high in ends))
-        yield number
-    yield number
+        yield ends
+
+
+def _reach(segments: Segments, rows: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """The least and the largest result without the limits of its format.
+
+    Intervals say what each segment can give; one that may leave the format is tried input by input.
+    """
+    target, width = segments.target, 1 << segments.segment_bits
+    ends = []
+    for index, (low, high) in enumerate(_ends(segments, rows)):
+        low, high = (_without(end, segments.guard) for end in (low, high))
+        if width <= EXHAUSTIVE and not target.code_low <= low <= high <= target.code_high:
+            first = segments.start + index * width
+            results = [_evaluate(segments, rows, x)
+                       for x in range(first, min(first + width, segments.stop))]
+            low, high = min(results), max(results)
+        ends += [low, high]
+    return min(ends), max(ends)
+
+
+def _ends(segments: Segments, rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """Bounds of the last t of every segment."""
+    *_, ends = _steps(segments, rows)
+    return ends
 
 
 def _nodes(degree: int) -> list[float]:

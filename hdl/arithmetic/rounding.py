@@ -29,10 +29,15 @@ def round_up(kept_lsb, half, sticky, rounding: Rounding):
     raise ValueError(f"rounding must be 'rne', 'half_away' or 'toward_zero', not {rounding!r}")
 
 
-def saturate(m: Module, value, number: IntegerFormat, name: str, *, symmetric: bool = False):
+Reach = tuple[int, int]                  # the least and the largest code that a value takes
+
+
+def saturate(m: Module, value, number: IntegerFormat, name: str, *, symmetric: bool = False,
+             reach: Reach | None = None):
     """``value`` limited to the range of ``number``, and whether that changed it.
 
-    With ``symmetric``, the most negative integer is beyond the range.
+    With ``symmetric``, the most negative integer is beyond the range. What ``reach`` excludes is
+    not looked for; by default it is all that the shape of ``value`` holds.
     """
     full = signal_of(m, value, f"{name}_full")
     result = Signal(shape(number), name=name)
@@ -41,23 +46,45 @@ def saturate(m: Module, value, number: IntegerFormat, name: str, *, symmetric: b
     magnitude_bits = len(full) - full.shape().signed
     negative = full[-1] if full.shape().signed else Const(0, 1)
     low = number.code_low + (symmetric and number.signed)
+    least, largest = reach or (-full.shape().signed << magnitude_bits, (1 << magnitude_bits) - 1)
     top = full[digits:]
-    beyond = []
-    if magnitude_bits > digits:
-        beyond.append(~negative & top.any())
-    if full.shape().signed:
-        if not number.signed:
-            beyond.append(negative)
-        elif magnitude_bits > digits:
-            beyond.append(negative & ~top.all())
-        if number.signed and symmetric and magnitude_bits >= digits:
-            beyond.append(negative & ~full[:digits].any())
+    above, below = [], []
+    if largest > number.code_high:
+        above.append(~negative & top.any())
+    if least < number.code_low:
+        below.append(negative & ~top.all() if number.signed else negative)
+    if low > number.code_low and least <= number.code_low:
+        below.append(negative & ~full[:digits].any())
     m.d.comb += result.eq(full)
-    if beyond:
-        m.d.comb += changed.eq(Cat(*beyond).any())
+    if above or below:
+        end = Mux(negative, low, number.code_high) if above and below else (
+            number.code_high if above else low)
+        m.d.comb += changed.eq(Cat(*above, *below).any())
         with m.If(changed):
-            m.d.comb += result.eq(Mux(negative, low, number.code_high))
+            m.d.comb += result.eq(end)
     return result, changed
+
+
+def _rounded(value: int, drop: int, rounding: FixedRounding) -> int:
+    """``value / 2^drop`` as an integer."""
+    if drop <= 0:
+        return value << -drop
+    whole, rest = value >> drop, value & (1 << drop) - 1
+    half, below = rest >> drop - 1, rest & (1 << drop - 1) - 1
+    match rounding:
+        case "rne":
+            up = half and (below or whole & 1)
+        case "half_away":
+            up = half and (below or value >= 0)
+        case "half_up":
+            up = half
+        case "toward_zero":
+            up = rest and value < 0
+        case "floor":
+            up = False
+        case "ceiling":
+            up = rest
+    return whole + bool(up)
 
 
 class FloatEncoder(wiring.Component):
@@ -205,6 +232,9 @@ class FixedRounder(wiring.Component):
     rounding : "rne", "half_away", "toward_zero", "half_up", "floor" or "ceiling"
     symmetric : bool
         Whether the target's most negative integer is left unused.
+    reach : tuple of int, optional
+        The least and the largest code that ``value`` takes, by default those of ``source``: where
+        all results are in the range of ``target``, nothing limits them.
 
     Members
     -------
@@ -223,18 +253,23 @@ class FixedRounder(wiring.Component):
     latency = 0
 
     def __init__(self, source: IntegerFormat, target: IntegerFormat,
-                 rounding: FixedRounding = "rne", *, symmetric: bool = False):
+                 rounding: FixedRounding = "rne", *, symmetric: bool = False,
+                 reach: Reach | None = None):
         if rounding not in get_args(FixedRounding):
             raise ValueError(f"rounding must be one of {', '.join(get_args(FixedRounding))}, "
                              f"not {rounding!r}")
         self.source, self.target = source, target
         self.rounding, self.symmetric = rounding, symmetric
+        self._drop = target.lsb_exponent - source.lsb_exponent
+        #: The least and the largest result, before it is limited.
+        self.reach: Reach = tuple(_rounded(end, self._drop, rounding)
+                                  for end in reach or (source.code_low, source.code_high))
         super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
                           "saturated": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        drop = self.target.lsb_exponent - self.source.lsb_exponent
+        drop = self._drop
         if drop > 0:
             value = Signal(Shape(max(len(self.value), drop + 1), self.source.signed), name="wide")
             m.d.comb += value.eq(self.value)
@@ -259,7 +294,8 @@ class FixedRounder(wiring.Component):
             rounded = signal_of(m, kept + up, "rounded")
         else:
             rounded = signal_of(m, self.value << -drop, "rounded")
-        result, saturated = saturate(m, rounded, self.target, "limited", symmetric=self.symmetric)
+        result, saturated = saturate(m, rounded, self.target, "limited", symmetric=self.symmetric,
+                                     reach=self.reach)
         m.d.comb += [self.result.eq(result), self.saturated.eq(saturated)]
         return m
 
@@ -272,6 +308,8 @@ class SteppedRounder(wiring.Component):
     Parameters
     ----------
     source, target : IntegerFormat
+    reach : tuple of int, optional
+        As of :class:`FixedRounder`.
 
     Members
     -------
@@ -289,8 +327,8 @@ class SteppedRounder(wiring.Component):
 
     latency = 2
 
-    def __init__(self, source: IntegerFormat, target: IntegerFormat):
-        self.source, self.target = source, target
+    def __init__(self, source: IntegerFormat, target: IntegerFormat, reach: Reach | None = None):
+        self.source, self.target, self.reach = source, target, reach
         super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
                           "saturated": Out(1)})
 
@@ -299,8 +337,8 @@ class SteppedRounder(wiring.Component):
         source, target = self.source, self.target
         drop = target.lsb_exponent - source.lsb_exponent
         whole = IntegerFormat(max(source.bits - drop, 1) + 1, source.signed, target.lsb_exponent)
-        m.submodules.round = rounder = FixedRounder(source, whole)
-        m.submodules.limit = limiter = FixedRounder(whole, target)
+        m.submodules.round = rounder = FixedRounder(source, whole, reach=self.reach)
+        m.submodules.limit = limiter = FixedRounder(whole, target, reach=rounder.reach)
         rounded = Signal(shape(whole), name="rounded", reset_less=True)
         limited = Signal(shape(target), name="limited", reset_less=True)
         beyond = Signal(name="beyond", reset_less=True)

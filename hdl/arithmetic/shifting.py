@@ -95,12 +95,14 @@ class Shifter(wiring.Component):
         The largest amount.
     left : bool
         Direction.
+    step : int
+        How many bits an amount of 1 shifts.
 
     Members
     -------
     word : In(width)
     amount : In
-        0 to ``most``.
+        0 to ``most``, in steps.
     result : Out(width)
         The word shifted, filled with zeros.
     lost : Out(1)
@@ -113,8 +115,8 @@ class Shifter(wiring.Component):
 
     latency = 0
 
-    def __init__(self, width: int, most: int, *, left: bool):
-        self.width, self.most, self.left = width, most, left
+    def __init__(self, width: int, most: int, *, left: bool, step: int = 1):
+        self.width, self.most, self.left, self.step = width, most, left, step
         super().__init__({"word": In(width), "amount": In(counter(most)), "result": Out(width),
                           "lost": Out(1)})
 
@@ -122,7 +124,7 @@ class Shifter(wiring.Component):
         m = Module()
         word, lost = self.word, Const(0, 1)
         for bit in range(len(self.amount)):
-            distance = min(1 << bit, self.width)
+            distance = min(self.step << bit, self.width)
             if self.left:
                 moved = Cat(Const(0, distance), word[:self.width - distance])
                 out = word[self.width - distance:]

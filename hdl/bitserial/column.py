@@ -24,7 +24,7 @@ from systolith.hdl.bitserial.config import (
     BitserialConfig,
 )
 from systolith.hdl.bitserial.encoder import TERM_BITS, TermEncoder
-from systolith.hdl.bitserial.pe import PE, activation_bits
+from systolith.hdl.bitserial.pe import PE, PE_EXPONENT_BITS, activation_bits
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
 
@@ -205,7 +205,8 @@ class Column(wiring.Component):
         high = (1 << config.mantissa_bits + SCALE_BITS - 1 + COLUMN_GUARD) + (1 << COLUMN_BITS)
         m.submodules.accumulate = accumulate = AlignedAdder(
             config.column.bits, len(scaled) + COLUMN_GUARD, EXPONENT_BITS, COLUMN_BITS,
-            config.column.bits, high, config.rounding, add_stages(config))
+            config.column.bits, high, config.rounding, add_stages(config),
+            (1 << PE_EXPONENT_BITS) - 1)
         m.d.comb += [
             accumulate.a.eq(Mux(self.start_sum, 0, read.data[EXPONENT_BITS:])),
             accumulate.a_exponent.eq(Mux(self.start_sum, 0, read.data[:EXPONENT_BITS])),

@@ -61,7 +61,8 @@ class GroupControl(wiring.Component):
         m.d.comb += self.kind.eq(Mux(known, self.s_type, 0))
         with m.Switch(self.kind):
             for number, kind in enumerate(TYPES):
-                with m.Case(number):
+                # The last one is what is left: unknown kinds count as the first.
+                with m.Case(number) if number < len(TYPES) - 1 else m.Default():
                     m.d.comb += [last_term.eq(kind.terms - 1), self.whole.eq(not kind.mixture)]
 
         pair = Signal()

@@ -88,7 +88,8 @@ class TermEncoder(wiring.Component):
             for number, kind in enumerate(TYPES):
                 bits = kind.format.bits
                 low, high = self.code[:bits], self.code[bits:]
-                with m.Case(number):
+                # The last one is what is left.
+                with m.Case(number) if number < len(TYPES) - 1 else m.Default():
                     if isinstance(kind.format, IntegerFormat):
                         extension = low[-1].replicate(CODE_BITS - bits)
                         m.d.comb += sign_extended.eq(Cat(low, extension))

@@ -119,7 +119,11 @@ class MlgruLane(wiring.Component):
         m.d.sync += total.eq(
             kept.shift_left(config.y.lsb_exponent - config.precision - lsb)
             + added.shift_left(-2 * config.precision - lsb))
-        m.submodules.round = rounder = SteppedRounder(config.exact, config.y)
+        # Between two states that are in range; only a new one may go beyond.
+        drop = config.y.lsb_exponent - lsb
+        reach = None if config.saturates else (config.y.code_low << drop,
+                                               config.y.code_high << drop)
+        m.submodules.round = rounder = SteppedRounder(config.exact, config.y, reach)
         m.d.comb += [rounder.value.eq(total), self.h.eq(rounder.result)]
         if config.saturates:
             m.d.comb += self.saturated.eq(rounder.saturated)
@@ -134,7 +138,8 @@ class MlgruLane(wiring.Component):
         product = multiply(m, "above_bound", gate, above, config.technology)
         below = _later(m, "bound_later", below, MULTIPLIER_STAGES)
         square = IntegerFormat(2 * config.precision + 1, False, -2 * config.precision)
-        m.submodules.round_gate = rounder = FixedRounder(square, config.sigmoid.y)
+        m.submodules.round_gate = rounder = FixedRounder(square, config.sigmoid.y,
+                                                         reach=(0, one * one))
         m.d.comb += rounder.value.eq(product + (below << config.precision))
         bounded = Signal(shape(config.sigmoid.y), name="bounded", reset_less=True)
         m.d.sync += bounded.eq(rounder.result)

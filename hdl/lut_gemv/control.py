@@ -62,12 +62,12 @@ class VectorControl(wiring.Component):
             m.d.comb += whole.eq(place == config.block_tables - 1)
             with m.If(self.step):
                 m.d.sync += place.eq(Mux(whole, 0, place + 1))
+            with m.If(self.short):
+                m.d.sync += filling.eq(1)
+            with m.Elif(self.last):
+                m.d.sync += filling.eq(0)
         else:
             m.d.comb += whole.eq(1)
-        with m.If(self.short):
-            m.d.sync += filling.eq(1)
-        with m.Elif(self.last):
-            m.d.sync += filling.eq(0)
         with m.If(self.long):
             m.d.sync += dropping.eq(1)
         with m.Elif(self.i_valid & self.i_last):
@@ -163,6 +163,7 @@ class LookupControl(wiring.Component):
                 plane.eq(Mux(self.ends, planes, plane_now - plane_ends)),
                 address.eq(Mux(plane_ends & ~self.ends, base, following)),
             ]
-        with m.If(self.issue & self.ends):
-            m.d.sync += [block.eq(Mux(self.ends_frame, 0, block + 1)), base.eq(following)]
+        if self.config.max_blocks > 1:
+            with m.If(self.issue & self.ends):
+                m.d.sync += [block.eq(Mux(self.ends_frame, 0, block + 1)), base.eq(following)]
         return m

@@ -73,7 +73,8 @@ class LutGemv(wiring.Component):
             self.a.ready.eq(vectors.i_ready),
             vectors.bank_free.eq(used != BANKS),
             builder.valid.eq(vectors.step),
-            builder.data.eq(Mux(vectors.fill, 0, self.a.data)),
+            builder.data.eq(Mux(vectors.fill, 0, self.a.data) if config.quantized
+                            else self.a.data),
             builder.last.eq(vectors.last),
         ]
         m.d.sync += [
@@ -111,8 +112,9 @@ class LutGemv(wiring.Component):
             ]
         with m.If(builder.write):
             m.d.sync += built.eq(Mux(builder.last_out, 0, built + 1))
-        with m.If(builder.ends):
-            m.d.sync += built_block.eq(Mux(builder.last_out, 0, built_block + 1))
+        if config.max_blocks > 1:
+            with m.If(builder.ends):
+                m.d.sync += built_block.eq(Mux(builder.last_out, 0, built_block + 1))
         lengths = [Signal.like(built_block if config.quantized else built,
                                name=f"length_{bank}", reset_less=True) for bank in range(BANKS)]
         with m.If(builder.last_out):

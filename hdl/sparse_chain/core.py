@@ -160,7 +160,7 @@ class SparseChainCore(wiring.Component):
             self.busy.eq(loading | buffer.loading | buffer.any_full | scanner.busy | (owed != 0)
                          | drain.c.valid),
             self.waiting.eq((issue.waiting & ~self.w.valid)
-                            | (buffer.loading & ~self.a.valid & ~buffer.any_full)
+                            | ((buffer.loading | scanner.valid) & ~self.a.valid & ~buffer.any_full)
                             | (buffer.full & ~scanner.valid & ~self.p.valid)),
         ]
         return m

@@ -162,8 +162,12 @@ class VectorLoader(wiring.Component):
         m.d.comb += full.eq(place == config.word_beats - 1)
         for index in range(config.word_beats):
             part = self.word.word_select(index, width)
-            m.d.comb += part.eq(Mux(place == index, numbers, Mux(
-                place > index, held.word_select(index, width), 0)))
+            before = held.word_select(index, width)
+            if index == config.word_beats - 1:
+                other = 0                                # no beat comes after it
+            else:
+                other = Mux(place > index, before, 0) if index else before
+            m.d.comb += part.eq(Mux(place == index, numbers, other))
         with m.If(valid):
             m.d.sync += [held.eq(self.word), place.eq(Mux(full | last, 0, place + 1))]
         m.d.comb += [self.write.eq(valid & (full | last)), self.last.eq(last)]

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from systolith.generators.verilog import emit
 from systolith.hdl.arithmetic.decoders import (
     BitmodDecoder,
     FixedDecoder,
@@ -206,6 +207,21 @@ def test_fixed_rounder_all_values(source, target, symmetric, rounding, evaluate)
     assert (out["saturated"] == (unlimited != expected)).all()
 
 
+@pytest.mark.parametrize("rounding", ["rne", "half_away", "floor", "ceiling"])
+@pytest.mark.parametrize("reach", [(-256, 255), (-30, 29), (-31, 255), (-256, 29), (-3, 9)])
+def test_what_cannot_be_reached_is_not_looked_for(reach, rounding, evaluate):
+    source, target = IntegerFormat(9, True), IntegerFormat(4, True, 2)
+    values = np.arange(reach[0], reach[1] + 1)
+    rounder = FixedRounder(source, target, rounding, reach=reach)
+    whole, part = (evaluate(each, value=values)
+                   for each in (FixedRounder(source, target, rounding), rounder))
+    assert all((part[name] == whole[name]).all() for name in ("result", "saturated"))
+    unlimited = evaluate(FixedRounder(source, IntegerFormat(9, True, 2), rounding), value=values)
+    assert rounder.reach == (unlimited["result"].min(), unlimited["result"].max())
+    low, high = rounder.reach[0] < -8, rounder.reach[1] > 7
+    assert ("if (" in emit(rounder, name="rounder").text) == (low or high)
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 9])
 def test_leading_zeros_all_words(width, evaluate):
     words = np.arange(1 << width)
@@ -226,6 +242,13 @@ def test_shifter_all_words(width, most, left, evaluate):
     assert (out["result"] == expected).all()
     lost = (words << amounts) >> width if left else words & ((1 << amounts) - 1)
     assert (out["lost"] == (lost != 0)).all()
+
+
+def test_shifter_in_steps(evaluate):
+    words, amounts = (part.ravel() for part in np.meshgrid(np.arange(1 << 9), np.arange(4)))
+    out = evaluate(Shifter(9, 3, left=True, step=4), word=words, amount=amounts)
+    assert (out["result"] == words << 4 * amounts & 0x1FF).all()
+    assert (out["lost"] == (words << 4 * amounts > 0x1FF)).all()
 
 
 @pytest.mark.parametrize("make, message", [

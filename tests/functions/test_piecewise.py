@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from systolith.generators.verilog import emit
 from systolith.hdl.arithmetic.config import Segments
 from systolith.hdl.arithmetic.piecewise import Piecewise, fit, piecewise_latency
 from systolith.hdl.formats import IntegerFormat
@@ -57,6 +58,20 @@ def test_every_input(name, evaluate):
     assert part.max_error == pytest.approx(np.abs(error).max(), rel=1e-9)
     assert segments.bound == "nearest" or error.max() <= 0
     assert part.latency == piecewise_latency(segments)
+    results = functions.evaluate(segments, table, inside)
+    assert part.reach[0] <= results.min() and part.reach[1] >= results.max()
+
+
+def test_only_a_result_that_can_leave_its_format_is_limited():
+    """The last line ends exactly at the largest result, or one above it."""
+    source = IntegerFormat(6, False)
+    for slope, limited in ((4, False), (4.2, True)):
+        segments = Segments(source, IntegerFormat(8, False), 0, 64, 6, 1)
+        part = Piecewise(lambda x, slope=slope: slope * x, segments)
+        results = functions.evaluate(segments, functions.coefficients(
+            lambda x, slope=slope: slope * x, segments), np.arange(64))
+        assert part.reach == (results.min(), results.max())
+        assert ("result = 8'd255" in emit(part, name="part").text) == limited
 
 
 def test_more_segments_and_higher_degrees_are_better():
