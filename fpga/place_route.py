@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.fpga import toolchain
+from systolith.fpga import enables, toolchain
 from systolith.fpga.design import Design
 from systolith.fpga.devices import Device
 from systolith.fpga.errors import ConstraintError
@@ -116,7 +116,11 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
 
 def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Path,
                 device: Device) -> None:
-    """Run nextpnr; a design that is too large is a :class:`ConstraintError`."""
+    """Run nextpnr; a design that is too large is a :class:`ConstraintError`.
+
+    The first of ``arguments`` say where the netlist is.
+    """
+    enables.check(json.loads((folder / arguments[1]).read_text()), device)
     try:
         program.run(arguments, folder)
     except ToolError as error:

@@ -50,6 +50,10 @@ _LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 48, 64)
 _GROWING = ("chains", "rows", "lanes")
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"systolic": {"max_k": 1024, "acc_depth": 128}}
 
+#: The same for one family: no more than three quarters of the blocks of an ECP5 can have enables of
+#: their own.
+_BESIDE_ON: Mapping[tuple[str, str], Mapping[str, Any]] = {("systolic", "ecp5"): {"mac_stages": 4}}
+
 
 def ladder(template: str) -> list[dict[str, Any]]:
     """Parameters by size, the smallest first; what is not named stays as the template has it."""
@@ -179,6 +183,7 @@ def _values(template: Template, size: Mapping[str, Any], board: Board) -> dict[s
     """The parameters of a size with the blocks of the board's device where the template takes them;
     None where it has no such size."""
     family = board.device.family.name
+    size = {**size, **_BESIDE_ON.get((template.name, family), {})}
     tries = [{**size, "technology": family}] if board.device.capacity.get("dsp") else []
     for values in (*tries, dict(size)):
         try:

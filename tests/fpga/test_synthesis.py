@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.cli import run
-from systolith.fpga import devices, synthesis, toolchain
+from systolith.fpga import devices, enables, synthesis, toolchain
 from systolith.fpga.design import Design, Port
 from systolith.fpga.errors import ConstraintError
 from systolith.fpga.pin_shell import pin_shell
@@ -194,6 +194,23 @@ def test_too_large_is_said_before_place_and_route():
                                               r"grade 6: it needs 29 dsp of 28$"):
         synthesize(Products(29), "ecp5-12k", pnr=True)
     assert synthesize(Products(29), "ecp5-12k").excess == "29 dsp of 28"
+
+
+@pytest.mark.parametrize("blocks, common, refused", [(117, True, False), (118, True, True),
+                                                     (156, False, False)])
+def test_more_enables_than_wires_are_refused(blocks, common, refused):
+    """nextpnr places the first of these, and looks for hours for a place for the second."""
+    ports = {"CE0": ["1"] if common else [], "CLK0": [2]}
+    cells = {f"block_{index}": {"type": "MULT18X18D", "connections": {**ports, "CE1": [index + 3]}}
+             for index in range(blocks)}
+    netlist = {"modules": {"top": {"cells": cells}}}
+    if not refused:
+        enables.check(netlist, devices.get("ecp5-85k"))
+        return
+    with pytest.raises(ConstraintError, match=r"^the 118 multiplier blocks have 118 different "
+                                              r"enables, and Lattice LFE5U-85F, .* for 117; "):
+        enables.check(netlist, devices.get("ecp5-85k"))
+    enables.check(netlist, devices.get("gw2ar-18"))      # its blocks have wires of their own
 
 
 def test_wrong_devices():
