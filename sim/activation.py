@@ -29,6 +29,9 @@ from systolith.sim.operands import (
 )
 from systolith.sim.rounding import to_floats, to_integers
 
+#: Of x, up to which every one is tried to find what y can be.
+TRIED_BITS = 16
+
 _erfc = np.vectorize(math.erfc, [float])
 
 #: What each function is, in float64.
@@ -110,6 +113,17 @@ class ActivationModel(Model):
     def utilization(self, config: ActivationConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)
+
+    def never(self, config: ActivationConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        """What no x gives."""
+        if stream != "y" or config.x.bits > TRIED_BITS:
+            return super().never(config, stream, codes)
+        if isinstance(config.x, FloatFormat):
+            x = decode(config.x, np.arange(1 << config.x.bits))
+        else:
+            x = np.arange(config.x.code_low, config.x.code_high + 1)
+        given = _codes(config, self.golden(config, Workload("", {"x": x[None]}))["y"])
+        return ~np.isin(codes, given)
 
     def stimulus(self, config: ActivationConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in _stimulus(config, rng):

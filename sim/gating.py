@@ -123,6 +123,14 @@ class GatingModel(Model):
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays[config.inputs[0]].size / (config.lanes * cycles)
 
+    def never(self, config: GatingConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        """A state is between the least and the largest silu(i), rounded."""
+        if stream != "h":
+            return super().never(config, stream, codes)
+        every = np.arange(config.x.code_low, config.x.code_high + 1)
+        states, _ = to_integers(config.y, _function(config.silu, every[None]), -config.precision)
+        return (codes < min(0, states.min())) | (codes > max(0, states.max()))
+
     def stimulus(self, config: GatingConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in _stimulus(config, rng):
             yield self.check(config, workload)

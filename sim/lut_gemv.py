@@ -23,6 +23,7 @@ from systolith.sim.frames import Beats
 from systolith.sim.functions.integers import round_divide
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import (
+    OTHER_NAN,
     arguments,
     ceil_div,
     elements,
@@ -162,6 +163,11 @@ class LutGemvModel(Model):
         """Bits of weights looked up, over those that the lanes offer in ``cycles``."""
         bits = workload.settings["bits"] * workload.arrays["w"].size * len(workload.arrays["a"])
         return bits / (GROUP * config.rows * cycles)
+
+    def never(self, config: LutGemvConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        if stream == "a" and config.a_format == "fp16":
+            return codes == OTHER_NAN
+        return super().never(config, stream, codes)
 
     def stimulus(self, config: LutGemvConfig, rng: np.random.Generator) -> Iterator[Workload]:
         rows, block = config.rows, config.block

@@ -120,6 +120,11 @@ class Model(ABC):
         """Corner cases first, marked so (format extremes, zeros, smallest and largest sizes, sizes
         that do not divide the array), then random workloads without end."""
 
+    def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        """Which of these codes (of integers: values) an element of a stream is known never to have
+        in a run without errors."""
+        return np.zeros(codes.shape, bool)
+
     def points(self, config: CoreConfig) -> Iterator["Point"]:
         """Functional coverage points of the template's own, beside those of
         :func:`systolith.sim.points.points`: modes, first, last and only tiles, saturation."""

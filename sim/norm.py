@@ -249,6 +249,8 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     yield workload("one beyond a beat", _draw(config, rng, (5, min(lanes + 1, longest))),
                    kind="rms")
     yield workload("longest", _draw(config, rng, (3, longest)))
+    if longest < config.max_length:
+        yield workload("as long as may be", _draw(config, rng, (1, config.max_length)))
     yield workload("longest, low ends", np.full((1, longest), _ends(config)[0]), kind="rms")
     yield workload("longest, both ends", np.resize(_ends(config), (2, longest)))
     one_hot = np.zeros((2, longest), _draw(config, rng, (1, 1)).dtype)
@@ -258,9 +260,10 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     yield workload("constant, no epsilon", np.full_like(one_hot, _ends(config)[1]), epsilon=0)
     yield workload("largest epsilon", _draw(config, rng, (2, longest)), epsilon=1e30)
     if _parameters(config):
-        extreme = {name: np.full((2, longest), getattr(config, name).code_low)
-                   for name in _parameters(config)}
-        yield workload("lowest parameters", one_hot, **extreme)
+        for what in ("low", "high"):
+            extreme = {name: np.full((2, longest), getattr(getattr(config, name), f"code_{what}"))
+                       for name in _parameters(config)}
+            yield workload(f"{what}est parameters", one_hot, **extreme)
     if isinstance(config.x, FloatFormat):
         x = _draw(config, rng, (3, longest))
         x[0, :1], x[1, -1:], x[2, :2] = np.nan, -np.inf, (1e30, -1e-30)[:min(2, longest)]

@@ -9,6 +9,9 @@ from systolith.hdl.errors import Error
 from systolith.hdl.formats import IntegerFormat
 from systolith.sim.model import Workload
 
+#: Of an fp16, the code of a NaN that no array becomes: all NaN are 0x7E00.
+OTHER_NAN = 0xFFFF
+
 #: Sizes stay below; sums of so many products of 16-bit operands are exact in int64.
 MAX_SIZE = 1 << 31
 

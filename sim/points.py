@@ -12,8 +12,9 @@ import numpy as np
 from systolith.hdl.config import CoreConfig
 from systolith.hdl.formats import FloatFormat, Format, IntegerFormat
 from systolith.hdl.interface import Register, Stream
-from systolith.sim.cases import Case
+from systolith.sim.cases import Case, register_mask, register_reset
 from systolith.sim.formats.elements import decode
+from systolith.sim.model import Model
 
 #: Results of so many bits must reach both ends of their format; wider sums cannot in practice.
 REACHABLE_BITS = 16
@@ -40,11 +41,11 @@ class Point:
     unreachable: str | None = None
 
 
-def points(config: CoreConfig) -> Iterator[Point]:
+def points(model: Model, config: CoreConfig) -> Iterator[Point]:
     """The points that follow from a config by itself."""
     for stream in config.streams:
         yield from _frames(stream)
-        yield from _values(stream)
+        yield from _values(model, config, stream)
     for register in config.registers:
         if register.access == "rw":
             yield from _settings(register)
@@ -63,14 +64,16 @@ def _frames(stream: Stream) -> Iterator[Point]:
     yield Point(f"{where}: several frames", lambda case: len(lengths(case)) > 1)
 
 
-def _values(stream: Stream) -> Iterator[Point]:
+def _values(model: Model, config: CoreConfig, stream: Stream) -> Iterator[Point]:
     where = f"stream {stream.name}"
     for what, codes in _classes(stream.element):
         if stream.direction == "out" and what in ("lowest", "highest") and (
                 stream.element.bits > REACHABLE_BITS):
             continue
+        excluded = model.never(config, stream.name, codes).all()
         yield Point(f"{where}: {what}", lambda case, codes=codes: bool(
-            np.isin(_beats(case, stream).data, codes).any()))
+            np.isin(_beats(case, stream).data, codes).any()),
+            "no such value occurs" if excluded else None)
     if isinstance(stream.element, IntegerFormat) and stream.element.signed:
         for what, sign in (("positive", 1), ("negative", -1)):
             yield Point(f"{where}: {what}", lambda case, sign=sign: bool(
@@ -80,8 +83,9 @@ def _values(stream: Stream) -> Iterator[Point]:
 def _classes(element: Format) -> Iterator[tuple[str, np.ndarray]]:
     """Kinds of values of a format, and the codes (of integers: the values) that are of each."""
     if isinstance(element, IntegerFormat):
-        yield from (("lowest", np.array([element.low])), ("highest", np.array([element.high])))
-        if element.low < 0:
+        yield from (("lowest", np.array([element.code_low])),
+                    ("highest", np.array([element.code_high])))
+        if element.signed:
             yield "zero", np.array([0])
     elif element.bits <= ALL_CODES_BITS:
         for code in range(1 << element.bits):
@@ -99,8 +103,10 @@ def _classes(element: Format) -> Iterator[tuple[str, np.ndarray]]:
 
 def _settings(register: Register) -> Iterator[Point]:
     name = register.name
-    reset, = (field.reset for field in register.fields)
-    yield Point(f"register {name}: as after reset",
-                lambda case: case.job.writes.get(name, reset) == reset)
-    yield Point(f"register {name}: another value",
-                lambda case: case.job.writes.get(name, reset) != reset)
+    mask, reset = register_mask(register), register_reset(register)
+
+    def differs(case: Case) -> bool:
+        return (case.job.writes.get(name, reset) & mask) != reset
+
+    yield Point(f"register {name}: as after reset", lambda case: not differs(case))
+    yield Point(f"register {name}: another value", differs)

@@ -113,6 +113,9 @@ class TopNModel(Model):
             ramp = np.arange(pattern.m)[:, None] + np.zeros((1, lanes), int)
             yield workload(f"{pattern}, ascending", np.minimum(ramp, high), pattern)
             yield workload(f"{pattern}, descending", np.minimum(ramp[::-1], high), pattern)
+            only_last = np.zeros(shape, int)
+            only_last[pattern.m - 1::pattern.m] = max(low, -1)
+            yield workload(f"{pattern}, the last of each group", only_last, pattern)
         last = config.patterns[-1]
         yield workload("zeros", np.zeros((2 * last.m, lanes), int), last)
         yield workload("lowest", np.full((last.m, lanes), low), last)

@@ -22,6 +22,7 @@ from systolith.sim.formats import quantize
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import (
+    OTHER_NAN,
     arguments,
     ceil_div,
     elements,
@@ -153,6 +154,14 @@ class BitserialModel(Model):
         terms = np.repeat(_terms(workload), config.group)[:inner].sum()
         useful = len(workload.arrays["a"]) * len(workload.arrays["w"]) * int(terms)
         return useful / (LANES * config.rows * config.cols * cycles)
+
+    def never(self, config: BitserialConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        """Exponents are those of activations, at least 1, unless zeros are masked."""
+        if stream == "a" and not config.exact:
+            return codes == OTHER_NAN
+        if stream == "y" and not config.exact and not config.mask_zero_lanes:
+            return codes == 0
+        return super().never(config, stream, codes)
 
     def stimulus(self, config: BitserialConfig, rng: np.random.Generator) -> Iterator[Workload]:
         return stimulus(config, rng)

@@ -58,6 +58,16 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         yield workload("falling exponents", (rows, cols, group), 0, a=falling)
         yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
         ties = [2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0]
+        # The sum over groups grows beyond its bits, and to a power of two.
+        for label, groups, values in (("highest sums", 5, high), ("lowest sums", 5, -high),
+                                      ("a sum of -2 to a power", 8,
+                                       np.r_[1, 1, [0] * (group - 2)])):
+            inner = groups * group
+            if inner <= MAX_INNER:
+                full = np.isscalar(values)
+                yield workload(f"{label} over groups", (1, cols, inner), 0,
+                               a=values if full else np.tile(values, groups), w=127 if full else 1,
+                               scales=127 if full else -128)
         yield workload("ties", (rows, cols, group), 4, a=np.resize(ties, group))
         yield workload("subnormals", (rows, cols, group), 3,
                        a=rng.integers(-1023, 1024, (rows, group)) * 2.0**-24)
@@ -73,6 +83,8 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
                                0, a=-128, w=-128, scales=scale)
     yield workload("scales of zero", (rows, cols, 2 * group), 3,
                    scales=np.resize([0, 3], (cols, 2)))
+    yield workload("scales of -1", (rows, cols, 2 * group), [3, 4], scales=np.full((cols, 2), -1),
+                   select=np.full((cols, 2), 3))
     yield workload("codes beyond their type", (rows, cols, group), 2,
                    w=rng.integers(0, 256, (cols, group)))
     yield workload("codes beyond four bits", (rows, cols, group), 3,

@@ -40,9 +40,13 @@ PATTERNS = {
     "slow source": (Pauses(0.9, 0.15), None),
     "slow sink": (None, Pauses(0.9, 0.15)),
     "long pauses of the sink": (None, Pauses(0.05, 0.02)),
+    "pauses of the sink that fill everything": (None, Pauses(0.01, 0.005)),
     "long pauses of the source": (Pauses(0.05, 0.02), None),
 }
 WORDS = (0xFFFF_FFFF, 0, 0xAAAA_AAAA, 0x5555_5555, 0x0F0F_F0F0)
+GOES_ON = "goes on after"    # begins the names of such events
+NEAR_CARRY = 6               # counts before one, from which a short run reaches it
+LONGEST_PAUSE = 10_000       # that a pattern makes in practice
 SETTLE = 64                  # cycles beyond a case's own until nothing more happens
 MOST_BEATS = 6_000           # of a case: larger ones take too long to run thousands of times
 
@@ -82,8 +86,11 @@ class Exercise:
 
     #: What can be among the events, whatever the core; flags come from its config.
     EVENTS = (*(f"pauses: {name}" for name in PATTERNS), "frames back to back",
-              "a reset in a frame", "frames of wrong lengths", "registers read in traffic",
+              "a reset in a frame", "frames of wrong lengths", "frames without end",
+              "registers read in traffic",
               "counters carry into their high word", "counters wrap")
+    #: The same, of a core with registers for settings.
+    ANY_SETTINGS = "settings of any value"
 
     def __init__(self, core: Core, seed: int, frames: int | None = None):
         self.core, self.seed = core, seed
@@ -97,6 +104,7 @@ class Exercise:
         small, large = self.cases[:3], self.cases[3:]
         yield from (self._plain(case) for case in small)
         yield Step("registers", self._registers)
+        yield Step("overlapping accesses", self._overlapping)
         yield from (self._plain(case) for case in reversed(large))
         yield Step("counters", self._counters)
         yield Step("rates", self._rates)
@@ -104,10 +112,15 @@ class Exercise:
             for offset, pattern in enumerate(PATTERNS):
                 if (index + offset) % 2 == 0:
                     yield self._stalled(case, pattern, index)
+        for case, pattern in product(self.cases[:6], PATTERNS):
+            yield self._stalled(case, pattern, len(self.cases))
         yield Step("back to back", self._back_to_back)
         yield Step("registers in traffic", self._registers_in_traffic)
         yield Step("resets in frames", self._resets)
         yield Step("bad traffic", self._bad_traffic)
+        yield Step("going on", self._going_on)
+        yield Step("endless frames", self._endless_frames)
+        yield Step("wild settings", self._wild_settings)
 
     def first_problem(self, simulator: Simulator, required: Set[str] = frozenset()
                       ) -> str | None:
@@ -169,7 +182,7 @@ class Exercise:
 
         def run(simulator: Simulator) -> None:
             result = simulator.run(case.job, pauses=pauses, seed=self.seed + seed,
-                                   patience=self._patience(case))
+                                   patience=self._patience(case) + LONGEST_PAUSE)
             self._check(case, result, stalled=True)
             self.events.add(f"pauses: {pattern}")
         return Step(f"workload {case.workload.label!r}, pauses {pattern}", run)
@@ -214,7 +227,7 @@ class Exercise:
             simulator.go(int(rng.integers(1, case.cycles + 2)), patience=self._patience(case))
             if simulator.read("status"):
                 self.events.add("a reset in a frame")
-            simulator.reset()
+            _equal("ports that offer or take something in a reset", simulator.reset(), 0)
             _equal("status after a reset", simulator.read("status"), 0)
             for name, register in self.core.registers.items():
                 if register.access != "wo":
@@ -225,7 +238,6 @@ class Exercise:
 
     def _bad_traffic(self, simulator: Simulator) -> None:
         rng = np.random.default_rng(self.seed)
-        known = register_mask(self.core.register("errors"))
         for case, open_ended in product(self.cases[-8:], (False, True)):
             broken = {}
             for stream in self.core.inputs:
@@ -238,19 +250,81 @@ class Exercise:
                 user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
                 broken[stream.name] = Beats(beats.data, last, user)
             simulator.prepare(case.job)
-            simulator.begin(replace(case.job, inputs=broken))
-            simulator.go(2 * case.cycles + SETTLE, patience=1 << 60)
-            simulator.end()
-            simulator.idle(case.cycles + SETTLE)
+            self._survives(simulator, case, broken, 2 * case.cycles)
             self.events.add("frames of wrong lengths")
-            self._at_rest(simulator)
-            self._flags(simulator, known)
-            simulator.reset()
+
+    def _going_on(self, simulator: Simulator) -> None:
+        """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
+        case = self._case_for_counters()
+        for stream, what in product(self.core.inputs, ("long", "short")):
+            beats = case.job.inputs[stream.name]
+            length = int(beats.last.argmax()) + 1        # of the first frame
+            if not beats.last.any() or (what == "short" and length < 2):
+                continue
+            chosen = (np.r_[:length, :len(beats)] if what == "long" else
+                      np.delete(np.arange(len(beats)), length - 1))
+            last = beats.last[chosen]
+            last[length - 1 if what == "long" else length - 2] = what == "short"
+            wrong = Beats(beats.data[chosen], last, beats.user[chosen])
+            simulator.prepare(case.job)
+            simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: wrong}))
+            simulator.go(4 * case.cycles + SETTLE, patience=1 << 60)
+            simulator.end()
+            simulator.idle(2 * case.cycles + SETTLE)
+            if simulator.read("status"):
+                simulator.reset()
+                continue
+            self.events.add(f"{GOES_ON} a {what} frame of {stream.name}")
             self._check(case, simulator.run(case.job, patience=self._patience(case)),
                         stalled=False)
 
-    def _flags(self, simulator: Simulator, known: int) -> None:
+    def _endless_frames(self, simulator: Simulator) -> None:
+        """Frames of one input after another that are longer than anything the core may hold."""
+        case = self.cases[-1]
+        for long in self.core.inputs:
+            inputs = dict(case.job.inputs)
+            beats = inputs[long.name]
+            if not len(beats):
+                continue
+            repeated = np.resize(np.arange(len(beats)), MOST_BEATS)
+            last = np.zeros(MOST_BEATS, bool)
+            last[-1] = True
+            inputs[long.name] = Beats(beats.data[repeated], last, beats.user[repeated])
+            simulator.prepare(case.job)
+            self._survives(simulator, case, inputs, MOST_BEATS + 2 * case.cycles)
+            self.events.add("frames without end")
+
+    def _wild_settings(self, simulator: Simulator) -> None:
+        """Registers hold what no driver writes: the ends of their range, and anything else."""
+        rng = np.random.default_rng(self.seed)
+        names = [name for name, register in self.core.registers.items()
+                 if register.access == "rw"]
+        if not names:
+            return
+        for turn, case in product(range(4), self.cases[-3:]):
+            simulator.prepare(case.job)
+            for name in names:
+                words = 0, 0xFFFF_FFFF, *map(int, rng.integers(1 << 32, size=2))
+                simulator.write(name, words[turn])
+            self._survives(simulator, case, case.job.inputs, 2 * case.cycles)
+            self.events.add(self.ANY_SETTINGS)
+
+    def _survives(self, simulator: Simulator, case: Case, inputs: dict[str, Beats],
+                  cycles: int) -> None:
+        """Offer ``inputs``: the core may give anything, but counts, raises only flags that there
+        are, and computes again after a reset."""
+        simulator.begin(replace(case.job, inputs=inputs))
+        simulator.go(cycles + SETTLE, patience=1 << 60)
+        simulator.end()
+        simulator.idle(case.cycles + SETTLE)
+        self._at_rest(simulator)
+        self._flags(simulator)
+        simulator.reset()
+        self._check(case, simulator.run(case.job, patience=self._patience(case)), stalled=False)
+
+    def _flags(self, simulator: Simulator) -> None:
         """Flags are those there are, and clear one by one by writing ones."""
+        known = register_mask(self.core.register("errors"))
         flags = simulator.read("errors")
         if flags & ~known:
             raise ProblemError(f"error flags {flags:#b} outside of {known:#b}")
@@ -313,6 +387,28 @@ class Exercise:
         for offset in offsets:
             read(offset)
 
+    def _overlapping(self, simulator: Simulator) -> None:
+        rng = np.random.default_rng(self.seed)
+        simulator.reset()
+        model = RegisterModel(self.core.registers.values())
+        settings = [offset for offset, register in model.registers.items()
+                    if register.access == "rw"]
+        fixed = [*(offset for offset in model.registers if offset not in settings),
+                 *(offset for offset in (0xFFC, 0x800, 0x018) if offset not in model.registers)]
+        for seed in (0, 1, 2):
+            places = [int(offset) for offset in rng.choice(settings + fixed, 24)]
+            writes = [(offset, int(rng.integers(1 << 32)), int(rng.integers(16)))
+                      for offset in places]
+            reads = [int(offset) for offset in rng.choice(fixed, 24)]
+            responses, answers = simulator.burst(writes, reads, seed=seed)
+            for (offset, *what), response in zip(writes, responses, strict=True):
+                _equal(f"response of writing at {offset:#x}", response, model.write(offset, *what))
+            for offset, answer in zip(reads, answers, strict=True):
+                _equal(f"response and word at {offset:#x}", answer, model.read(offset))
+            reads = [int(offset) for offset in rng.choice(settings + fixed, 96)]
+            for offset, answer in zip(reads, simulator.burst([], reads, seed=seed)[1], strict=True):
+                _equal(f"response and word at {offset:#x}", answer, model.read(offset))
+
     def _registers_in_traffic(self, simulator: Simulator) -> None:
         rng = np.random.default_rng(self.seed)
         everywhere = {stream.name: Pauses(0.3, 0.3) for stream in self.core.streams}
@@ -350,6 +446,8 @@ class Exercise:
         rng = np.random.default_rng(self.seed)
         starts = [(1 << 32) - 1, (1 << 64) - 1, 0xAAAA_AAAA_5555_5555, 0x5555_5555_FFFF_FFFF,
                   (1 << 33) - 1 - case.frames, int(rng.integers(1 << 63)) * 2 + 1]
+        # One bit short of a carry: no piece may take another for full.
+        starts += [(1 << 64) - 1 - NEAR_CARRY - (1 << bit) for bit in range(3, 64)]
         for start in starts:
             simulator.prepare(case.job)
             if not self._deposit(simulator, start):

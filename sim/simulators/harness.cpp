@@ -124,14 +124,21 @@ struct Harness {
         ++cycle;
     }
 
-    void reset(uint64_t cycles) {
+    // Returns how many ports offer or take something in the last cycle of the reset.
+    uint64_t reset(uint64_t cycles) {
         for (auto& stream : ports.streams) *(stream.input ? stream.valid : stream.ready) = 0;
         const Axil& x = ports.axil;
         for (uint8_t* signal : {x.awvalid, x.wvalid, x.bready, x.arvalid, x.rready}) *signal = 0;
         *ports.rst = 1;
-        while (cycles--) clock([] {});
+        uint64_t awake = 0;
+        while (cycles--) clock([&] {
+            awake = *x.awready + *x.wready + *x.bvalid + *x.arready + *x.rvalid;
+            for (auto& stream : ports.streams)
+                awake += *(stream.input ? stream.ready : stream.valid);
+        });
         *ports.rst = 0;
         active = false;
+        return awake;
     }
 
     void begin(Transfer* transfers) {
@@ -323,6 +330,72 @@ struct Harness {
         *x.arvalid = *x.rready = 0;
         return !done ? NO_ANSWER : changed ? CHANGED : access.response ? REFUSED : DONE;
     }
+
+    // Accesses as fast as the core takes them, writes and reads side by side, answers in order; with
+    // a seed, each channel pauses at random.
+    Status burst(Access* writes, size_t write_count, Access* reads, size_t read_count,
+                 uint64_t seed, uint64_t patience) {
+        const Axil& x = ports.axil;
+        Random random{seed};
+        auto go = [&] { return !seed || random.chance(0.5); };
+        size_t addresses = 0, data = 0, written = 0, asked = 0, answered = 0;
+        bool changed = false, write_held = false, read_held = false;
+        uint32_t write_response = 0, read_response = 0, read_value = 0;
+        while ((written < write_count || answered < read_count) && patience--) {
+            if (!*x.awvalid && addresses < write_count && go()) {
+                std::memcpy(x.awaddr, &writes[addresses].address, 2);
+                *x.awvalid = 1;
+            }
+            if (!*x.wvalid && data < write_count && go()) {
+                std::memcpy(x.wdata, &writes[data].value, 4);
+                *x.wstrb = writes[data].strobe;
+                *x.wvalid = 1;
+            }
+            if (!*x.arvalid && asked < read_count && go()) {
+                std::memcpy(x.araddr, &reads[asked].address, 2);
+                *x.arvalid = 1;
+            }
+            *x.bready = go();
+            *x.rready = go();
+            bool address_taken = false, data_taken = false, read_taken = false;
+            advance([&] {
+                address_taken = *x.awvalid && *x.awready;
+                data_taken = *x.wvalid && *x.wready;
+                read_taken = *x.arvalid && *x.arready;
+                uint32_t value = 0;
+                std::memcpy(&value, x.rdata, 4);
+                if (write_held && (!*x.bvalid || *x.bresp != write_response)) changed = true;
+                if (read_held && (!*x.rvalid || *x.rresp != read_response || value != read_value))
+                    changed = true;
+                write_held = *x.bvalid && !*x.bready;
+                read_held = *x.rvalid && !*x.rready;
+                write_response = *x.bresp;
+                read_response = *x.rresp;
+                read_value = value;
+                // No answer comes before what it answers has been taken.
+                if (*x.bvalid && *x.bready) {
+                    if (written < std::min(addresses, data))
+                        writes[written++].response = *x.bresp;
+                    else
+                        changed = true;
+                }
+                if (*x.rvalid && *x.rready) {
+                    if (answered < asked) {
+                        reads[answered].response = *x.rresp;
+                        reads[answered++].value = value;
+                    } else {
+                        changed = true;
+                    }
+                }
+            });
+            if (address_taken) addresses++, *x.awvalid = 0;
+            if (data_taken) data++, *x.wvalid = 0;
+            if (read_taken) asked++, *x.arvalid = 0;
+        }
+        *x.awvalid = *x.wvalid = *x.arvalid = *x.bready = *x.rready = 0;
+        const bool done = written == write_count && answered == read_count;
+        return !done ? NO_ANSWER : changed ? CHANGED : DONE;
+    }
 };
 
 }
@@ -331,7 +404,7 @@ extern "C" {
 
 Harness* core_new() { return new Harness; }
 void core_delete(Harness* harness) { delete harness; }
-void core_reset(Harness* harness, uint64_t cycles) { harness->reset(cycles); }
+uint64_t core_reset(Harness* harness, uint64_t cycles) { return harness->reset(cycles); }
 void core_begin(Harness* harness, Transfer* transfers) { harness->begin(transfers); }
 int core_run(Harness* harness, uint64_t patience, uint64_t most, double seconds) {
     return harness->run(patience, most, seconds);
@@ -353,6 +426,10 @@ int core_write(Harness* harness, Access* access, uint64_t patience) {
 }
 int core_read(Harness* harness, Access* access, uint64_t patience) {
     return harness->read(*access, patience);
+}
+int core_burst(Harness* harness, Access* writes, size_t write_count, Access* reads,
+               size_t read_count, uint64_t seed, uint64_t patience) {
+    return harness->burst(writes, write_count, reads, read_count, seed, patience);
 }
 void core_control(Harness* harness, size_t index, const uint8_t* octets) {
     const Control& control = harness->ports.controls[index];

@@ -10,7 +10,7 @@ a generated adapter into a shared library, with the same interface:
 """
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -139,9 +139,15 @@ class Simulator:
         if getattr(self, "_handle", None):
             self.close()
 
-    def reset(self) -> None:
-        """Hold ``rst`` for two cycles: registers take reset values, frames in flight are lost."""
-        self._library.core_reset(self._handle, 2)
+    def reset(self) -> int:
+        """Hold ``rst`` for two cycles: registers take reset values, frames in flight are lost.
+
+        Returns
+        -------
+        int
+            Ports that offer or take something in the second cycle; there should be none.
+        """
+        return self._library.core_reset(self._handle, 2)
 
     def write(self, register: str, value: int) -> None:
         """Write a register; ``value`` may be negative."""
@@ -180,6 +186,35 @@ class Simulator:
         self._bus(f"reading {self._place(offset)}", self._library.core_read(
             self._handle, ctypes.byref(access), BUS_PATIENCE))
         return access.response, access.value
+
+    def burst(self, writes: Sequence[tuple[int, int, int]], reads: Sequence[int], *, seed: int = 0
+              ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Make accesses that overlap: each channel goes on as soon as the core takes something.
+
+        Parameters
+        ----------
+        writes : sequence of (offset, value, strobe)
+        reads : sequence of int
+            Offsets.
+        seed : int
+            Of random pauses of each channel; without pauses if 0.
+
+        Returns
+        -------
+        responses : list of int
+            Of the writes.
+        answers : list of (response, word)
+            Of the reads.
+        """
+        written = (_Access * len(writes))(*(
+            _Access(offset, value & 0xFFFF_FFFF, strobe, 0, 0, 0)
+            for offset, value, strobe in writes))
+        read = (_Access * len(reads))(*(_Access(offset, 0, 0, 0, 0, 0) for offset in reads))
+        self._bus(f"{len(writes)} writes and {len(reads)} reads", self._library.core_burst(
+            self._handle, written, len(writes), read, len(reads), seed,
+            BUS_PATIENCE * (1 + len(writes) + len(reads))))
+        return ([access.response for access in written],
+                [(access.response, access.value) for access in read])
 
     def _place(self, offset: int) -> str:
         """What a register is called in messages."""
@@ -383,7 +418,7 @@ def _load(path: Path) -> ctypes.CDLL:
     for name, result, arguments in (
             ("new", handle, ()),
             ("delete", None, (handle,)),
-            ("reset", None, (handle, wide)),
+            ("reset", wide, (handle, wide)),
             ("begin", None, (handle, handle)),
             ("run", ctypes.c_int, (handle, wide, wide, ctypes.c_double)),
             ("end", None, (handle,)),
@@ -395,6 +430,8 @@ def _load(path: Path) -> ctypes.CDLL:
             ("seen", ctypes.POINTER(Seen), (handle, ctypes.c_size_t)),
             ("write", ctypes.c_int, (handle, handle, wide)),
             ("read", ctypes.c_int, (handle, handle, wide)),
+            ("burst", ctypes.c_int, (handle, handle, ctypes.c_size_t, handle, ctypes.c_size_t,
+                                     wide, wide)),
             ("control", None, (handle, ctypes.c_size_t, ctypes.c_char_p)),
             ("deposit", ctypes.c_int, (handle, ctypes.c_char_p, ctypes.c_char_p, word)),
             ("coverage", None, (handle, ctypes.c_char_p))):

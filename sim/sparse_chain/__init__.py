@@ -115,6 +115,11 @@ class SparseChainModel(Model):
                    for pattern in config.patterns)
         return tokens * kept / (config.chains * config.cells * config.lanes * cycles)
 
+    def never(self, config: SparseChainConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        if stream != "p":
+            return super().never(config, stream, codes)
+        return ~np.isin(codes, [0, *(pattern.code for pattern in config.patterns)])
+
     def stimulus(self, config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):
             yield self.check(config, workload)

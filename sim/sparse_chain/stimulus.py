@@ -44,6 +44,11 @@ def stimulus(config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Wo
         yield make(f"pattern {pattern}", config.max_tokens, whole,
                    np.full((blocks, 1), pattern.code))
     fast = max((pattern for pattern in config.patterns if pattern.n), key=lambda p: p.speedup)
+    lasts = np.arange(whole[0]) % config.max_m == config.max_m - 1
+    widest = max((pattern for pattern in config.patterns if pattern.n),
+                 key=lambda p: (p.m, p.speedup))
+    yield make("w = -1, the last of each group", 2, whole, np.full((blocks, 1), widest.code),
+               w=-lasts[:, None].astype(int))
     if config.weights == "quantized":
         for bits in QUANTIZED_BITS:
             for scale in (1, UNIT_SCALE, SCALE.high):
@@ -80,7 +85,8 @@ class _Maker:
         self._config, self._rng = config, rng
 
     def __call__(self, label: str, tokens: int, shape: tuple[int, int],
-                 codes: np.ndarray | None = None, *, a: int | None = None, w: int | None = None,
+                 codes: np.ndarray | None = None, *, a: int | None = None,
+                 w: int | np.ndarray | None = None,
                  bits: int | None = None, scale: int | None = None,
                  corner: bool = True) -> Workload:
         config = self._config

@@ -11,10 +11,11 @@ from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Workload
 from systolith.sim.operands import arguments, per_column, scalar
+from systolith.sim.points import Point
 from systolith.sim.systolic import driver, golden, operands
 from systolith.sim.systolic.cycles import cycles
 from systolith.sim.systolic.golden import INT32
-from systolith.sim.systolic.stimulus import stimulus
+from systolith.sim.systolic.stimulus import MAX_BEATS, overflow_terms, stimulus
 
 MAX_SHIFT = 31
 
@@ -106,6 +107,15 @@ class SystolicModel(Model):
     def stimulus(self, config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):
             yield self.check(config, workload)
+
+    def points(self, config: SystolicConfig) -> Iterator[Point]:
+        if config.rounded:
+            return
+        terms = overflow_terms(config)
+        if terms is None or terms > MAX_BEATS:
+            yield Point("flag overflow raised", lambda case: False,
+                        f"takes K of {terms:,}, more than a run has; narrower accumulators show it"
+                        if terms else "no product is large enough")
 
 
 def _field_range(register: Register) -> tuple[int, int]:

@@ -113,13 +113,18 @@ def _overflows(config: SystolicConfig) -> Iterator[Corner]:
     """As many products as it takes to leave the range of the accumulator, in both directions."""
     for label, a_values, w_values in (("overflow", values.highs, values.highs),
                                       ("overflow downwards", values.lows, values.highs)):
-        a, w = (int(abs(mantissas(element, on_wire(chosen(element, (1, 2))))).max())
-                for element, chosen in ((config.a_element, a_values), (config.w_element, w_values)))
-        product = a * w
-        terms = config.acc.code_high // max(1, product) + 2
-        if product and terms <= MAX_BEATS:
+        terms = overflow_terms(config, a_values, w_values)
+        if terms is not None and terms <= MAX_BEATS:
             yield label, (2, terms, 2), a_values, w_values
             yield f"{label}, undone", (2, 2 * terms, 2), a_values, _second_half_zero(w_values)
+
+
+def overflow_terms(config: SystolicConfig, a_values: Values = values.highs,
+                   w_values: Values = values.highs) -> int | None:
+    """The K from which the sum of products of these leaves the accumulator; None if never."""
+    a, w = (int(abs(mantissas(element, on_wire(chosen(element, (1, 2))))).max())
+            for element, chosen in ((config.a_element, a_values), (config.w_element, w_values)))
+    return config.acc.code_high // (a * w) + 2 if a * w else None
 
 
 def _second_half_zero(chosen: Values) -> Values:

@@ -74,8 +74,10 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         findings += [Finding(str(spot), "not reached") for spot in open_spots]
         if kind in MUST_BE_FULL:
             outcomes.append(Outcome(f"every {kind}", "\n".join(map(str, open_spots)) or None))
-    wanted = {point.name: point.unreachable for point in _points(files)}
-    wanted |= dict.fromkeys(_events(files))
+    wanted: dict[str, str | None] = dict.fromkeys(_events(files))
+    wanted |= {point.name: point.unreachable for point in _points(files)}
+    wanted |= {_raised(name): "constant, by Yosys" for name, _ in files.config.flags
+               if (core.name, f"flag_{name}", 0) in steady}
     missed = [name for name, why in wanted.items() if why is None and not functional[name]]
     impossible = {name: why for name, why in wanted.items() if why is not None}
     hit = sum(functional[name] > 0 for name in wanted)
@@ -126,15 +128,21 @@ def _measure(files: Core, library: Path, seed: int, frames: int | None, total: C
 
 
 def _points(files: Core) -> Iterator[points.Point]:
-    yield from points.points(files.config)
+    yield from points.points(files.model, files.config)
     yield from files.model.points(files.config)
 
 
 def _events(files: Core) -> Iterator[str]:
     yield from Exercise.EVENTS
-    yield from (f"flag {name} raised" for name, _ in files.config.flags)
+    if any(register.access == "rw" for register in files.registers.values()):
+        yield Exercise.ANY_SETTINGS
+    yield from (_raised(name) for name, _ in files.config.flags)
     for stream in files.streams:
         yield from (_stream_event(stream.name, kind) for kind in ("streaks", "blocked", "starved"))
+
+
+def _raised(flag: str) -> str:
+    return f"flag {flag} raised"
 
 
 def _stream_event(stream: str, kind: str) -> str:

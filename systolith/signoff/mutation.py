@@ -27,7 +27,7 @@ from systolith.signoff.write_mutants import SELECT, SELECT_BITS
 from systolith.sim.simulators import tools, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
-from systolith.sim.simulators.exercise import Exercise, writable
+from systolith.sim.simulators.exercise import GOES_ON, Exercise, writable
 from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 240
@@ -175,8 +175,8 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
         progress(f"mutation: running {len(mine)} mutants of {core.name}")
         if problem := _try(files, library, exercise, mutants[0]).problem:
             raise SimulationError(f"the design itself fails: {problem}")
-        flags = {event for event in exercise.events if event.startswith("flag ")}
-        return list(_run_all(files, library, exercise, mine, flags))
+        required = {event for event in exercise.events if event.startswith(("flag ", GOES_ON))}
+        return list(_run_all(files, library, exercise, mine, required))
 
 
 def build(core: GeneratedCore, folder: Path, count: int, seed: int) -> tuple[Core, list[Mutant]]:
@@ -245,26 +245,33 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
     """Indices of the mutants that are proven to compute what the design computes; see
     :mod:`systolith.signoff.prove_mutant`.
 
-    All at once; where that fails, by halves.
+    Those of a module at once, in the module alone, whatever its inputs; where that fails, by
+    halves. What is not proven there may be in the whole core.
     """
     with TemporaryDirectory(prefix="systolith-") as place:
         folder = Path(place)
         write(core, folder)
 
-        def proven(group: list[Mutant]) -> set[int]:
+        def proven(group: list[Mutant], module: str) -> set[int]:
             if not group:
                 return set()
-            progress(f"mutation: are {len(group)} survivors equal to {core.name}? "
+            progress(f"mutation: are {len(group)} survivors equal to {module}? "
                      f"{group[0].place}{', …' if len(group) > 1 else ''}")
             (folder / "lines.txt").write_text("".join(f"{mutant.line}\n" for mutant in group))
             with suppress(subprocess.TimeoutExpired):
                 done = subprocess.run(
-                    [sys.executable, PROOF, core.name, "lines.txt", *_names(core)], cwd=folder,
+                    [sys.executable, PROOF, core.name, module, "lines.txt", *_names(core)],
+                    cwd=folder,
                     capture_output=True, text=True, errors="replace", check=False,
                     timeout=PROOF_SECONDS)
                 if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
                     return {mutant.index for mutant in group}
             middle = len(group) // 2
-            return proven(group[:middle]) | proven(group[middle:]) if middle else set()
+            return (proven(group[:middle], module) | proven(group[middle:], module) if middle
+                    else set())
 
-        return proven(mutants)
+        found: set[int] = set()
+        for module in sorted({mutant.module for mutant in mutants}):
+            found |= proven([mutant for mutant in mutants if mutant.module == module], module)
+        return found | proven([mutant for mutant in mutants if mutant.index not in found],
+                              core.name)

@@ -1,11 +1,11 @@
 """Whether mutants are the design itself, as a program of its own::
 
-    prove_mutant.py TOP LINES SOURCE…
+    prove_mutant.py TOP MODULE LINES SOURCE…
 
 LINES is a file with the Yosys commands that make the mutants. An input chooses among them anew in
-every cycle. The design with them and the one without become one circuit that says whether an
-output differs, and ABC proves by induction over equal signals that none ever does: for any
-sequence of inputs, from the state in which every register without a value of its own is zero.
+every cycle. MODULE with them and without, what is in it included, become one circuit that says
+whether an output differs, and ABC proves by induction over equal signals that none ever does: for
+any sequence of inputs, from the state in which every register without a value of its own is zero.
 Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``.
 """
 
@@ -23,10 +23,11 @@ MITER = ("miter -equiv -flatten -make_assert gold gate proof", "hierarchy -top p
          "dffunmap", "techmap", "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr",
          "opt_clean", "aigmap", "write_aiger -zinit proof.aig")
 SECONDS = 30                 # for ABC
+MEMORY_BITS = 1 << 14        # of a module of which something can be proven
 ABC = "read_aiger proof.aig; fold; strash; scorr; dprove"
 
 
-def main(top: str, lines: str, *sources: str) -> None:
+def main(top: str, module: str, lines: str, *sources: str) -> None:
     mutants = Path(lines).read_text().splitlines()
     proof = ys.Design()
     # The mutants first: names of cells count on from design to design.
@@ -35,10 +36,16 @@ def main(top: str, lines: str, *sources: str) -> None:
         for index, line in enumerate(changes, 1):
             ys.run_pass(control(line, index), design)
         if not changes:
-            module = design.module(ys.IdString(f"\\{top}"))
-            module.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
-            module.fixup_ports()
-        for command in ("flatten", "memory_map", "opt_clean", f"rename {top} {name}",
+            whole = design.module(ys.IdString(f"\\{module}"))
+            whole.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
+            whole.fixup_ports()
+        for command in (f"hierarchy -top {module}", "flatten"):
+            ys.run_pass(command, design)
+        memories = design.module(ys.IdString(f"\\{module}")).memories.values()
+        if sum(memory.width * memory.size for memory in memories) > MEMORY_BITS:
+            print("UNKNOWN: the memories are too large")
+            return
+        for command in ("memory_map", "opt_clean", f"rename {module} {name}",
                         f"write_rtlil {name}.il"):
             ys.run_pass(command, design)
         ys.run_pass(f"read_rtlil {name}.il", proof)

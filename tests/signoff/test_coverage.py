@@ -9,6 +9,7 @@ from systolith.generators.core import elaborate
 from systolith.signoff import counting, coverage
 from systolith.signoff.counting import Spot
 from systolith.signoff.rung import Options
+from systolith.sim.points import points
 from systolith.sim.simulators.exercise import Exercise
 
 DATA = """\
@@ -55,8 +56,20 @@ def test_what_is_not_run_is_a_hole(core, tmp_path, monkeypatch):
     steps = Exercise.steps
     monkeypatch.setattr(Exercise, "steps", lambda self: (
         step for step in steps(self) if "back to back" not in step.name
-        and "bad traffic" not in step.name))
+        and step.name not in ("bad traffic", "endless frames")))
     result = coverage.run(core, Options(directory=tmp_path), lambda message: None)
     assert result.status == "failed"
     missed = "\n".join(outcome.message for outcome in result.failures)
-    assert "frames back to back" in missed and "frames of wrong lengths" in missed
+    assert all(event in missed for event in (
+        "frames back to back", "frames of wrong lengths", "frames without end"))
+
+
+@pytest.mark.parametrize("template, values, point", [
+    ("activation", {}, "stream y: lowest"), ("gating", {}, "stream h: lowest"),
+    ("sparse_chain", {}, "stream p: highest"), ("systolic", {}, "flag overflow raised")])
+def test_what_no_input_gives_is_told_from_what_was_not_tried(template, values, point):
+    found = registry.get(template)
+    model, config = found.load_model(), found.config.parse(values)
+    told = {each.name: each.unreachable for each in (*points(model, config),
+                                                     *model.points(config))}
+    assert told[point] and not told["stream " + config.streams[0].name + ": several frames"]

@@ -23,8 +23,7 @@ def run(core, tmp_path, count: int):
 def test_mutants_are_killed_or_judged(core, tmp_path):
     result = run(core, tmp_path, 25)
     killed, equal, survived = (result.details[key] for key in ("killed", "equal", "survived"))
-    assert killed + equal + survived == result.details["mutants"] == 24 and killed > 18
-    assert (result.status == "failed") == bool(survived)
+    assert killed + equal == result.details["mutants"] == 24 and killed > 18 and not survived
     assert sum(row[1] for row in result.tables[0].rows) == 24
 
 

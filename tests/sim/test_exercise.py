@@ -42,9 +42,29 @@ def test_a_right_core_passes(dot, tmp_path):
 @pytest.mark.parametrize(("change", "step"), [
     (("word_1_0 + {15'd0, count_2}", "word_1_0"), "counters"),
     (("assign write_mask = {", "assign write_mask = 32'hFFFF_FFFF | {"), "counters"),
-], ids=["no carry", "strobes ignored"])
+    (("full_to_1 <= &word_0_16;", "full_to_1 <= &(word_0_16 | 16'h0100);"), "counters"),
+    (("    if (bus_awvalid & bus_awready) begin\n      write_address",
+      "    if (bus_awvalid) begin\n      write_address"), "overlapping accesses"),
+    (("      i_ready <= 1'b0;\n      write_odd", "      i_ready <= 1'b1;\n      write_odd"),
+     "resets in frames"),
+], ids=["no carry", "strobes ignored", "a carry too early", "next address taken early",
+        "ready in a reset"])
 def test_a_broken_core_is_found(dot, tmp_path, change, step):
     assert problem(dot, tmp_path, change).startswith(f"{step}: ")
+
+
+def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
+    event = "goes on after a long frame of x"
+    never = "drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"
+    for change, goes_on in (None, True), (never, False):
+        files = dot
+        if change:
+            broken = tmp_path / "broken.v"
+            broken.write_text(dot.sources[0].read_text().replace(*change))
+            files = replace(dot, sources=(broken,))
+        with Simulator(files, verilator.build(files)) as simulator:
+            found = Exercise(files, 1).first_problem(simulator, {event})
+        assert (found is None) == goes_on and (goes_on or event in found)
 
 
 def test_a_model_without_writable_counters_still_runs(dot):
