@@ -99,8 +99,8 @@ class BitplaneCore(wiring.Component):
             finishing.eq(frames.issue & frames.finish),
             places.reserve.eq(finishing),
             places.freed.eq(buffer.taken),
-            self.waiting.eq(frames.waiting),
         ]
+        waiting = frames.waiting
         if config.serial:
             m.d.comb += [steps.a_bits.eq(self.reg_a_bits), steps.w_bits.eq(self.reg_w_bits)]
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
@@ -137,10 +137,14 @@ class BitplaneCore(wiring.Component):
             ]
             flags["s_long"] = scales.long
             busy |= scales.busy
+            operands = self.a.valid | self.w.valid | frames.busy
+            waiting |= scales.waiting | (scales.busy & ~operands) | (
+                operands & frames.finish & ~scales.ready & ~self.s.valid)
         else:
             m.d.comb += frames.may_finish.eq(1)
         m.d.comb += [
             self.busy.eq(busy),
+            self.waiting.eq(waiting),
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
         ]
         return m

@@ -203,7 +203,9 @@ class SoftmaxCore(wiring.Component):
         flags["row_short"] = flags["row_short"] | again.short
         flags["replay_differs"] = flags.get("replay_differs", 0) | again.differs
         self._busy += [row_room.any_used, again.busy]
-        self._waiting.append(again.waiting)
+        # A row comes again before it has come.
+        early = again.x.valid & ~row_room.any_used & ~source.x.valid
+        self._waiting += [again.waiting, early]
         return again, again.data, again.row
 
     @staticmethod

@@ -85,7 +85,7 @@ class RowReader(wiring.Component):
         more = Signal()                                  # some of them come later
         at_limit = Signal(init=max_beats == 1)           # this beat is the last there is room for
         mask_there = Signal()
-        mask_wanted = Signal()
+        unpaired = Signal()
         m.d.comb += [
             self.first.eq(~in_row),
             self.ends.eq(x.last | at_limit),
@@ -95,7 +95,7 @@ class RowReader(wiring.Component):
             more.eq(Mux(in_row, exceeds(rest, lanes), exceeds(x.user, lanes))),
             self.long.eq(self.issue & at_limit & ~x.last),
             self.busy.eq(in_row | dropping),
-            self.waiting.eq(((in_row | dropping) & ~x.valid) | mask_wanted),
+            self.waiting.eq(((in_row | dropping) & ~x.valid) | unpaired),
         ]
         with m.If(self.issue):
             m.d.sync += [
@@ -113,13 +113,13 @@ class RowReader(wiring.Component):
         keep = signal_of(m, Cat(more | (~remaining[-1] & (few > lane)) for lane in range(lanes)),
                          "counting")
         if self.config.additive_mask:
-            keep = self._pair_mask(m, keep, mask_there, mask_wanted)
+            keep = self._pair_mask(m, keep, mask_there, unpaired)
         else:
             m.d.comb += mask_there.eq(1)
         self._logits(m, keep, more)
         return m
 
-    def _pair_mask(self, m: Module, keep, mask_there, mask_wanted):
+    def _pair_mask(self, m: Module, keep, mask_there, unpaired):
         """A beat waits for that of its mask; those of a mask that has ended exclude."""
         mask, x = self.mask, self.x
         missing = Signal()                               # the mask of this row has ended
@@ -129,7 +129,9 @@ class RowReader(wiring.Component):
             mask_there.eq((mask.valid & ~mask_dropping) | missing),
             take.eq(self.issue & ~missing),
             mask.ready.eq(take | mask_dropping),
-            mask_wanted.eq((x.valid & ~mask_there & ~mask.valid) | (mask_dropping & ~mask.valid)),
+            # One of both is there, or what is left of a mask is not.
+            unpaired.eq(Mux(mask_dropping, ~mask.valid,
+                            Mux(x.valid, ~mask_there & ~mask.valid, mask.valid))),
             self.differs.eq(take & (mask.last != self.ends)),
         ]
         with m.If(self.issue):

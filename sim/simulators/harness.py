@@ -139,15 +139,16 @@ class Simulator:
         if getattr(self, "_handle", None):
             self.close()
 
-    def reset(self) -> int:
-        """Hold ``rst`` for two cycles: registers take reset values, frames in flight are lost.
+    def reset(self, cycles: int = 2) -> int:
+        """Hold ``rst`` for some cycles: registers take reset values, frames in flight are lost.
 
         Returns
         -------
         int
-            Ports that offer or take something in the second cycle; there should be none.
+            Ports that offer or take something in the last cycle; from the second one on, there
+            should be none.
         """
-        return self._library.core_reset(self._handle, 2)
+        return self._library.core_reset(self._handle, cycles)
 
     def write(self, register: str, value: int) -> None:
         """Write a register; ``value`` may be negative."""

@@ -97,6 +97,14 @@ class Fit:
     seconds: float
 
 
+def square(size: int, board: str) -> GeneratedCore:
+    """A systolic core of so many rows and columns, as it is searched on a board."""
+    known = registry.get("systolic")
+    values = _values(known, {"rows": size, "cols": size, **_BESIDE["systolic"]}, boards.get(board))
+    assert values is not None
+    return _core(known, values)
+
+
 def dies() -> dict[str, tuple[str, ...]]:
     """The boards that hold the same amount of the same family, by the first of them."""
     found: dict[tuple[Any, ...], list[str]] = {}

@@ -33,6 +33,7 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # per mutant, on average
 PROOF_SECONDS = 60           # for a proof that a survivor computes the same
+SINGLY = 8                   # survivors of a whole core from which on they are proven one by one
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 PROOF = Path(__file__).with_name("prove_mutant.py")
@@ -246,7 +247,8 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
     :mod:`systolith.signoff.prove_mutant`.
 
     Those of a module at once, in the module alone, whatever its inputs; where that fails, by
-    halves. What is not proven there may be in the whole core.
+    halves. What is not proven there may be in all modules that the module is in, and so on up to
+    the whole core.
     """
     with TemporaryDirectory(prefix="systolith-") as place:
         folder = Path(place)
@@ -266,12 +268,27 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
                     timeout=PROOF_SECONDS)
                 if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
                     return {mutant.index for mutant in group}
-            middle = len(group) // 2
-            return (proven(group[:middle], module) | proven(group[middle:], module) if middle
-                    else set())
+            if len(group) == 1:
+                return set()
+            # A proof of the whole core that fails takes all the time there is.
+            parts = 2 if module != core.name or len(group) > SINGLY else len(group)
+            return set().union(*(proven(group[part::parts], module) for part in range(parts)))
 
-        found: set[int] = set()
-        for module in sorted({mutant.module for mutant in mutants}):
-            found |= proven([mutant for mutant in mutants if mutant.module == module], module)
-        return found | proven([mutant for mutant in mutants if mutant.index not in found],
-                              core.name)
+        def proven_around(group: list[Mutant], module: str) -> set[int]:
+            found = proven(group, module)
+            rest = [mutant for mutant in group if mutant.index not in found]
+            if rest and around[module]:
+                found |= set.intersection(*(proven_around(rest, name) for name in around[module]))
+            return found
+
+        around = _parents(core.verilog)
+        return set().union(*(
+            proven_around([mutant for mutant in mutants if mutant.module == module], module)
+            for module in sorted({mutant.module for mutant in mutants})))
+
+
+def _parents(verilog: str) -> dict[str, set[str]]:
+    """Modules, and those that have instances of them."""
+    bodies = dict(re.findall(r"^module (\w+) (.*?)^endmodule", verilog, re.M | re.S))
+    return {name: {other for other, body in bodies.items()
+                   if re.search(rf"^ +{name} u_\w+ \(", body, re.M)} for name in bodies}

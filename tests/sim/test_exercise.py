@@ -67,6 +67,20 @@ def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
         assert (found is None) == goes_on and (goes_on or event in found)
 
 
+PRESETS = [(template, preset) for template in registry.TEMPLATES for preset in template.presets]
+
+
+@pytest.mark.parametrize("template, preset", [
+    pytest.param(template, preset, id=f"{template.name}-{preset}",
+                 marks=[] if preset == list(template.presets)[-1] else pytest.mark.nightly)
+    for template, preset in PRESETS])
+def test_presets(template, preset, tmp_path):
+    core = elaborate(template, template.config.parse(dict(template.presets[preset])), "core")
+    write(core, tmp_path)
+    files = Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+    assert problem(files, tmp_path) is None
+
+
 def test_a_model_without_writable_counters_still_runs(dot):
     exercise = Exercise(dot, 1)
     with cxxrtl.simulator(dot) as simulator:
