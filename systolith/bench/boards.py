@@ -52,15 +52,16 @@ def _targets(found: Fits, progress: Progress) -> Table:
 def _fits(found: Fits) -> Grid:
     rows = []
     for board, names in dies().items():
-        rows += [_row(f"{boards.get(board).device.title} ({', '.join(names)})", template.name,
-                      found[board, template.name]) for template in registry.TEMPLATES]
-    known = sum(held is not None for held in found.values())
+        device = f"{boards.get(board).device.title} ({', '.join(names)})"
+        rows += [_row(device, template.name, held) for template in registry.TEMPLATES
+                 if (held := found[board, template.name]) is not None]
     return Grid("The largest cores that fit", (
         "device (boards), template", "parameters", "LUT", "FF", "DSP", "of the DSPs, %", "BRAM",
         "clock, MHz", "highest clock, MHz", "peak, Gop/s", "sustained, Gop/s", "build, s"),
         tuple(rows),
-        note=f"{known} of {len(rows)} measured; `systolith bench boards` searches those that are "
-             "missing and goes on where it was broken off, `--quick` shows what is known. "
+        note=f"{len(rows)} of {len(found)} pairs of device and template are measured; `systolith "
+             "bench boards` searches those that are missing and goes on where it was broken off, "
+             "`--quick` shows what is known. "
              "With the link. Boards with devices of the same size share a row, built for the "
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own. A multiply-accumulate counts as two operations; softmax, "
@@ -69,10 +70,10 @@ def _fits(found: Fits) -> Grid:
              "are those of a timing model that leaves delays out.")
 
 
-def _row(device: str, template: str, held: Fit | None) -> tuple[Any, ...]:
+def _row(device: str, template: str, held: Fit) -> tuple[Any, ...]:
     name = f"{device}, {template}"
-    if held is None or not held.parameters:
-        return name, "not measured yet" if held is None else "does not fit", *[None] * 10
+    if not held.parameters:
+        return name, "does not fit", *[None] * 10
     dsp = held.capacity.get("dsp")
     size = ", ".join(f"{key} {value}" for key, value in held.parameters.items())
     rate = held.clock_mhz / 1e3
