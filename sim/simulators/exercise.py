@@ -185,6 +185,10 @@ class Exercise:
             result = simulator.run(case.job, pauses=pauses, seed=self.seed + seed,
                                    patience=self._patience(case) + LONGEST_PAUSE)
             self._check(case, result, stalled=True)
+            # As fast as if all of it had stood still with whatever paused.
+            if result.cycles > case.cycles + result.paused:
+                raise ProblemError(f"{case.workload.label!r}: {result.cycles} cycles with "
+                                   f"{result.paused} of pauses, and {case.cycles} without")
             self.events.add(f"pauses: {pattern}")
         return Step(f"workload {case.workload.label!r}, pauses {pattern}", run)
 

@@ -105,6 +105,7 @@ struct Harness {
     std::vector<uint8_t> moved;
     std::vector<Seen> seen;
     uint64_t cycle = 0, first = 0, final = 0, progress = 0;
+    uint64_t paused = 0;     // cycles in which a stream that is not through stood still from outside
     bool started = false;
     bool active = false;     // transfers have begun and not come to their end
 
@@ -149,6 +150,7 @@ struct Harness {
             else *stream.ready = !pause(channels[i]);
         }
         started = false;
+        paused = 0;
         active = true;
         progress = cycle;
     }
@@ -181,8 +183,11 @@ struct Harness {
         const size_t count = channels.size();
         clock([&] {
             sample();
+            bool pausing = false;
             for (size_t i = 0; i < count; i++) {
                 Stream& stream = ports.streams[i];
+                pausing |= channels[i].transfer->done < channels[i].transfer->total
+                    && !*(stream.input ? stream.valid : stream.ready);
                 if (!stream.input) watch(stream, channels[i]);
                 moved[i] = *stream.valid && *stream.ready;
                 seen[i].moved += moved[i];
@@ -199,6 +204,7 @@ struct Harness {
                     take(stream, channels[i]);
                 }
             }
+            paused += pausing;
         });
         for (size_t i = 0; i < count; i++) {
             Stream& stream = ports.streams[i];
@@ -415,6 +421,7 @@ uint64_t core_cycles(Harness* harness) {
     return harness->started && harness->final >= harness->first
         ? harness->final - harness->first + 1 : 0;
 }
+uint64_t core_paused(Harness* harness) { return harness->paused; }
 void core_idle(Harness* harness, uint64_t cycles) {
     while (cycles--) harness->idle([] {});
 }

@@ -64,6 +64,8 @@ class Result:
         The core's own counters, by name, over this run.
     flags : int
         The core's ``errors`` register after this run.
+    paused : int
+        Cycles in which any stream paused.
     """
 
     beats: Mapping[str, Beats]
@@ -71,6 +73,7 @@ class Result:
     cycles: int
     counters: Mapping[str, int]
     flags: int
+    paused: int
 
 
 class _Transfer(ctypes.Structure):
@@ -349,6 +352,7 @@ class Simulator:
     def collect(self) -> Result:
         """What the job gave that has come to its end."""
         cycles = self._library.core_cycles(self._handle)
+        paused = self._library.core_paused(self._handle)
         counters = {name: self.read_counter(name) for name, _ in COUNTERS}
         flags = self.read("errors")
         self._check_stray(self._transfers)
@@ -359,7 +363,7 @@ class Simulator:
             beats[stream.name] = Beats(from_bytes(stream, data), last.astype(bool),
                                        np.zeros(len(last), np.uint64))
             beat_cycles[stream.name] = when
-        return Result(beats, beat_cycles, cycles, counters, flags)
+        return Result(beats, beat_cycles, cycles, counters, flags, paused)
 
     def _plan(self, job, pauses, seed):
         buffers: dict[str, tuple[np.ndarray, ...]] = {}
@@ -425,6 +429,7 @@ def _load(path: Path) -> ctypes.CDLL:
             ("end", None, (handle,)),
             ("cycle", wide, (handle,)),
             ("cycles", wide, (handle,)),
+            ("paused", wide, (handle,)),
             ("idle", None, (handle, wide)),
             ("stray", wide, (handle, ctypes.c_size_t)),
             ("broken", wide, (handle, ctypes.c_size_t)),

@@ -53,6 +53,15 @@ def test_a_broken_core_is_found(dot, tmp_path, change, step):
     assert problem(dot, tmp_path, change).startswith(f"{step}: ")
 
 
+def test_a_bubble_behind_a_pause_is_found(tmp_path):
+    template = registry.get("activation")
+    core = elaborate(template, template.config.parse({}), "core")
+    write(core, tmp_path)
+    files = Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+    found = problem(files, tmp_path, ("(stored_risen ? (stored >= 5'd2) : (stored >= 5'd3))", "1'b0"))
+    assert "cycles with" in found and "of pauses, and" in found
+
+
 def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
     event = "goes on after a long frame of x"
     never = "drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"
