@@ -58,7 +58,8 @@ def test_a_bubble_behind_a_pause_is_found(tmp_path):
     core = elaborate(template, template.config.parse({}), "core")
     write(core, tmp_path)
     files = Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
-    found = problem(files, tmp_path, ("(stored_risen ? (stored >= 5'd2) : (stored >= 5'd3))", "1'b0"))
+    change = "(stored_risen ? (stored >= 5'd2) : (stored >= 5'd3))", "1'b0"
+    found = problem(files, tmp_path, change)
     assert "cycles with" in found and "of pauses, and" in found
 
 
