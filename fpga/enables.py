@@ -4,8 +4,8 @@ Four neighbouring blocks share four wires for enables. nextpnr does not say that
 want one of their own: it looks for places for hours.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from pathlib import Path
 
 from systolith.fpga.devices import ECP5, Device
 from systolith.fpga.errors import ConstraintError
@@ -15,8 +15,8 @@ BLOCKS, WIRES = 4, 4                     # that are neighbours, and what they sh
 ENABLES = tuple(f"CE{index}" for index in range(WIRES))
 
 
-def check(netlist: Mapping[str, Any], device: Device) -> None:
-    """Refuse a flat netlist, Yosys's JSON, with more enables than there are wires.
+def check(netlist: Path, device: Device) -> None:
+    """Refuse a flat netlist, a file of Yosys's JSON, with more enables than there are wires.
 
     Raises
     ------
@@ -24,7 +24,8 @@ def check(netlist: Mapping[str, Any], device: Device) -> None:
     """
     if device.family is not ECP5:
         return
-    blocks = [cell["connections"] for module in netlist["modules"].values()
+    modules = json.loads(netlist.read_text())["modules"]
+    blocks = [cell["connections"] for module in modules.values()
               for cell in module.get("cells", {}).values() if cell["type"] == BLOCK]
     each = [{bit for name in ENABLES for bit in block.get(name, ())} for block in blocks]
     common = set.intersection(*each) if each else set()

@@ -116,11 +116,8 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
 
 def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Path,
                 device: Device) -> None:
-    """Run nextpnr; a design that is too large is a :class:`ConstraintError`.
-
-    The first of ``arguments`` say where the netlist is.
-    """
-    enables.check(json.loads((folder / arguments[1]).read_text()), device)
+    """Run nextpnr; a design that is too large is a :class:`ConstraintError`."""
+    enables.check(folder / arguments[arguments.index("--json") + 1], device)
     try:
         program.run(arguments, folder)
     except ToolError as error:

@@ -198,12 +198,13 @@ def test_too_large_is_said_before_place_and_route():
 
 @pytest.mark.parametrize("blocks, common, refused", [(117, True, False), (118, True, True),
                                                      (156, False, False)])
-def test_more_enables_than_wires_are_refused(blocks, common, refused):
+def test_more_enables_than_wires_are_refused(blocks, common, refused, tmp_path):
     """nextpnr places the first of these, and looks for hours for a place for the second."""
     ports = {"CE0": ["1"] if common else [], "CLK0": [2]}
     cells = {f"block_{index}": {"type": "MULT18X18D", "connections": {**ports, "CE1": [index + 3]}}
              for index in range(blocks)}
-    netlist = {"modules": {"top": {"cells": cells}}}
+    netlist = tmp_path / "netlist.json"
+    netlist.write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
     if not refused:
         enables.check(netlist, devices.get("ecp5-85k"))
         return
