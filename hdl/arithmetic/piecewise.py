@@ -314,10 +314,9 @@ def _without(value: int, guard: int) -> int:
 
 def _ranges(segments: Segments, rows: Sequence[Sequence[int]]) -> Iterator[IntegerFormat]:
     """Formats of t after each step of Horner's rule, the last one twice."""
-    *_, number = (numbers := [
-        IntegerFormat.holding(min(low for low, _ in ends), max(high for _, high in ends))
-        for ends in _steps(segments, rows)])
-    yield from (*numbers[1:], number)
+    numbers = [IntegerFormat.holding(min(low for low, _ in ends), max(high for _, high in ends))
+               for ends in _steps(segments, rows)]
+    yield from (*numbers[1:], numbers[-1])
 
 
 def _steps(segments: Segments, rows: Sequence[Sequence[int]]) -> Iterator[list[tuple[int, int]]]:
@@ -340,8 +339,9 @@ def _reach(segments: Segments, rows: Sequence[Sequence[int]]) -> tuple[int, int]
     Intervals say what each segment can give; one that may leave the format is tried input by input.
     """
     target, width = segments.target, 1 << segments.segment_bits
+    *_, bounds = _steps(segments, rows)
     ends = []
-    for index, (low, high) in enumerate(_ends(segments, rows)):
+    for index, (low, high) in enumerate(bounds):
         low, high = (_without(end, segments.guard) for end in (low, high))
         if width <= EXHAUSTIVE and not target.code_low <= low <= high <= target.code_high:
             first = segments.start + index * width
@@ -350,12 +350,6 @@ def _reach(segments: Segments, rows: Sequence[Sequence[int]]) -> tuple[int, int]
             low, high = min(results), max(results)
         ends += [low, high]
     return min(ends), max(ends)
-
-
-def _ends(segments: Segments, rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
-    """Bounds of the last t of every segment."""
-    *_, ends = _steps(segments, rows)
-    return ends
 
 
 def _nodes(degree: int) -> list[float]:

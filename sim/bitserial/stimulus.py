@@ -57,17 +57,15 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         falling = 2.0 ** (15 - np.arange(group) % 30)
         yield workload("falling exponents", (rows, cols, group), 0, a=falling)
         yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
-        ties = [2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0]
         # The sum over groups grows beyond its bits, and to a power of two.
-        for label, groups, values in (("highest sums", 5, high), ("lowest sums", 5, -high),
-                                      ("a sum of -2 to a power", 8,
-                                       np.r_[1, 1, [0] * (group - 2)])):
-            inner = groups * group
-            if inner <= MAX_INNER:
-                full = np.isscalar(values)
-                yield workload(f"{label} over groups", (1, cols, inner), 0,
-                               a=values if full else np.tile(values, groups), w=127 if full else 1,
-                               scales=127 if full else -128)
+        if 5 * group <= MAX_INNER:
+            for label, sign in (("highest", 1), ("lowest", -1)):
+                yield workload(f"{label} sum over groups", (1, cols, 5 * group), 0, a=sign * high,
+                               w=127, scales=127)
+        if 8 * group <= MAX_INNER:
+            yield workload("sum over groups of -2 to a power", (1, cols, 8 * group), 0,
+                           a=np.tile(np.r_[1, 1, [0] * (group - 2)], 8), w=1, scales=-128)
+        ties = [2048.0, 0.125, 0.375, -0.625, 1024.5, 0.0625, 0.75, -3.0]
         yield workload("ties", (rows, cols, group), 4, a=np.resize(ties, group))
         yield workload("subnormals", (rows, cols, group), 3,
                        a=rng.integers(-1023, 1024, (rows, group)) * 2.0**-24)

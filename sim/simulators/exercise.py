@@ -88,8 +88,7 @@ class Exercise:
     #: What can be among the events, whatever the core; flags come from its config.
     EVENTS = (*(f"pauses: {name}" for name in PATTERNS), "frames back to back",
               "a reset in a frame", "frames of wrong lengths", "frames without end",
-              "registers read in traffic",
-              "counters carry into their high word", "counters wrap")
+              "registers read in traffic", "counters carry into their high word", "counters wrap")
     #: The same, of a core with registers for settings.
     ANY_SETTINGS = "settings of any value"
 
@@ -263,7 +262,7 @@ class Exercise:
 
     def _going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
-        case = self._case_for_counters()
+        case = self._small_case()
         for stream, what in product(self.core.inputs, ("long", "short")):
             beats = case.job.inputs[stream.name]
             if not len(beats):
@@ -440,7 +439,7 @@ class Exercise:
 
     # Counters
 
-    def _case_for_counters(self) -> Case:
+    def _small_case(self) -> Case:
         """The smallest that takes some cycles and whose first frames are longer than a beat."""
         long = [case for case in self.cases if case.cycles >= 12]
         open_ended = [case for case in long if self._stays_open(case)]
@@ -451,7 +450,7 @@ class Exercise:
         return all(len(beats) and not beats.last[0] for beats in case.job.inputs.values())
 
     def _counters(self, simulator: Simulator) -> None:
-        case = self._case_for_counters()
+        case = self._small_case()
         base = simulator.run(case.job, patience=self._patience(case))
         self._check(case, base, stalled=False)
         rng = np.random.default_rng(self.seed)
@@ -518,7 +517,7 @@ class Exercise:
                                 "frames": 0},
                     "blocked": {"cycles_busy": 1, "stalled_output": 1, "frames": 0}}
         for situation, rates in counting.items():
-            case = self._case_for_counters() if situation == "starved" else self.cases[-1]
+            case = self._small_case() if situation == "starved" else self.cases[-1]
             simulator.prepare(case.job)
             if situation == "starved":
                 simulator.begin(case.job, inputs=self._half_a_frame(case))

@@ -18,8 +18,8 @@ from systolith.sim.model import Workload
 DEVICE = "ecp5-85k"
 IMPLEMENTATIONS = ("table", "piecewise", "polynomial", "integer")
 FORMATS = ("int8", "int16", "bf16", "fp16")
-#: Cores that are also measured with four lanes, and whose clock rate is.
 EXPONENTIAL = "exp, polynomial, bf16"
+#: Cores that are also measured with four lanes, and whose clock rate is, as that of EXPONENTIAL.
 SEVERAL_LANES = ("gelu, piecewise, int8", "gelu, integer, int8", "gelu, Edge-MoE, int32",
                  "silu, polynomial, bf16")
 EDGE_MOE = registry.get("activation").presets["edge_moe"]

@@ -87,10 +87,8 @@ def _cores(progress: Progress, errors: Mapping[str, float], quick: bool) -> Iter
                          gates["gates"], gates["memory_bits"], fmax,
                          lanes * fmax if fmax else None, cycles_a_row(values, lanes),
                          f"{errors[name]:.2f}" if name in errors else None))
-            if fmax and lanes == 1:                      # as fast as the peer in each cycle
+            if fmax:
                 clocks.append(at_least(f"{label}: clock", fmax, "MHz", TARGET_MHZ))
-            elif fmax:
-                clocks.append(Figure(f"{label}: clock", fmax, "MHz"))
             if name in errors:
                 points.setdefault(name, []).append((lanes, used["logic"], errors[name]))
     several = "4 and 16 lanes are synthesized module by module, without optimization across " \

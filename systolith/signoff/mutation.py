@@ -33,7 +33,7 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # per mutant, on average
 PROOF_SECONDS = 60           # for a proof that a survivor computes the same
-SINGLY = 8                   # survivors of a whole core from which on they are proven one by one
+SINGLY = 8                   # survivors of a whole core, up to which each has a proof of its own
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 PROOF = Path(__file__).with_name("prove_mutant.py")
@@ -263,8 +263,7 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
             with suppress(subprocess.TimeoutExpired):
                 done = subprocess.run(
                     [sys.executable, PROOF, core.name, module, "lines.txt", *_names(core)],
-                    cwd=folder,
-                    capture_output=True, text=True, errors="replace", check=False,
+                    cwd=folder, capture_output=True, text=True, errors="replace", check=False,
                     timeout=PROOF_SECONDS)
                 if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
                     return {mutant.index for mutant in group}
