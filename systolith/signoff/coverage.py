@@ -25,7 +25,9 @@ from systolith.sim import points
 from systolith.sim.simulators import tools, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
-from systolith.sim.simulators.exercise import Exercise, ProblemError, writable
+from systolith.sim.simulators.exercise import Exercise, ProblemError
+from systolith.sim.simulators.exercise.counters import writable
+from systolith.sim.simulators.exercise.malformed import ANY_SETTINGS
 from systolith.sim.simulators.harness import Simulator
 
 SEEDS = 3                    # at least
@@ -135,7 +137,7 @@ def _points(files: Core) -> Iterator[points.Point]:
 def _events(files: Core) -> Iterator[str]:
     yield from Exercise.EVENTS
     if any(register.access == "rw" for register in files.registers.values()):
-        yield Exercise.ANY_SETTINGS
+        yield ANY_SETTINGS
     yield from (_raised(name) for name, _ in files.config.flags)
     for stream in files.streams:
         yield from (_stream_event(stream.name, kind) for kind in ("streaks", "blocked", "starved"))

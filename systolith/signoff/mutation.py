@@ -27,7 +27,9 @@ from systolith.signoff.write_mutants import SELECT, SELECT_BITS
 from systolith.sim.simulators import tools, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
-from systolith.sim.simulators.exercise import GOES_ON, Exercise, writable
+from systolith.sim.simulators.exercise import Exercise
+from systolith.sim.simulators.exercise.counters import writable
+from systolith.sim.simulators.exercise.malformed import GOES_ON
 from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 240

@@ -24,7 +24,8 @@ from systolith.signoff.spread import spread
 from systolith.sim.simulators import cache, verilator
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import ToolError
-from systolith.sim.simulators.exercise import Exercise, writable
+from systolith.sim.simulators.exercise import Exercise
+from systolith.sim.simulators.exercise.counters import writable
 from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 20

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyosys import libyosys as ys
 
-from systolith.sim.simulators.exercise import COUNTER_REGISTERS, STORED
+from systolith.sim.simulators.exercise.counters import COUNTER_REGISTERS, STORED
 
 SELECT, SELECT_BITS = "mutsel", 16
 

@@ -11,7 +11,8 @@ from systolith.hdl.interface import Field, Register
 from systolith.sim.registers import SLVERR, RegisterModel
 from systolith.sim.simulators import cxxrtl, verilator
 from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.exercise import Exercise, writable
+from systolith.sim.simulators.exercise import Exercise
+from systolith.sim.simulators.exercise.counters import writable
 from systolith.sim.simulators.harness import Simulator
 
 

@@ -1,0 +1,95 @@
+"""A regression that runs in milliseconds: a compiled core against every model there is of it.
+
+Values, flags and cycles against the template's golden and cycle model, with and without pauses; the
+register bank against :class:`~systolith.sim.registers.RegisterModel`; counters against what they
+count. Coverage and mutation are measured with it. Its parts, each with steps of its own:
+
+- :mod:`.traffic`: well-formed frames;
+- :mod:`.malformed`: frames and settings that no driver makes;
+- :mod:`.registers` and :mod:`.counters`.
+"""
+
+from collections.abc import Iterator, Set
+
+from systolith.sim.cases import draw
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.errors import SimulationError
+from systolith.sim.simulators.exercise.counters import Counters
+from systolith.sim.simulators.exercise.malformed import Malformed
+from systolith.sim.simulators.exercise.part import ProblemError, Step
+from systolith.sim.simulators.exercise.registers import Registers
+from systolith.sim.simulators.exercise.traffic import PATTERNS, Traffic
+from systolith.sim.simulators.harness import Simulator
+
+MOST_BEATS = 6_000           # of a case: larger ones take too long to run thousands of times
+
+
+class Exercise:
+    """Steps for one core; the same in every run, whatever the core does.
+
+    Parameters
+    ----------
+    core : Core
+    seed : int
+        Of workloads, pauses, and register accesses.
+    frames : int, optional
+        As in :func:`systolith.sim.cases.draw`.
+
+    Attributes
+    ----------
+    cases : list of Case
+        Smallest first.
+    left_out : int
+        Cases of more than :data:`MOST_BEATS` beats.
+    events : set of str
+        What has happened in the steps so far that no case tells by itself.
+    """
+
+    #: What can be among the events, whatever the core; flags come from its config.
+    EVENTS = (*(f"pauses: {name}" for name in PATTERNS), "frames back to back",
+              "a reset in a frame", "frames of wrong lengths", "frames without end",
+              "registers read in traffic", "counters carry into their high word", "counters wrap")
+
+    def __init__(self, core: Core, seed: int, frames: int | None = None):
+        self.core, self.seed = core, seed
+        drawn = sorted(draw(core.model, core.config, seed, frames), key=lambda case: case.beats)
+        self.cases = [case for case in drawn if case.beats <= MOST_BEATS] or drawn[:1]
+        self.left_out = len(drawn) - len(self.cases)
+        self.events: set[str] = set()
+
+    def steps(self) -> Iterator[Step]:
+        """All steps, those that find most for their time first."""
+        shared = self.core, self.seed, self.cases, self.events
+        traffic, malformed = Traffic(*shared), Malformed(*shared)
+        registers, counters = Registers(*shared), Counters(*shared)
+        small, large = self.cases[:3], self.cases[3:]
+        yield from map(traffic.plain, small)
+        yield Step("registers", registers.alone)
+        yield Step("overlapping accesses", registers.overlapping)
+        yield from map(traffic.plain, reversed(large))
+        yield Step("counters", counters.counts)
+        yield Step("rates", counters.rates)
+        yield from traffic.stalled()
+        yield Step("back to back", traffic.back_to_back)
+        yield Step("registers in traffic", registers.in_traffic)
+        yield Step("resets in frames", traffic.resets)
+        yield Step("bad traffic", malformed.bad_traffic)
+        yield Step("going on", malformed.going_on)
+        yield Step("endless frames", malformed.endless_frames)
+        yield Step("wild settings", malformed.wild_settings)
+
+    def first_problem(self, simulator: Simulator, required: Set[str] = frozenset()
+                      ) -> str | None:
+        """Run all steps up to the first that fails; says which and how.
+
+        Fails, too, if one of the events ``required`` has not happened in the end.
+        """
+        self.events.clear()
+        for step in self.steps():
+            try:
+                step.run(simulator)
+            except (ProblemError, SimulationError) as problem:
+                return f"{step.name}: {problem}"
+        if missing := sorted(required - self.events):
+            return f"events: {', '.join(missing)}: never"
+        return None

@@ -1,0 +1,133 @@
+"""Frames and settings that no driver makes: a core may give anything, but recovers."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from systolith.sim.cases import Case, register_mask
+from systolith.sim.frames import Beats
+from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal
+from systolith.sim.simulators.harness import Simulator
+
+ANY_SETTINGS = "settings of any value"
+ENDLESS = 6_000              # beats of a frame without end
+GOES_ON = "goes on after"    # begins the names of such events
+
+
+class Malformed(Part):
+    """Frames of wrong lengths, registers of any value."""
+
+    def bad_traffic(self, simulator: Simulator) -> None:
+        """Frames cut and joined at random, with any ``tuser``."""
+        rng = np.random.default_rng(self.seed)
+        for case, open_ended in product(self.cases[-8:], (False, True)):
+            broken = {}
+            for stream in self.core.inputs:
+                beats = case.job.inputs[stream.name]
+                if open_ended and len(beats) > 1:
+                    stop = int(rng.integers(1, len(beats)))
+                    beats = Beats(beats.data[:stop], beats.last[:stop], beats.user[:stop])
+                last = rng.random(len(beats)) < 0.3
+                last[-1:] = not open_ended
+                user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
+                broken[stream.name] = Beats(beats.data, last, user)
+            simulator.prepare(case.job)
+            self._survives(simulator, case, broken, 2 * case.cycles)
+            self.events.add("frames of wrong lengths")
+
+    def going_on(self, simulator: Simulator) -> None:
+        """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
+        case = self.small_case()
+        for stream, what in product(self.core.inputs, ("long", "short")):
+            beats = case.job.inputs[stream.name]
+            if not len(beats):
+                continue
+            length = int(beats.last.argmax()) + 1        # of the first frame
+            if what == "short" and length < 2:
+                continue
+            chosen = (np.r_[:length, :len(beats)] if what == "long" else
+                      np.delete(np.arange(len(beats)), length - 1))
+            last = beats.last[chosen]
+            last[length - 1 if what == "long" else length - 2] = what == "short"
+            wrong = Beats(beats.data[chosen], last, beats.user[chosen])
+            simulator.prepare(case.job)
+            simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: wrong}))
+            simulator.go(4 * case.cycles + SETTLE, patience=1 << 60)
+            simulator.end()
+            simulator.idle(2 * case.cycles + SETTLE)
+            if simulator.read("status"):
+                simulator.reset()
+                continue
+            self.events.add(f"{GOES_ON} a {what} frame of {stream.name}")
+            self.check(case, simulator.run(case.job, patience=self.patience(case)),
+                       stalled=False)
+
+    def endless_frames(self, simulator: Simulator) -> None:
+        """Frames of one input after another that are longer than anything the core may hold."""
+        case = self.cases[-1]
+        for long in self.core.inputs:
+            inputs = dict(case.job.inputs)
+            beats = inputs[long.name]
+            if not len(beats):
+                continue
+            repeated = np.resize(np.arange(len(beats)), ENDLESS)
+            last = np.zeros(ENDLESS, bool)
+            last[-1] = True
+            inputs[long.name] = Beats(beats.data[repeated], last, beats.user[repeated])
+            simulator.prepare(case.job)
+            self._survives(simulator, case, inputs, ENDLESS + 2 * case.cycles)
+            self.events.add("frames without end")
+
+    def wild_settings(self, simulator: Simulator) -> None:
+        """Registers hold what no driver writes: the ends of their range, and anything else."""
+        rng = np.random.default_rng(self.seed)
+        names = [name for name, register in self.core.registers.items()
+                 if register.access == "rw"]
+        if not names:
+            return
+        for turn, case in product(range(4), self.cases[-3:]):
+            simulator.prepare(case.job)
+            for name in names:
+                words = 0, 0xFFFF_FFFF, *map(int, rng.integers(1 << 32, size=2))
+                simulator.write(name, words[turn])
+            self._survives(simulator, case, case.job.inputs, 2 * case.cycles)
+            self.events.add(ANY_SETTINGS)
+
+    def _survives(self, simulator: Simulator, case: Case, inputs: dict[str, Beats],
+                  cycles: int) -> None:
+        """Offer ``inputs``: the core may give anything, but counts, raises only flags that there
+        are, and computes again after a reset."""
+        simulator.begin(replace(case.job, inputs=inputs))
+        simulator.go(cycles + SETTLE, patience=1 << 60)
+        simulator.end()
+        # Frames cut to pieces may take longer than whole ones.
+        simulator.idle(2 * case.cycles + SETTLE)
+        self._at_rest(simulator)
+        self._flags(simulator)
+        simulator.reset()
+        self.check(case, simulator.run(case.job, patience=self.patience(case)), stalled=False)
+
+    def _flags(self, simulator: Simulator) -> None:
+        """Flags are those there are, and clear one by one by writing ones."""
+        known = register_mask(self.core.register("errors"))
+        flags = simulator.read("errors")
+        if flags & ~known:
+            raise ProblemError(f"error flags {flags:#b} outside of {known:#b}")
+        self.raised(flags)
+        simulator.write("errors", 0)
+        for bit in range(len(self.core.config.flags)):
+            equal("error flags", simulator.read("errors"), flags)
+            simulator.write("errors", 1 << bit)
+            flags &= ~(1 << bit)
+        equal("error flags after clearing them", simulator.read("errors"), flags)
+
+    def _at_rest(self, simulator: Simulator) -> None:
+        """No beat moves, and every output beat is taken: a core that is busy waits for input."""
+        busy = simulator.read("status")
+        for name in ("cycles_busy", "stalled_input", "stalled_output"):
+            before, start = simulator.read_counter(name), simulator.cycle
+            simulator.idle(11)
+            after, stop = simulator.read_counter(name), simulator.cycle
+            rate = 0 if name == "stalled_output" else busy
+            equal(f"counter {name} at rest, busy {busy}", after - before, rate * (stop - start))

@@ -1,0 +1,89 @@
+"""What the parts of the exercise share: a core's cases, and how a run of one is checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from systolith.sim.cases import Case, mismatch
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.harness import Result, Simulator
+
+SETTLE = 64                  # cycles beyond a case's own until nothing more happens
+
+
+class ProblemError(Exception):
+    """The core does something else than its models."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of the exercise; ``run`` raises :class:`ProblemError` or
+    :class:`~systolith.sim.simulators.errors.SimulationError`."""
+
+    name: str
+    run: Callable[[Simulator], None]
+
+
+def equal(what: str, got: object, want: object) -> None:
+    """Raise a :class:`ProblemError` that names ``what`` unless the two are equal."""
+    if got != want:
+        raise ProblemError(f"{what}: {got}, expected {want}")
+
+
+@dataclass
+class Part:
+    """Steps about one side of a core.
+
+    Attributes
+    ----------
+    core : Core
+    seed : int
+        Of everything random.
+    cases : list of Case
+        Smallest first.
+    events : set of str
+        What has happened so far that no case tells by itself; all parts add to the same set.
+    """
+
+    core: Core
+    seed: int
+    cases: list[Case]
+    events: set[str]
+
+    def check(self, case: Case, result: Result, *, stalled: bool) -> None:
+        """Values, flags and counters of a run; without pauses, its cycles too."""
+        for stream in case.expected:
+            if message := mismatch(self.core.model, self.core.config, case, stream,
+                                   result.beats[stream], result.beat_cycles[stream]):
+                raise ProblemError(message)
+        label = case.workload.label
+        equal(f"{label!r}: error flags", result.flags, case.flags)
+        self.raised(result.flags)
+        if not stalled:
+            equal(f"{label!r}: cycles", result.cycles, case.cycles)
+        equal(f"{label!r}: counter frames", result.counters["frames"], case.frames)
+        busy = result.counters["cycles_busy"]
+        if not stalled:
+            equal(f"{label!r}: counter cycles_busy", busy, result.cycles)
+            equal(f"{label!r}: counter stalled_output", result.counters["stalled_output"], 0)
+        elif busy > result.cycles:   # it rests where a source pauses between frames
+            raise ProblemError(f"{label!r}: counter cycles_busy is {busy} after {result.cycles} "
+                               "cycles")
+
+    def raised(self, flags: int) -> None:
+        """Take note of error flags."""
+        self.events |= {f"flag {name} raised" for bit, (name, _) in enumerate(
+            self.core.config.flags) if flags >> bit & 1}
+
+    def patience(self, *cases: Case) -> int:
+        """Cycles without a beat after which runs of these count as hung."""
+        return 500 + 2 * sum(case.cycles for case in cases)
+
+    def small_case(self) -> Case:
+        """The smallest that takes some cycles and whose first frames are longer than a beat."""
+        long = [case for case in self.cases if case.cycles >= 12]
+        open_ended = [case for case in long if self.stays_open(case)]
+        return (open_ended or long or self.cases[-1:])[0]
+
+    def stays_open(self, case: Case) -> bool:
+        """Whether the first beat of every input leaves a frame half received."""
+        return all(len(beats) and not beats.last[0] for beats in case.job.inputs.values())

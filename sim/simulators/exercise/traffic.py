@@ -1,0 +1,125 @@
+"""Well-formed frames: alone, with pauses, back to back, and cut off by a reset."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise, product
+
+import numpy as np
+
+from systolith.sim.cases import Case, mismatch
+from systolith.sim.frames import Beats
+from systolith.sim.registers import RegisterModel
+from systolith.sim.simulators.core import Core
+from systolith.sim.simulators.exercise.part import Part, ProblemError, Step, equal
+from systolith.sim.simulators.harness import Pauses, Simulator
+
+PATTERNS = {
+    "everywhere": (Pauses(0.3, 0.3), Pauses(0.3, 0.3)),
+    "slow source": (Pauses(0.9, 0.15), None),
+    "slow sink": (None, Pauses(0.9, 0.15)),
+    "long pauses of the sink": (None, Pauses(0.05, 0.02)),
+    "pauses of the sink that fill everything": (None, Pauses(0.01, 0.005)),
+    "long pauses of the source": (Pauses(0.05, 0.02), None),
+}
+LONGEST_PAUSE = 10_000       # that a pattern makes in practice
+
+
+class Traffic(Part):
+    """Values, flags and cycles against the golden and the cycle model."""
+
+    def stalled(self) -> Iterator[Step]:
+        """Every case with half of the patterns, and small ones with all of them."""
+        for index, case in enumerate(reversed(self.cases)):
+            for offset, pattern in enumerate(PATTERNS):
+                if (index + offset) % 2 == 0:
+                    yield self._stalled(case, pattern, index)
+        for case, pattern in product(self.cases[:6], PATTERNS):
+            yield self._stalled(case, pattern, len(self.cases))
+
+    def plain(self, case: Case) -> Step:
+        """A case without pauses, to the cycle."""
+        def run(simulator: Simulator) -> None:
+            self.check(case, simulator.run(case.job, patience=self.patience(case)),
+                       stalled=False)
+            equal("status after the last beat", simulator.read("status"), 0)
+        return Step(f"workload {case.workload.label!r}", run)
+
+    def _stalled(self, case: Case, pattern: str, seed: int) -> Step:
+        source, sink = PATTERNS[pattern]
+        pauses = {stream.name: pause for stream in self.core.streams
+                  if (pause := source if stream.direction == "in" else sink)}
+
+        def run(simulator: Simulator) -> None:
+            result = simulator.run(case.job, pauses=pauses, seed=self.seed + seed,
+                                   patience=self.patience(case) + LONGEST_PAUSE)
+            self.check(case, result, stalled=True)
+            # As fast as if all of it had stood still with whatever paused.
+            if result.cycles > case.cycles + result.paused:
+                raise ProblemError(f"{case.workload.label!r}: {result.cycles} cycles with "
+                                   f"{result.paused} of pauses, and {case.cycles} without")
+            self.events.add(f"pauses: {pattern}")
+        return Step(f"workload {case.workload.label!r}, pauses {pattern}", run)
+
+    def back_to_back(self, simulator: Simulator) -> None:
+        """Cases of the same settings without anything between them."""
+        for group in self._of_same_settings():
+            simulator.prepare(group[0].job)
+            simulator.begin(_joined(self.core, group))
+            simulator.go(patience=self.patience(*group))
+            result = simulator.collect()
+            start = {stream.name: 0 for stream in self.core.outputs}
+            for case in group:
+                part = {}
+                for name, beats in result.beats.items():
+                    stop = start[name] + len(case.expected[name])
+                    part[name] = Beats(beats.data[start[name]:stop], beats.last[start[name]:stop],
+                                       beats.user[start[name]:stop])
+                    if message := mismatch(self.core.model, self.core.config, case, name,
+                                           part[name], result.beat_cycles[name][start[name]:stop]):
+                        raise ProblemError(message)
+                    start[name] = stop
+            equal("counter frames", result.counters["frames"], sum(case.frames for case in group))
+            self.events.add("frames back to back")
+
+    def _of_same_settings(self) -> list[list[Case]]:
+        groups: dict[str, list[Case]] = {}
+        for case in self.cases:
+            groups.setdefault(repr(sorted(case.job.writes.items())), []).append(case)
+        rng = np.random.default_rng(self.seed)
+        return [[group[int(index)] for index in rng.permutation(len(group))] * (len(group) == 1) +
+                [group[int(index)] for index in rng.permutation(len(group))]
+                for group in groups.values()]
+
+    def resets(self, simulator: Simulator) -> None:
+        """Resets of one or two cycles in the middle of a case leave nothing of it."""
+        rng = np.random.default_rng(self.seed)
+        for case, following in pairwise([*self.cases[-5:], *self.cases[:4]] * 2):
+            simulator.prepare(case.job)
+            for name in self.core.registers:
+                if self.core.registers[name].access == "rw" and name not in case.job.writes:
+                    simulator.write(name, int(rng.integers(1 << 32)))
+            simulator.begin(case.job)
+            simulator.go(int(rng.integers(1, case.cycles + 2)), patience=self.patience(case))
+            if simulator.read("status"):
+                self.events.add("a reset in a frame")
+            if rng.random() < 0.5:
+                simulator.reset(1)                       # one cycle is enough
+            else:
+                equal("ports that offer or take something in a reset", simulator.reset(), 0)
+            equal("status after a reset", simulator.read("status"), 0)
+            for name, register in self.core.registers.items():
+                if register.access != "wo":
+                    want = RegisterModel([register]).read(register.offset)[1]
+                    equal(f"{name} after a reset", simulator.read(name), want)
+            self.check(following, simulator.run(following.job, patience=self.patience(following)),
+                       stalled=False)
+
+
+def _joined(core: Core, cases: list[Case]):
+    job = cases[0].job
+    return replace(
+        job,
+        inputs={stream.name: Beats.join([case.job.inputs[stream.name] for case in cases],
+                                        stream.lanes) for stream in core.inputs},
+        outputs={stream.name: sum(case.job.outputs[stream.name] for case in cases)
+                 for stream in core.outputs})
