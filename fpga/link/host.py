@@ -169,7 +169,8 @@ class Session:
         if counters["frames"] != frames:
             raise ToolError("board", f"{self.name} gave {counters['frames']} frames, not {frames}")
         when = {name: np.zeros(len(part), np.uint64) for name, part in beats.items()}
-        return Result(beats, when, counters["cycles_busy"], counters, self.read("errors"))
+        return Result(beats, when, counters["cycles_busy"], counters, self.read("errors"),
+                      paused=0)
 
     def _stream(self, job: Job) -> Mapping[str, Beats]:
         """Send all inputs and collect all outputs."""

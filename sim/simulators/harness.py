@@ -65,7 +65,7 @@ class Result:
     flags : int
         The core's ``errors`` register after this run.
     paused : int
-        Cycles in which any stream paused.
+        Cycles in which the harness paused any stream; none on a board.
     """
 
     beats: Mapping[str, Beats]
