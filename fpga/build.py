@@ -196,7 +196,7 @@ class Built:
 
 
 def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: int = DEFAULT_BAUD,
-          seed: int = 1, seeds: int = 1,
+          seed: int = 1, seeds: int = 1, limit_s: float | None = None,
           progress: Callable[[str], None] = lambda message: None) -> Built:
     """Build a bitstream.
 
@@ -208,13 +208,16 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
         Clock of the core; that of the board's oscillator by default.
     seed, seeds : int
         The first seed of place and route, and how many to try until the clock is reached.
+    limit_s : float, optional
+        Longest time for each way to place and route; for ever by default.
 
     Raises
     ------
     Error
         If the request is wrong.
     ConstraintError
-        If the core is too large; a :class:`SlowError` if no seed reaches the clock.
+        If the core is too large, or takes too long; a :class:`SlowError` if no seed reaches the
+        clock.
     ToolError
         If a tool is missing or fails.
     """
@@ -236,7 +239,7 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     number = seed
     while len([attempt for attempt in attempts if not attempt.failure]) < seeds:
         progress(f"{core.name}: place and route for {target.title}, seed {number}")
-        placed = _place(top, synthesized.netlist, goal, number)
+        placed = _place(top, synthesized.netlist, goal, number, limit_s)
         if placed is None:
             attempts.append(Attempt(number, goal, 0, "place and route crashed"))
             if len([attempt for attempt in attempts if attempt.failure]) > CRASHES:
@@ -330,8 +333,8 @@ def synthesize_top(top: TopLevel) -> Synthesized:
     return Synthesized(netlist, json.loads((place / "cells.json").read_text()), modules, paths)
 
 
-def _place(top: TopLevel, netlist: str, goal: float,
-           seed: int) -> tuple[bytes, Timing, list[tuple[int, int, str]]] | None:
+def _place(top: TopLevel, netlist: str, goal: float, seed: int,
+           limit_s: float | None) -> tuple[bytes, Timing, list[tuple[int, int, str]]] | None:
     """Bitstream, timing and placement; None where nextpnr crashes.
 
     The one for GateMate overflows the small stack that WebAssembly gives it, on some placements.
@@ -359,7 +362,7 @@ def _place(top: TopLevel, netlist: str, goal: float,
             (work / "netlist.json").write_text(netlist)
             (work / file).write_text(text)
             try:
-                route(program, arguments, ways, work, board.device, goal)
+                route(program, arguments, ways, work, board.device, goal, limit_s)
             except ToolError as error:
                 if "wasm trap" not in error.tail:
                     raise
@@ -383,17 +386,17 @@ def _place(top: TopLevel, netlist: str, goal: float,
 
 
 def route(program: toolchain.Program, arguments: Sequence[str], ways: Sequence[Sequence[str]],
-          folder: Path, device: Device, goal: float) -> None:
+          folder: Path, device: Device, goal: float, limit_s: float | None = None) -> None:
     """Place and route one way after the other, until one fits and reaches the clock."""
     for options in ways[:-1]:
         try:
-            run_nextpnr(program, (*arguments, *options), folder, device)
+            run_nextpnr(program, (*arguments, *options), folder, device, limit_s=limit_s)
         except (ConstraintError, ToolError):
             continue
         report = json.loads((folder / "report.json").read_text())
         if read_report(report, goal, 0, "").fmax_mhz >= goal:
             return
-    run_nextpnr(program, (*arguments, *ways[-1]), folder, device)
+    run_nextpnr(program, (*arguments, *ways[-1]), folder, device, limit_s=limit_s)
 
 
 def _placement(routed: str) -> list[tuple[int, int, str]]:

@@ -13,7 +13,7 @@ from systolith.fpga.devices import Device
 from systolith.fpga.errors import ConstraintError
 from systolith.fpga.pin_shell import INSTANCE, PINS, TOP, pin_shell
 from systolith.sim.simulators import cache
-from systolith.sim.simulators.errors import ToolError
+from systolith.sim.simulators.errors import LateError, ToolError
 
 #: What nextpnr says when a design is larger than the device.
 _TOO_LARGE = re.compile(r"ERROR: (.*(?:no BELs remaining|Unable to place|unable to find|too many|"
@@ -115,11 +115,15 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
 
 
 def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Path,
-                device: Device) -> None:
-    """Run nextpnr; a design that is too large is a :class:`ConstraintError`."""
+                device: Device, *, limit_s: float | None = None) -> None:
+    """Run nextpnr; a design that is too large, or not placed and routed within ``limit_s`` seconds,
+    is a :class:`ConstraintError`."""
     enables.check(folder / arguments[arguments.index("--json") + 1], device)
     try:
-        program.run(arguments, folder)
+        program.run(arguments, folder, limit_s=limit_s)
+    except LateError:
+        raise ConstraintError(f"place and route for {device.title} did not end within "
+                              f"{limit_s:g} s") from None
     except ToolError as error:
         if found := _TOO_LARGE.search(error.tail):
             raise ConstraintError(f"the design does not fit {device.title}: "

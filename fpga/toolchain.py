@@ -77,7 +77,8 @@ class Program:
             return f"{self.name} {self.native}"
         return f"{self.package} {self.packaged}"
 
-    def run(self, arguments: Sequence[str | Path], folder: Path) -> str:
+    def run(self, arguments: Sequence[str | Path], folder: Path, *,
+            limit_s: float | None = None) -> str:
         """Run the program in ``folder`` and return what it printed.
 
         Files are named relative to the folder: programs from YoWASP see nothing else for certain.
@@ -85,7 +86,8 @@ class Program:
         Raises
         ------
         ToolError
-            If the program is missing or fails.
+            If the program is missing or fails; a :class:`LateError` if it does not end within
+            ``limit_s`` seconds.
         """
         if self.prefers_native:
             command = [self.name]
@@ -95,7 +97,7 @@ class Program:
             module = self.module or self.package.replace("-", "_")
             call = _CALL_ARGV if self.module else _CALL
             command = [sys.executable, "-c", call.format(module=module, function=self.function)]
-        return tools.run(self.name, [*command, *arguments], cwd=folder)
+        return tools.run(self.name, [*command, *arguments], cwd=folder, limit_s=limit_s)
 
 
 def _nextpnr(family: str) -> Program:

@@ -27,6 +27,10 @@ class ToolError(RuntimeError):
         super().__init__("\n".join(parts))
 
 
+class LateError(ToolError):
+    """An external tool takes longer than it may."""
+
+
 class SimulationError(RuntimeError):
     """A core does not behave as its manifest says: it hangs, or gives beats nobody expects."""
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from systolith.sim.simulators.errors import ToolError
+from systolith.sim.simulators.errors import LateError, ToolError
 
 INSTALL = {
     "g++": "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora); or set CXX",
@@ -33,20 +33,23 @@ def cores() -> int:
 
 
 def run(tool: str, command: Sequence[str | Path], *, cwd: Path | None = None,
-        env: Mapping[str, str] | None = None) -> str:
+        env: Mapping[str, str] | None = None, limit_s: float | None = None) -> str:
     """Run ``command`` and return what it printed.
 
     Raises
     ------
     ToolError
-        If the program cannot be started or does not end in status 0.
+        If the program cannot be started or does not end in status 0; a :class:`LateError` if it
+        does not end within ``limit_s`` seconds.
     """
     install = INSTALL.get(tool, "")
     try:
         done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, errors="replace",
                               env=None if env is None else {**os.environ, **env}, check=False,
-                              stdin=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, timeout=limit_s,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired:
+        raise LateError(tool, f"did not end within {limit_s:g} s") from None
     except OSError as error:
         raise ToolError(tool, f"cannot be started ({error.strerror})", install=install) from None
     if done.returncode:

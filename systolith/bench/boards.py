@@ -7,7 +7,7 @@ cache; a quick run shows what was found so far, and searches the systolic core o
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from systolith.bench.largest import Fit, built_in, dies, fit, fit_of_before, square
+from systolith.bench.largest import LIMIT_S, Fit, built_in, dies, fit, fit_of_before, square
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
@@ -64,7 +64,8 @@ def _fits(found: Fits) -> Grid:
              "`--quick` shows what is known. "
              "With the link. Boards with devices of the same size share a row, built for the "
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
-             "are the template's own. A multiply-accumulate counts as two operations; softmax, "
+             f"are the template's own; a core that is not placed and routed within {LIMIT_S} s "
+             "counts as too large. A multiply-accumulate counts as two operations; softmax, "
              "norm, activation and topn count elements. Sustained: the core alone, its data always "
              "there, on the most useful workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")

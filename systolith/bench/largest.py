@@ -25,13 +25,18 @@ from systolith.hdl.errors import ConfigError
 from systolith.sim.model import Workload
 from systolith.sim.simulators import cache
 
-#: What the link takes beside a core, at most, and how full a device may get before routing fails.
+#: What the link takes beside a core, at most.
 LINK = {"logic": 900, "ff": 1300, "bram": 6, "dsp": 0}
-FULLEST = 0.9
+
+#: How full a device may get before routing fails, or takes hours.
+FULLEST = {"ice40": 0.8, "ecp5": 0.9, "gowin": 0.8, "gatemate": 0.8}
 
 #: Share of the flip-flops that take a logic cell of their own, where that has one flip-flop behind
 #: its table.
 UNPAIRED = {"ice40": 0.6}
+
+#: Longest time for each way to place and route; a core that takes longer counts as too large.
+LIMIT_S = 240
 
 #: Share of the board's clock below which a build is not tried again with that clock.
 HOPELESS = 0.9
@@ -140,7 +145,7 @@ def _key(template: str, board: str) -> str:
     sizes = _sizes(template, board)
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT_S]),
                      _small(template))
 
 
@@ -211,8 +216,9 @@ def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
     if any(certain[name] > total for name, total in board.device.capacity.items()):
         return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
+    fullest = FULLEST[board.device.family.name]
     area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]
-    return all(area[name] + LINK[name] <= total * (FULLEST if name in ("logic", "ff") else 1)
+    return all(area[name] + LINK[name] <= total * (fullest if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())
 
 
@@ -234,7 +240,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
     def make(folder) -> None:
         started = _processor_seconds()
         try:
-            built = build(core, board, mhz=mhz, progress=progress)
+            built = build(core, board, mhz=mhz, limit_s=LIMIT_S, progress=progress)
         except ConstraintError as error:
             fmax = error.fmax_mhz if isinstance(error, SlowError) else 0.0
             found = {"failure": str(error), "fmax_mhz": fmax}
@@ -245,7 +251,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz))
+                    str(mhz), str(LIMIT_S))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])

@@ -36,7 +36,7 @@ def core(**values):
 def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_path, rates, tried):
     runs = []
 
-    def place_and_route(program, arguments, folder, device):
+    def place_and_route(program, arguments, folder, device, limit_s):
         _, way = arguments
         runs.append(way)
         if rates[way] is None:
@@ -48,6 +48,11 @@ def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_pa
     ways = [("quick",), ("",)] if "quick" in tried else [("",)]
     bitstreams.route(None, ("--json",), ways, tmp_path, None, 50)
     assert runs == tried
+
+
+def test_place_and_route_that_does_not_end():
+    with pytest.raises(ConstraintError, match=r"did not end within 0\.01 s"):
+        build(core(), "icebreaker", seed=7001, limit_s=0.01)   # a seed that no cache has
 
 
 @pytest.mark.parametrize("name, module, platform", [
