@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shlex
 import shutil
 import tempfile
@@ -113,12 +114,15 @@ class Synthesized:
         What each module of the source takes.
     paths : mapping
         The modules by path, as :func:`systolith.fpga.hierarchy.instances` gives them.
+    seconds : float
+        Of the processor that it took, when it was done.
     """
 
     netlist: str
     cells: Mapping[str, int]
     modules: Module
     paths: Mapping[str, str]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ class Built:
     synthesized : Synthesized
     placement : list of (column, row, cell)
         Where the cells are.
+    seconds : float
+        Of the processor that synthesis and the seed that was kept took, when they were done.
     """
 
     top: TopLevel
@@ -160,6 +166,7 @@ class Built:
     tools: tuple[str, ...]
     synthesized: Synthesized
     placement: list[tuple[int, int, str]]
+    seconds: float
 
     @property
     def report(self) -> dict[str, Any]:
@@ -247,13 +254,13 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
                                 f"crashed with {CRASHES + 1} seeds, the last {number}")
             number += 1
             continue
-        bitstream, timing, placement = placed
+        bitstream, timing, placement, seconds = placed
         attempts.append(Attempt(number, goal, timing.fmax_mhz))
         if timing.fmax_mhz >= goal:
             tools = (toolchain.yosys_label(), toolchain.NEXTPNR[target.device.family.name].label,
                      toolchain.PACK[target.device.family.name].label)
             return Built(top, bitstream, resources, timing, tuple(attempts), tools, synthesized,
-                         placement)
+                         placement, synthesized.seconds + seconds)
         best = max(best or timing, timing, key=lambda timing: timing.fmax_mhz)
         number += 1
     assert best is not None
@@ -315,6 +322,7 @@ def synthesize_top(top: TopLevel) -> Synthesized:
     )
 
     def make(folder: Path) -> None:
+        started = processor_seconds()
         (folder / "design.v").write_text(top.verilog)
         toolchain.yosys(script, folder)
         cells = cells_by_type(folder / "statistics.json")
@@ -324,18 +332,21 @@ def synthesize_top(top: TopLevel) -> Synthesized:
                 path.unlink()
         (folder / "cells.json").write_text(json.dumps(cells))
         (folder / "paths.json").write_text(json.dumps(paths))
+        (folder / "seconds.json").write_text(json.dumps(processor_seconds() - started))
 
     place = cache.entry("board-synthesis",
-                        cache.key(toolchain.yosys_label(), *script, "paths", top.verilog), make)
+                        cache.key(toolchain.yosys_label(), *script, "seconds", top.verilog), make)
     paths = json.loads((place / "paths.json").read_text())
     netlist = (place / "netlist.json").read_text()
     modules = hierarchy.modules(hierarchy.cells_of(netlist, TOP), paths, device.family)
-    return Synthesized(netlist, json.loads((place / "cells.json").read_text()), modules, paths)
+    return Synthesized(netlist, json.loads((place / "cells.json").read_text()), modules, paths,
+                       json.loads((place / "seconds.json").read_text()))
 
 
 def _place(top: TopLevel, netlist: str, goal: float, seed: int,
-           limit_s: float | None) -> tuple[bytes, Timing, list[tuple[int, int, str]]] | None:
-    """Bitstream, timing and placement; None where nextpnr crashes.
+           limit_s: float | None
+           ) -> tuple[bytes, Timing, list[tuple[int, int, str]], float] | None:
+    """Bitstream, timing, placement and seconds of the processor; None where nextpnr crashes.
 
     The one for GateMate overflows the small stack that WebAssembly gives it, on some placements.
     """
@@ -357,6 +368,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
     ways = (QUICK, ()) if family in ("ice40", "ecp5") else ((),)
 
     def make(folder: Path) -> None:
+        started = processor_seconds()
         with tempfile.TemporaryDirectory(prefix="systolith-") as scratch:
             work = Path(scratch)
             (work / "netlist.json").write_text(netlist)
@@ -373,16 +385,24 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
             shutil.copy(work / "report.json", folder)
             placed = _placement((work / "routed.json").read_text())
             (folder / "placement.json").write_text(json.dumps(placed))
+        (folder / "seconds.json").write_text(json.dumps(processor_seconds() - started))
 
-    key = cache.key(program.label, packer.label, *arguments, *(" ".join(way) for way in ways),
-                    *pack, text, netlist)
+    key = cache.key("seconds", program.label, packer.label, *arguments,
+                    *(" ".join(way) for way in ways), *pack, text, netlist)
     place = cache.entry("bitstream", key, make)
     if (place / "crashed").exists():
         return None
     report = json.loads((place / "report.json").read_text())
     return ((place / "bitstream").read_bytes(),
             read_report(report, goal, seed, board.device.caveat),
-            json.loads((place / "placement.json").read_text()))
+            json.loads((place / "placement.json").read_text()),
+            json.loads((place / "seconds.json").read_text()))
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it has waited for, so far."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(
+        resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
 def route(program: toolchain.Program, arguments: Sequence[str], ways: Sequence[Sequence[str]],

@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache as once
@@ -238,7 +237,6 @@ def _built(core: GeneratedCore, board: str, mhz: float,
     family = boards.get(board).device.family.name
 
     def make(folder) -> None:
-        started = _processor_seconds()
         try:
             built = build(core, board, mhz=mhz, limit_s=LIMIT_S, progress=progress)
         except ConstraintError as error:
@@ -247,7 +245,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         else:
             found = {"resources": dict(built.resources), "fmax_mhz": built.timing.fmax_mhz,
                      "clock_mhz": built.timing.goal_mhz, "caveat": built.timing.caveat,
-                     "seconds": _processor_seconds() - started}
+                     "seconds": built.seconds}
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
@@ -256,12 +254,6 @@ def _built(core: GeneratedCore, board: str, mhz: float,
     if "failure" in found:
         progress(found["failure"])
     return found
-
-
-def _processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(
-        resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
 def built_in(core: GeneratedCore, board: str, progress: Progress) -> float:
