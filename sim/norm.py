@@ -250,7 +250,7 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
                    kind="rms")
     yield workload("longest", _draw(config, rng, (3, longest)))
     if longest < config.max_length:
-        yield workload("as long as may be", _draw(config, rng, (1, config.max_length)))
+        yield workload("as long as may be", _draw(config, rng, (2, config.max_length)))
     yield workload("longest, low ends", np.full((1, longest), _ends(config)[0]), kind="rms")
     yield workload("longest, both ends", np.resize(_ends(config), (2, longest)))
     one_hot = np.zeros((2, longest), _draw(config, rng, (1, 1)).dtype)
@@ -264,6 +264,10 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
             extreme = {name: np.full((2, longest), getattr(getattr(config, name), f"code_{what}"))
                        for name in _parameters(config)}
             yield workload(f"{what}est parameters", one_hot, **extreme)
+        for lane in range(min(lanes, longest)):
+            one = (np.arange(lanes) == lane)[None, :longest].astype(int)
+            single = {name: one * getattr(config, name).code_high for name in _parameters(config)}
+            yield workload(f"lane {lane} alone saturates", one * _ends(config)[1], **single)
     if isinstance(config.x, FloatFormat):
         x = _draw(config, rng, (3, longest))
         x[0, :1], x[1, -1:], x[2, :2] = np.nan, -np.inf, (1e30, -1e-30)[:min(2, longest)]

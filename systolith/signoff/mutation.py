@@ -10,12 +10,10 @@ proven to compute the same, or it is a hole in the tests.
 import importlib.metadata
 import multiprocessing
 import re
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,8 +32,7 @@ from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # per mutant, on average
-PROOF_SECONDS = 60           # for a proof that a survivor computes the same
-SINGLY = 8                   # survivors of a whole core, up to which each has a proof of its own
+SINGLY = 8                   # survivors, up to which each has a proof of its own
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 PROOF = Path(__file__).with_name("prove_mutant.py")
@@ -248,8 +245,8 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
     """Indices of the mutants that are proven to compute what the design computes; see
     :mod:`systolith.signoff.prove_mutant`.
 
-    Those of a module at once, in the module alone, whatever its inputs; where that fails, by
-    halves. What is not proven there may be in all modules that the module is in, and so on up to
+    Those of a module at once, in the module alone, whatever its inputs; where that fails, each
+    alone. What is not proven there may be in all modules that the module is in, and so on up to
     the whole core.
     """
     with TemporaryDirectory(prefix="systolith-") as place:
@@ -262,17 +259,13 @@ def prove(core: GeneratedCore, mutants: list[Mutant], progress: Progress) -> set
             progress(f"mutation: are {len(group)} survivors equal to {module}? "
                      f"{group[0].place}{', …' if len(group) > 1 else ''}")
             (folder / "lines.txt").write_text("".join(f"{mutant.line}\n" for mutant in group))
-            with suppress(subprocess.TimeoutExpired):
-                done = subprocess.run(
-                    [sys.executable, PROOF, core.name, module, "lines.txt", *_names(core)],
-                    cwd=folder, capture_output=True, text=True, errors="replace", check=False,
-                    timeout=PROOF_SECONDS)
-                if done.returncode == 0 and done.stdout.endswith("EQUAL\n"):
-                    return {mutant.index for mutant in group}
+            done = tools.run("pyosys", [sys.executable, PROOF, core.name, module, "lines.txt",
+                                        *_names(core)], cwd=folder)
+            if done.endswith("\nEQUAL\n"):
+                return {mutant.index for mutant in group}
             if len(group) == 1:
                 return set()
-            # A proof of the whole core that fails takes all the time there is.
-            parts = 2 if module != core.name or len(group) > SINGLY else len(group)
+            parts = 2 if len(group) > SINGLY else len(group)
             return set().union(*(proven(group[part::parts], module) for part in range(parts)))
 
         def proven_around(group: list[Mutant], module: str) -> set[int]:

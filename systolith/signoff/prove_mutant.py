@@ -3,74 +3,200 @@
     prove_mutant.py TOP MODULE LINES SOURCE…
 
 LINES is a file with the Yosys commands that make the mutants. An input chooses among them anew in
-every cycle. MODULE with them and without, what is in it included, become one circuit that says
-whether an output differs, and ABC proves by induction over equal signals that none ever does: for
-any sequence of inputs, from the state in which every register without a value of its own is zero.
-Of the whole core, data that go with a handshake only count while they are valid.
-Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``.
+every cycle. MODULE with them and without, what is in it included, are compared for any sequence of
+inputs, from the state in which every register without a value of its own is zero. Of the whole
+core, data that go with a handshake only count while they are valid.
+
+Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``, and why.
+
+Every register has its counterpart in the other circuit. Those pairs are found that are equal in the
+next cycle whenever all of them are in this one; where outputs are equal whenever those pairs are,
+they always are. If some are not, pairs that fail first are the question: ABC looks for a proof by
+reachable states (PDR) that they stay equal, which may take but a few of the registers; then those
+that fail next, and last the outputs. What a memory holds does not matter: whatever is read, both
+circuits must write the same.
 """
 
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from pyosys import libyosys as ys
 
+from systolith.signoff.and_inverter import Circuit, Graph
 from systolith.signoff.write_mutants import SELECT, SELECT_BITS, control, read
 
-MITER = ("miter -equiv -flatten -make_assert gold gate proof", "hierarchy -top proof",
-         "chformal -lower", "async2sync", "setundef -undriven -init -zero", "setundef -zero",
+GATES = ("chformal -remove", "async2sync", "setundef -undriven -init -zero", "setundef -zero",
          "dffunmap", "techmap", "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr",
-         "opt_clean", "aigmap", "write_aiger -zinit proof.aig")
-SECONDS = 30                 # for ABC
+         "opt_clean", "aigmap")
+SECONDS = 60                 # for all questions to ABC
+CONFLICTS = 2_000            # of its solver, for one gate
 #: Data of a stream and answers on the register bus, and which handshake they belong to.
 DATA = (r"(\w+)_(t)(?:data|last|user)", r"(\w+)_(r)(?:data|resp)", r"(\w+)_(b)resp")
-MEMORY_BITS = 1 << 14        # of a module of which something can be proven
-ABC = "read_aiger proof.aig; fold; strash; scorr; dprove"
+#: Names of the ports that stand for a memory: the memory, and what of it.
+MEMORY = re.compile(r"(.*)\.(WR_EN|WR_DATA|WR_ADDR) \[(\d+)\]")
+
+Pairs = Mapping[str, tuple[int, int]]
 
 
 def main(top: str, module: str, lines: str, *sources: str) -> None:
     mutants = Path(lines).read_text().splitlines()
-    proof = ys.Design()
     # The mutants first: names of cells count on from design to design.
-    for name, changes in (("gate", mutants), ("gold", [])):
-        design = read(top, list(sources))
-        for index, line in enumerate(changes, 1):
-            ys.run_pass(control(line, index), design)
-        if not changes:
-            unchanged = design.module(ys.IdString(f"\\{module}"))
-            unchanged.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
-            unchanged.fixup_ports()
-        whole = module
-        if module == top:
-            whole = f"{top}_seen"
-            Path("seen.v").write_text(_seen(design, top, whole))
-            ys.run_pass("read_verilog seen.v", design)
-        for command in (f"hierarchy -top {whole}", "flatten"):
-            ys.run_pass(command, design)
-        memories = design.module(ys.IdString(f"\\{whole}")).memories.values()
-        if sum(memory.width * memory.size for memory in memories) > MEMORY_BITS:
-            print("UNKNOWN: the memories are too large")
-            return
-        for command in ("memory_map", "opt_clean", f"rename {whole} {name}",
-                        f"write_rtlil {name}.il"):
-            ys.run_pass(command, design)
-        ys.run_pass(f"read_rtlil {name}.il", proof)
-    for command in MITER:
-        ys.run_pass(command, proof)
-    abc = Path(find_spec("pyosys").submodule_search_locations[0]) / "yosys-abc"
+    gate, gold = (_circuit(top, module, changes, sources) for changes in (mutants, []))
+    print(compare(gold, gate, time.monotonic() + SECONDS))
+
+
+def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[str]) -> Circuit:
+    """A module with mutants, made of gates."""
+    design = read(top, list(sources))
+    for index, line in enumerate(mutants, 1):
+        ys.run_pass(control(line, index), design)
+    if not mutants:
+        unchanged = design.module(ys.IdString(f"\\{module}"))
+        unchanged.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
+        unchanged.fixup_ports()
+    whole = module
+    if module == top:
+        whole = f"{top}_seen"
+        Path("seen.v").write_text(_seen(design, top, whole))
+        ys.run_pass("read_verilog seen.v", design)
+    for command in (f"hierarchy -top {whole}", "flatten", "memory_collect"):
+        ys.run_pass(command, design)
+    _take_memories_out(design.module(ys.IdString(f"\\{whole}")))
+    for command in ("memory_map", *GATES, "write_aiger -ascii -zinit -map gates.map gates.aag"):
+        ys.run_pass(command, design)
+    return Circuit.read(Path("gates.aag"), Path("gates.map"))
+
+
+def _take_memories_out(module: ys.Module) -> None:
+    """Make ports of what goes into a memory and out of it; tables stay."""
+    for cell in list(module.cells_.values()):
+        if cell.type.str() != "$mem_v2" or not cell.getParam(ys.IdString("\\WR_PORTS")).as_int():
+            continue
+        for port, signal in list(cell.connections_.items()):
+            name = f"{cell.name.str()[1:]}.{port.str()[1:]}"
+            if not signal.size():
+                continue
+            wire = module.addWire(ys.IdString(f"\\{name}"), signal.size())
+            if port.str() == "\\RD_DATA":
+                wire.port_input = True
+                module.connect(signal, ys.SigSpec(wire))
+            else:
+                wire.port_output = True
+                module.connect(ys.SigSpec(wire), signal)
+        module.remove(cell)
+    module.fixup_ports()
+
+
+def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
+    """Whether two circuits with the same ports do the same."""
+    if gold.inputs.keys() != gate.inputs.keys() or gold.outputs.keys() != gate.outputs.keys():
+        return "UNKNOWN: they have different ports"
+    names = gold.registers.keys() & gate.registers.keys()
+    apart: set[str] = gate.registers.keys() - names      # registers that may differ
+    while True:
+        graph, nexts, outputs, registers = _join(gold, gate, apart)
+        differences = {name: graph.differ(*pair) for name, pair in nexts.items()}
+        failing = _unproven(graph, differences, deadline)
+        wrong = _unproven(graph, {name: graph.differ(*pair) for name, pair in outputs.items()},
+                          deadline)
+        if not failing and not wrong:
+            return "EQUAL"
+        if apart:                                        # else nothing is known that could help
+            question = graph.any([differences[name] for name in sorted(failing)]
+                                 + [graph.differ(*outputs[name]) for name in sorted(wrong)])
+            answer = _reachable(graph, question, registers, deadline)
+            if answer == "no":
+                return "EQUAL"
+            if not failing:
+                return "DIFFERENT" if answer == "yes" else "UNKNOWN"
+        elif not failing:
+            return "DIFFERENT"
+        if time.monotonic() > deadline:
+            return "UNKNOWN"
+        apart |= failing
+
+
+def _join(gold: Circuit, gate: Circuit, apart: set[str]) -> tuple[Graph, Pairs, Pairs,
+                                                                  Mapping[int, int]]:
+    """Both circuits in one, with one register for each pair but some.
+
+    Gives the next values of those pairs, the pairs of outputs, and all registers with their next
+    values.
+    """
+    graph = Graph()
+    inputs = {name: graph.variable() for name in gold.inputs}
+    stored = {name: graph.variable() for name in gold.registers}
+    own = {name: graph.variable() for name in apart}
+    of_gold = graph.place(gold, {
+        **{gold.inputs[name]: literal for name, literal in inputs.items()},
+        **{gold.registers[name][0]: literal for name, literal in stored.items()}})
+    of_gate = graph.place(gate, {
+        **{gate.inputs[name]: literal for name, literal in inputs.items()},
+        **{literal: own.get(name) or stored[name]
+           for name, (literal, _) in gate.registers.items()}})
+    nexts = {name: (of_gold(gold.registers[name][1]), of_gate(following))
+             for name, (_, following) in gate.registers.items() if name not in apart}
+    outputs = {name: tuple(_written(graph, name, circuit.outputs, of)
+                           for circuit, of in ((gold, of_gold), (gate, of_gate)))
+               for name in gold.outputs}
+    registers = {literal: of_gold(gold.registers[name][1]) for name, literal in stored.items()}
+    registers |= {literal: of_gate(gate.registers[name][1]) for name, literal in own.items()}
+    return graph, nexts, outputs, registers
+
+
+def _written(graph: Graph, name: str, outputs: Mapping[str, int], of) -> int:
+    """An output; of what goes into a memory, only what is written."""
+    literal = of(outputs[name])
+    found = MEMORY.fullmatch(name)
+    if not found or found[2] == "WR_EN":
+        return literal
+    if found[2] == "WR_DATA":
+        return graph.both(literal, of(outputs[f"{found[1]}.WR_EN [{found[3]}]"]))
+    enables = [of(other) for port, other in outputs.items()
+               if port.startswith(f"{found[1]}.WR_EN [")]
+    return graph.both(literal, graph.any(enables))
+
+
+def _unproven(graph: Graph, differences: Mapping[str, int], deadline: float) -> set[str]:
+    """Names of what may be true for some values of the variables."""
+    asked = [name for name, literal in differences.items() if literal]
+    if not asked:
+        return set()
+    graph.write(Path("question.aig"), [differences[name] for name in asked])
+    said = _abc(f"read_aiger question.aig; fraig -C {CONFLICTS}; write_aiger answer.aig", deadline)
+    if said is None:
+        return set(asked)
+    lines = Path("answer.aig").read_bytes().split(b"\n")
+    return {name for name, literal in zip(asked, lines[1:1 + len(asked)], strict=True)
+            if literal != b"0"}
+
+
+def _reachable(graph: Graph, question: int, registers: Mapping[int, int], deadline: float) -> str:
+    """Whether something is ever true: ``yes``, ``no`` or ``unknown``."""
+    graph.write(Path("question.aig"), [question], registers)
+    left = int((deadline - time.monotonic()) / 2)
+    if left < 1:
+        return "unknown"
+    said = _abc(f"read_aiger question.aig; strash; scorr -C 100; pdr -T {left}", deadline) or ""
+    if "Property proved" in said or "UNSATISFIABLE" in said:
+        return "no"
+    return "yes" if "was asserted in frame" in said else "unknown"
+
+
+def _abc(commands: str, deadline: float) -> str | None:
+    """What ABC says; None if it does not end in time."""
+    program = Path(find_spec("pyosys").submodule_search_locations[0]) / "yosys-abc"
     try:
-        done = subprocess.run([abc, "-c", ABC], capture_output=True, text=True, check=False,
-                              timeout=SECONDS)
+        return subprocess.run([program, "-c", commands], capture_output=True, text=True,
+                              errors="replace", check=False,
+                              timeout=max(deadline - time.monotonic(), 1)).stdout
     except subprocess.TimeoutExpired:
-        print("UNKNOWN")
-        return
-    equal, different = (text in done.stdout for text in
-                        ("are equivalent", "are not equivalent"))
-    proven = equal or "UNSATISFIABLE" in done.stdout
-    print("DIFFERENT" if different else "EQUAL" if proven else f"UNKNOWN {done.stdout[-500:]}")
+        return None
 
 
 def _seen(design: ys.Design, top: str, name: str) -> str:
