@@ -251,6 +251,8 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     yield workload("longest", _draw(config, rng, (3, longest)))
     if longest < config.max_length:
         yield workload("as long as may be", _draw(config, rng, (2, config.max_length)))
+        yield workload("as long as may be, both ends",
+                       np.resize(_ends(config), (1, config.max_length)))
     yield workload("longest, low ends", np.full((1, longest), _ends(config)[0]), kind="rms")
     yield workload("longest, both ends", np.resize(_ends(config), (2, longest)))
     one_hot = np.zeros((2, longest), _draw(config, rng, (1, 1)).dtype)
@@ -274,7 +276,9 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         yield workload("no numbers", x)
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
-        shape = int(rng.integers(1, 6)), int(rng.integers(1, longest + 1))
+        # Short rows as often as long ones; as many as are two of the longest.
+        length = round(min(config.max_length, 256 * lanes) ** rng.random())
+        shape = int(rng.integers(1, max(2, 2 * longest // length) + 1)), length
         kind = KINDS[rng.integers(2)]
         yield workload(f"random {kind} {shape[0]}x{shape[1]}", _draw(config, rng, shape),
                        corner=False, kind=kind, epsilon=float(rng.choice([0, 1e-5, 1e-2])))
@@ -291,10 +295,11 @@ def _ends(config: NormConfig) -> tuple[float, float]:
 def _draw(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     low, high = _ends(config)
     if isinstance(config.x, FloatFormat):
-        return np.clip(rng.normal(rng.normal(), 1, shape) * 2.0**rng.integers(-2, 3), low, high)
+        scale = 2.0**rng.integers(-config.x_fraction, 3)
+        return np.clip(rng.normal(rng.normal(), 1, shape) * scale, low, high)
     if rng.random() < 0.5:
         return rng.integers(low, high, shape, endpoint=True)
-    width = max((high - low) // 8, 1)
+    width = (high - low) / 8 * 2.0**-rng.integers(0, config.x.bits)    # down to constant rows
     return np.clip(np.rint(rng.normal((low + high) / 2, width, shape)), low, high).astype(np.int64)
 
 

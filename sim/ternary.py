@@ -197,6 +197,8 @@ class TernaryModel(Model):
         yield workload("sizes that do not divide", (2, rows + 1, min(word + 3, config.max_k)))
         yield workload("vectors of one word", (5, 1, word))
         yield workload("longest vector", (3, 2 * rows, longest))
+        if longest < config.max_k:
+            yield workload("as long as may be", (2, 1, config.max_k))
         yield workload("zeros", (1, rows, longest), a=0)
         yield workload("weights of zero", (1, rows, longest), w=0)
         for label, a in (("lowest", config.a.code_low), ("highest", config.a.code_high)):

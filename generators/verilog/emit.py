@@ -24,14 +24,14 @@ class EmittedModule:
         How often it occurs in the whole design; 1 for the top.
     doc : str
         What it is, one sentence.
-    component : str
-        Name of the class that it was made from.
+    component : wiring.Component
+        What it was made from, or the first of several whose text is the same.
     """
 
     name: str
     instances: int
     doc: str
-    component: str
+    component: wiring.Component
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Library:
         module = Module(unique, printer.doc_lines[0] if printer.doc_lines else "",
                         f"{comment}module {unique} {printer.body}endmodule\n",
                         printer.ports, printer.children, printer.needs, printer.cells,
-                        type(component).__name__)
+                        component)
         self.modules[unique] = module
         self._by_body[key] = module
         return module

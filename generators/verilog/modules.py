@@ -37,7 +37,7 @@ class Module:
     children: "list[tuple[Module, int]]"
     needs: frozenset[str]                    # of clk, rst
     cells: frozenset[str]                    # instantiated, from elsewhere
-    component: str                           # class it was made from
+    component: wiring.Component              # that it was made from first
 
 
 def module_name(component: wiring.Component) -> str:

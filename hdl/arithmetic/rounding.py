@@ -260,10 +260,12 @@ class FixedRounder(wiring.Component):
                              f"not {rounding!r}")
         self.source, self.target = source, target
         self.rounding, self.symmetric = rounding, symmetric
+        #: The least and the largest value.
+        self.values: Reach = reach or (source.code_low, source.code_high)
         self._drop = target.lsb_exponent - source.lsb_exponent
         #: The least and the largest result, before it is limited.
         self.reach: Reach = tuple(_rounded(end, self._drop, rounding)
-                                  for end in reach or (source.code_low, source.code_high))
+                                  for end in self.values)
         super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
                           "saturated": Out(1)})
 
@@ -328,7 +330,9 @@ class SteppedRounder(wiring.Component):
     latency = 2
 
     def __init__(self, source: IntegerFormat, target: IntegerFormat, reach: Reach | None = None):
-        self.source, self.target, self.reach = source, target, reach
+        self.source, self.target = source, target
+        #: The least and the largest value.
+        self.values: Reach = reach or (source.code_low, source.code_high)
         super().__init__({"value": In(shape(source)), "result": Out(shape(target)),
                           "saturated": Out(1)})
 
@@ -337,7 +341,7 @@ class SteppedRounder(wiring.Component):
         source, target = self.source, self.target
         drop = target.lsb_exponent - source.lsb_exponent
         whole = IntegerFormat(max(source.bits - drop, 1) + 1, source.signed, target.lsb_exponent)
-        m.submodules.round = rounder = FixedRounder(source, whole, reach=self.reach)
+        m.submodules.round = rounder = FixedRounder(source, whole, reach=self.values)
         m.submodules.limit = limiter = FixedRounder(whole, target, reach=rounder.reach)
         rounded = Signal(shape(whole), name="rounded", reset_less=True)
         limited = Signal(shape(target), name="limited", reset_less=True)

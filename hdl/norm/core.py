@@ -117,7 +117,7 @@ class NormCore(wiring.Component):
         m.d.comb += [
             row_places.freed.eq(issue),
             row_slots.freed.eq(issue & rows.o.last),
-            self.busy.eq(row_places.any_used | entry_busy | exit_busy),
+            self.busy.eq(row_slots.any_used | entry_busy | exit_busy),
             self.waiting.eq(entry_waits | missing | (early & ~row_slots.any_used & ~self.x.valid)),
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
         ]

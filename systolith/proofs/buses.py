@@ -1,20 +1,17 @@
 """What buffers, counters, joins and register banks owe, as harnesses."""
 
-from collections.abc import Callable
-
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from systolith.hdl.bus.axi_lite import OKAY, SLVERR, RegisterBank
-from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
+from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice
 from systolith.hdl.bus.credits import Credits
-from systolith.hdl.formats import IntegerFormat
-from systolith.hdl.interface import Field, Register, Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.shell import EventCounter
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
 from systolith.proofs.harness import (
+    Edit,
     Flow,
     Harness,
     bounded,
@@ -24,12 +21,10 @@ from systolith.proofs.harness import (
     source_keeps_contract,
 )
 
-Edit = Callable[[str], str]
 
-
-def register_slice(edit: Edit, *, data: int, user: int = 0) -> Harness:
+def register_slice(component: RegisterSlice, edit: Edit) -> Harness:
     """Two places; a beat that is inside is always offered."""
-    h = Harness(RegisterSlice(Signature(data, user)), edit)
+    h = Harness(component, edit)
     i, o = flow(h, "i"), flow(h, "o")
     source_keeps_contract(h, "i", i)
     inside = buffer_contract(h, i, o, capacity=2, patience=1)
@@ -39,9 +34,9 @@ def register_slice(edit: Edit, *, data: int, user: int = 0) -> Harness:
     return h
 
 
-def fifo(edit: Edit, *, depth: int, data: int) -> Harness:
-    """As many places as its depth, of which the writer keeps count by ``taken``."""
-    h = Harness(Fifo(Signature(data), depth), edit)
+def fifo(component: Fifo, edit: Edit) -> Harness:
+    """As many places as its depth, of which the writer keeps count by ``taken``; never a bubble."""
+    h, depth = Harness(component, edit), component.depth
     i, o = flow(h, "i"), flow(h, "o")
     inside = h.register(range(depth + 2), "writers_count")
     h.step(inside, (inside + i.valid - h.ports.taken)[:len(inside)])
@@ -49,13 +44,19 @@ def fifo(edit: Edit, *, depth: int, data: int) -> Harness:
     h.check("always ready", i.ready)
     h.check("taken tells that a beat leaves", h.ports.taken == o.moves)
     buffer_contract(h, i, o, capacity=depth, patience=Fifo.latency)
+    due = h.register(range(depth + 1), "beats_due")
+    came: Value = i.valid
+    for index in range(Fifo.latency - 1):
+        came = h.past(came, f"came_{index}")
+    h.step(due, (due + came - o.moves)[:len(due)])
+    h.check("a beat is offered as soon as it may be", o.valid == (due != 0))
     return h
 
 
-def credits(edit: Edit, *, places: int, amount: int) -> Harness:
+def credits(component: Credits, edit: Edit) -> Harness:
     """Says that there is room exactly when there is."""
-    h = Harness(Credits(places, amount), edit)
-    p = h.ports
+    h = Harness(component, edit)
+    p, places, amount = h.ports, component.places, component.amount
     used = h.register(range(places + amount + 1), "used")
     h.step(used, (used + Mux(p.reserve, amount, 0) - p.freed)[:len(used)])
     h.assume(~p.reserve | p.enough)
@@ -67,10 +68,10 @@ def credits(edit: Edit, *, places: int, amount: int) -> Harness:
     return h
 
 
-def event_counter(edit: Edit, *, word: int) -> Harness:
+def event_counter(component: EventCounter, edit: Edit) -> Harness:
     """Counts, a cycle late; the high word belongs to the low word with which it was latched."""
-    h = Harness(EventCounter(word), edit)
-    p = h.ports
+    h = Harness(component, edit)
+    p, word = h.ports, component.word_bits
     count = h.register(2 * word, "count")
     late = h.register(1, "event")
     h.step(late, p.happened & ~p.clear)
@@ -83,27 +84,27 @@ def event_counter(edit: Edit, *, word: int) -> Harness:
     return h
 
 
-def delay(edit: Edit, *, width: int, depth: int, reset: bool) -> Harness:
-    """What comes out is what went in ``depth`` cycles ago."""
-    h = Harness(Delay(width, depth, reset=reset), edit)
+def delay(component: Delay, edit: Edit) -> Harness:
+    """What comes out is what went in ``latency`` cycles ago."""
+    h, depth = Harness(component, edit), component.latency
     value, age = h.ports.i, h.register(range(depth + 1), "age")
     h.step(age, Mux(age == depth, depth, age + 1))
     line = [value]
     for index in range(depth):
         line.append(h.past(line[-1], f"{index}"))
-    known = Const(1) if reset else age == depth
+    known = Const(1) if component.reset else age == depth
     h.check("input of depth cycles ago", ~known | (h.ports.o == line[-1]))
     h.cover("all ones come out", h.ports.o.all() & (age == depth))
     return h
 
 
-def block_memory(edit: Edit, *, width: int, depth: int) -> Harness:
+def block_memory(component: BlockMemory, edit: Edit) -> Harness:
     """A word, picked by the solver, reads as it was last written."""
-    h = Harness(BlockMemory(width, depth), edit)
+    h = Harness(component, edit)
     p = h.ports
     place = h.constant(len(p.read_address), "place")
-    h.assume(place < depth)
-    word, known = h.register(width, "word"), h.register(1, "known")
+    h.assume(place < component.depth)
+    word, known = h.register(component.width, "word"), h.register(1, "known")
     here = p.write_enable & (p.write_address == place)
     h.step(word, Mux(here, p.write_data, word))
     h.step(known, known | here)
@@ -116,10 +117,10 @@ def block_memory(edit: Edit, *, width: int, depth: int) -> Harness:
     return h
 
 
-def tile_rows(edit: Edit, *, rows: int, latency: int) -> Harness:
+def tile_rows(component: TileRows, edit: Edit) -> Harness:
     """Exactly the rows of every tile, in one go, ``latency`` cycles after its end."""
-    h = Harness(TileRows(rows, latency), edit)
-    p = h.ports
+    h = Harness(component, edit)
+    p, rows, latency = h.ports, component.rows, component.latency
     since = h.register(range(rows + 1), "since_finish", init=rows)
     h.step(since, Mux(p.finish, 1, Mux(since == rows, rows, since + 1)))
     h.assume(~p.finish | (since == rows))
@@ -132,13 +133,13 @@ def tile_rows(edit: Edit, *, rows: int, latency: int) -> Harness:
     return h
 
 
-def paired_frames(edit: Edit, *, rows: int, max_words: int) -> Harness:
+def paired_frames(component: PairedFrames, edit: Edit) -> Harness:
     """Frames of two streams end together; the rest of the longer one is dropped, with a flag.
 
     A word takes one step here, with a beat of each stream.
     """
-    h = Harness(PairedFrames(rows, max_words), edit)
-    p = h.ports
+    h = Harness(component, edit)
+    p, rows, max_words = h.ports, component.rows, component.max_words
     for name in ("takes_a", "takes_w", "ends_word"):
         h.drive(name, 1)
     a, w = (Flow(getattr(p, f"{s}_last"), getattr(p, f"{s}_valid"), getattr(p, f"{s}_ready"))
@@ -175,13 +176,12 @@ def paired_frames(edit: Edit, *, rows: int, max_words: int) -> Harness:
     return h
 
 
-def input_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+def input_buffer(component: InputBuffer, edit: Edit) -> Harness:
     """Whatever the packets are, beats hold, and the room that the host is promised is there.
 
     Not shown here: that bytes come out in order, which the tests of the link compare.
     """
-    stream = Stream("x", "in", 1, IntegerFormat(data, False), "")
-    h = Harness(InputBuffer(stream, size), edit)
+    h, size = Harness(component, edit), component.size
     p, o = h.ports, flow(h, "o", pins=True)
     h.check("o holds", h.past(p.clear, "clear") | holds(h, "o", o))
     bits = size.bit_length()                             # of a position
@@ -196,13 +196,12 @@ def input_buffer(edit: Edit, *, size: int, data: int) -> Harness:
     return h
 
 
-def output_buffer(edit: Edit, *, size: int, data: int) -> Harness:
+def output_buffer(component: OutputBuffer, edit: Edit) -> Harness:
     """Whatever beats and acknowledgements come, what is due is there and fits the buffer.
 
     Not shown here: that bytes come out in order, which the tests of the link compare.
     """
-    stream = Stream("x", "out", 1, IntegerFormat(data, False), "")
-    h = Harness(OutputBuffer(stream, size), edit)
+    h, size = Harness(component, edit), component.size
     p, i = h.ports, flow(h, "i", pins=True)
     source_keeps_contract(h, "i", i)
     h.check("due tells", p.due == (p.length != 0))
@@ -216,23 +215,13 @@ def output_buffer(edit: Edit, *, size: int, data: int) -> Harness:
     return h
 
 
-#: A register of every kind, fields with gaps between them.
-BANK = (
-    Register("info", 0x00, "ro", (Field("low", 0, 3, ""), Field("high", 30, 2, "")), ""),
-    Register("setting", 0x04, "rw", (Field("value", 6, 4, "", reset=5), Field("on", 31, 1, "")),
-             ""),
-    Register("action", 0x08, "wo", (Field("go", 1, 2, ""),), ""),
-    Register("errors", 0x80, "w1c", (Field("first", 0, 1, ""), Field("second", 9, 2, "")), ""),
-)
-
-
-def register_bank(edit: Edit) -> Harness:
+def register_bank(component: RegisterBank, edit: Edit) -> Harness:
     """AXI4-Lite and everything behind it, against a bank written as a specification.
 
     A write acts in the cycle in which its response begins; a read shows the second cycle behind
     that of its address.
     """
-    h = Harness(RegisterBank(BANK), edit)
+    h = Harness(component, edit)
     p, m = h.ports, h.m
     channel = {name: Flow(Cat(*(getattr(p, f"bus_{part}") for part in parts)),
                           getattr(p, f"bus_{name}valid"), getattr(p, f"bus_{name}ready"))
@@ -268,7 +257,7 @@ def register_bank(edit: Edit) -> Harness:
 
     take = h.past(h.past(channel["ar"].moves, "ar_moved"), "ar_takes")
     mapped, words, read_mapped = Const(0), Const(0, 32), Const(0)
-    for register in BANK:
+    for register in component.registers:
         hit = address[2:] == register.offset >> 2
         mapped = mapped | hit
         word = Const(0, 32)
@@ -285,11 +274,13 @@ def register_bank(edit: Edit) -> Harness:
             elif register.access == "w1c":
                 shown = h.register(field.bits, f"{register.name}_{field.name}_model")
                 h.step(shown, (shown & ~ones) | port)
+                h.cover(f"{name} cleared", (shown & ones).any())
             else:
                 shown = h.register(field.bits, f"{register.name}_{field.name}_model", field.reset)
                 h.step(shown, Mux(written & hit, (data[bits] & mask[bits])
                                   | (shown & ~mask[bits]), shown))
                 h.check(f"{name} is as written", port == shown)
+                h.cover(f"{name} set", shown.all())
             word = word | (Cat(shown) << field.lsb)[:32]
         read_hit = read_address[2:] == register.offset >> 2
         words = words | Mux(read_hit, word[:32], 0)
@@ -311,6 +302,4 @@ def register_bank(edit: Edit) -> Harness:
             & (has_address | p.bus_awvalid), 5)
     bounded(h, "reads are taken", p.bus_arvalid & ~p.bus_arready & p.bus_rready, 5)
     h.cover("a write refused", written & (p.bus_bresp == SLVERR))
-    h.cover("a setting written", p.setting_value == 10)
-    h.cover("an error cleared", written & (address[2:] == 0x20) & data[0] & mask[0])
     return h

@@ -161,6 +161,8 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
         return Verdict("refuted", int(found[1]), method, taken, latches)
     if re.search(r"Property proved|^UNSATISFIABLE|Networks are equivalent", text, re.MULTILINE):
         return Verdict("proven", None, method, taken, latches)
+    if "Explored all reachable states" in text:
+        return Verdict("proven", None, method, taken, latches)
     if found := re.search(r"No output asserted in (\d+) frames", text):
         return Verdict("bounded", int(found[1]), method, taken, latches)
     if method == "BMC":

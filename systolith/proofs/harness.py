@@ -16,6 +16,8 @@ from amaranth.lib import wiring
 from systolith.fpga.design import Design
 from systolith.generators.verilog import emit
 
+Edit = Callable[[str], str]                  # of the Verilog of a component
+
 
 class Harness:
     """Properties of one component.
@@ -39,7 +41,7 @@ class Harness:
     """
 
     def __init__(self, component: wiring.Component | Design,
-                 edit: Callable[[str], str] = lambda text: text, *, resets: bool = True):
+                 edit: Edit = lambda text: text, *, resets: bool = True):
         design = (component if isinstance(component, Design) else
                   Design("dut", emit(component, name="dut").text))
         self.verilog = edit(design.verilog)

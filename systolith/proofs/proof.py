@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
-from systolith.proofs.harness import Harness
+from systolith.proofs.harness import Edit, Harness
+
+#: Gets a component, and a function that changes its Verilog.
+Specification = Callable[[Any, Edit], Harness]
 
 SECONDS = 120                # for one proof
 COVER_DEPTH = 40             # cycles in which everything that should be possible must be seen
@@ -18,28 +23,37 @@ class Proof:
 
     Attributes
     ----------
-    component : str
-        Name of the class.
+    make : partial
+        Makes the component.
     size : str
-        Parameters for which it is proven.
-    build : callable
-        Gets a function that changes Verilog; returns a harness.
+        What tells it from others of its class, in words.
+    specification : callable
+        Gets the component, and a function that changes Verilog; returns a harness.
     breaks : tuple of (str, str)
         Text of the component's Verilog, and what to put in its place: the proof must fail then.
     nightly : bool
         Takes more than a few seconds.
     """
 
-    component: str
+    make: partial
     size: str
-    build: Callable[[Callable[[str], str]], Harness]
+    specification: Specification
     breaks: tuple[tuple[str, str], ...] = ()
     nightly: bool = False
 
     @property
     def name(self) -> str:
         """Component and size."""
-        return f"{self.component}, {self.size}"
+        return f"{self.part}, {self.size}"
+
+    @property
+    def part(self) -> str:
+        """Name of the component's class."""
+        return self.make.func.__name__
+
+    def build(self, edit: Edit = lambda text: text) -> Harness:
+        """The component as ``edit`` changes it, and what it owes."""
+        return self.specification(self.make(), edit)
 
 
 @dataclass(frozen=True)
@@ -79,15 +93,15 @@ class Answer:
 
 def prove(proof: Proof, folder: Path, seconds: int = SECONDS) -> Answer:
     """Prove, and make sure that the proof is about something."""
-    harness = proof.build(_same)
+    harness = proof.build()
     checks = harness.names
     verdict = engine.prove(engine.circuit(harness.sources(), folder), seconds)
     failed: tuple[str, ...] = ()
     if verdict.status == "refuted":
         failed = tuple(name for name in checks if engine.search(
-            engine.circuit(proof.build(_same).sources((name,)), folder),
+            engine.circuit(proof.build().sources((name,)), folder),
             (verdict.depth or 0) + 1, seconds).status == "refuted")
-    covered = engine.search(engine.circuit(proof.build(_same).sources(covers=True), folder),
+    covered = engine.search(engine.circuit(proof.build().sources(covers=True), folder),
                             COVER_DEPTH, seconds)
     return Answer(proof, verdict, checks, failed, covered)
 
@@ -103,7 +117,3 @@ def broken(proof: Proof, index: int, folder: Path, seconds: int = SECONDS) -> Ve
         return text.replace(old, new)
 
     return engine.prove(engine.circuit(proof.build(edit).sources(), folder), seconds)
-
-
-def _same(text: str) -> str:
-    return text

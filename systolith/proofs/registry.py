@@ -2,66 +2,178 @@
 
 from functools import partial
 
+from amaranth.hdl import Shape, signed, unsigned
+
+from systolith.hdl.arithmetic.division import Divider
+from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.popcount import Popcount
+from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
+from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
+from systolith.hdl.arithmetic.square_root import SquareRoot
+from systolith.hdl.bus.axi_lite import RegisterBank
+from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
+from systolith.hdl.bus.credits import Credits
+from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.interface import Field, Register, Stream
+from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
+from systolith.hdl.shell import EventCounter
+from systolith.hdl.structure.block_memory import BlockMemory
+from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
+from systolith.hdl.structure.reduction import Reduction
 from systolith.proofs import arithmetic, buses
-from systolith.proofs.proof import Proof
+from systolith.proofs.proof import Proof, Specification
+
+#: What a component of a class owes.
+SPECIFICATIONS: dict[type, Specification] = {
+    RegisterSlice: buses.register_slice,
+    Fifo: buses.fifo,
+    Credits: buses.credits,
+    EventCounter: buses.event_counter,
+    Delay: buses.delay,
+    BlockMemory: buses.block_memory,
+    TileRows: buses.tile_rows,
+    PairedFrames: buses.paired_frames,
+    InputBuffer: buses.input_buffer,
+    OutputBuffer: buses.output_buffer,
+    RegisterBank: buses.register_bank,
+    Multiplier: arithmetic.multiplier,
+    Divider: arithmetic.divider,
+    SquareRoot: arithmetic.square_root,
+    Popcount: arithmetic.popcount,
+    LeadingZeros: arithmetic.leading_zeros,
+    Shifter: arithmetic.shifter,
+    FixedRounder: arithmetic.rounder,
+    SteppedRounder: arithmetic.rounder,
+    Reduction: arithmetic.reduction,
+}
+
+
+def _proof(make: partial, size: str, breaks: tuple[tuple[str, str], ...] = (), *,
+           nightly: bool = False) -> Proof:
+    return Proof(make, size, SPECIFICATIONS[make.func], breaks, nightly)
+
+
+def _bytes(name: str, direction: str, bits: int) -> Stream:
+    return Stream(name, direction, 1, IntegerFormat(bits, False), "")
+
+
+def _rounder(bits: int, drop: int, target: int, rounding: str) -> partial:
+    return partial(FixedRounder, IntegerFormat(bits, True, 0), IntegerFormat(target, True, drop),
+                   rounding)
+
+
+def _multiplier(a: Shape, b: Shape, stages: int, technology: str = "generic") -> partial:
+    return partial(Multiplier, a, b, stages, technology)
+
+
+#: A register of every kind, fields with gaps between them.
+_BANK = (
+    Register("info", 0x00, "ro", (Field("low", 0, 3, ""), Field("high", 30, 2, "")), ""),
+    Register("setting", 0x04, "rw", (Field("value", 6, 4, "", reset=5), Field("on", 31, 1, "")),
+             ""),
+    Register("action", 0x08, "wo", (Field("go", 1, 2, ""),), ""),
+    Register("errors", 0x80, "w1c", (Field("first", 0, 1, ""), Field("second", 9, 2, "")), ""),
+)
 
 PROOFS: tuple[Proof, ...] = (
-    Proof("RegisterSlice", "3 bits and last", partial(buses.register_slice, data=3), (
+    _proof(partial(RegisterSlice, Signature(3)), "3 bits and last", (
         ("read_odd ^ pop", "read_odd ^ o_valid"),
         ("(i_ready & (~push))", "i_ready"),
         ("push | (o_valid & (~(pop & i_ready)))", "push | (o_valid & (~pop))"),
         ("(i_ready ? i_last : held)", "i_last"))),
-    Proof("RegisterSlice", "2 bits, last and 2 bits of user",
-          partial(buses.register_slice, data=2, user=2), (
-              ("i_ready ? {i_user, i_last} : held", "{i_user, i_last}"),)),
-    Proof("Fifo", "2 places", partial(buses.fifo, depth=2, data=2), (
+    _proof(partial(RegisterSlice, Signature(2, 2)), "2 bits, last and 2 bits of user", (
+        ("i_ready ? {i_user, i_last} : held", "{i_user, i_last}"),)),
+    _proof(partial(Fifo, Signature(2), 2), "2 places", (
         ("write_en = i_valid;", "write_en = i_valid & o_ready;"),
         ("(o_ready | (~o_valid));", "1'b1;"))),
-    Proof("Fifo", "3 places", partial(buses.fifo, depth=3, data=2), (
+    _proof(partial(Fifo, Signature(2), 3), "3 places", (
         ("(read_pointer == 2'd2)", "(read_pointer == 2'd3)"),)),
-    Proof("Fifo", "5 places", partial(buses.fifo, depth=5, data=2), (
+    _proof(partial(Fifo, Signature(2), 5), "5 places", (
         ("stored_fallen <= fetch;", "stored_fallen <= o_ready;"),), nightly=True),
-    Proof("Credits", "4 places by 2", partial(buses.credits, places=4, amount=2), (
+    _proof(partial(Credits, 4, 2), "4 places by 2", (
         ("left_fallen ? (left_risen ? 3'd7 : 3'd6)", "left_fallen ? (left_risen ? 3'd6 : 3'd6)"),
         ("left_fallen <= reserve;", "left_fallen <= 1'b0;"))),
-    Proof("Credits", "3 places by 3", partial(buses.credits, places=3, amount=3), (
+    _proof(partial(Credits, 3, 3), "3 places by 3", (
         ("left <= 2'd3;", "left <= 2'd2;"),)),
-    Proof("Credits", "7 places by 1", partial(buses.credits, places=7, amount=1), (
+    _proof(partial(Credits, 7, 1), "7 places by 1", (
         ("left <= 3'd7;", "left <= 3'd6;"),)),
-    Proof("EventCounter", "words of 2 bits", partial(buses.event_counter, word=2), (
+    _proof(partial(EventCounter, 2), "words of 2 bits", (
         ("happened & will_be_full;", "happened & full;"),
         ("word_1_0 + {1'd0, count_1}", "word_1_0"))),
-    Proof("EventCounter", "words of 3 bits", partial(buses.event_counter, word=3), (
-        ("count_0 ? ((word_0_0 == 3'd5)", "count_0 ? ((word_0_0 == 3'd6)"),)),
-    Proof("Delay", "2 bits by 3", partial(buses.delay, width=2, depth=3, reset=False), (
+    _proof(partial(EventCounter, 3), "words of 3 bits", (
+        ("count_0 ? (word_0_0 == 3'd5)", "count_0 ? (word_0_0 == 3'd6)"),)),
+    _proof(partial(Delay, 2, 3), "2 bits by 3", (
         ("o = line[5:4];", "o = line[4:3];"),)),
-    Proof("Delay", "1 bit by 2, with reset", partial(buses.delay, width=1, depth=2, reset=True), (
+    _proof(partial(Delay, 1, 2, reset=True), "1 bit by 2, with reset", (
         ("line <= 2'd0;", "line <= 2'd1;"),)),
-    Proof("BlockMemory", "4 words of 2 bits", partial(buses.block_memory, width=2, depth=4), (
+    _proof(partial(BlockMemory, 2, 4), "4 words of 2 bits", (
         ("words[write_addr]", "words[signature_addr]"),)),
-    Proof("TileRows", "3 rows, 2 cycles", partial(buses.tile_rows, rows=3, latency=2), (
+    _proof(partial(TileRows, 3, 2), "3 rows, 2 cycles", (
         ("(row == 2'd2)", "(row == 2'd1)"),)),
-    Proof("TileRows", "1 row, 1 cycle", partial(buses.tile_rows, rows=1, latency=1), (
+    _proof(partial(TileRows, 1, 1), "1 row, 1 cycle", (
         ("line <= i;", "line <= 1'b0;"),)),
-    Proof("PairedFrames", "3 rows, up to 3 words",
-          partial(buses.paired_frames, rows=3, max_words=3), (
-              ("draining <= 2'd2;", "draining <= 2'd1;"),
-              ("in_frame <= ~finish;", "in_frame <= 1'b1;"))),
-    Proof("PairedFrames", "1 row, up to 4 words",
-          partial(buses.paired_frames, rows=1, max_words=4), (
-              ("a_dropping <= 1'b1;", "a_dropping <= 1'b0;"),)),
-    Proof("InputBuffer", "8 bytes, beats of 16 bits",
-          partial(buses.input_buffer, size=8, data=16), (
-              # As it was: a byte on its way when everything is forgotten still counts.
-              ("(~o_tvalid) & (~clear)", "(~o_tvalid)"),)),
-    Proof("OutputBuffer", "8 bytes, beats of 8 bits",
-          partial(buses.output_buffer, size=8, data=8), (
-              ("due = waiting != 4'd0;", "due = waiting > 4'd1;"),), nightly=True),
-    Proof("RegisterBank", "a register of every kind", buses.register_bank, (
+    _proof(partial(PairedFrames, 3, 3), "3 rows, up to 3 words", (
+        ("draining <= 2'd2;", "draining <= 2'd1;"),
+        ("in_frame <= ~finish;", "in_frame <= 1'b1;"))),
+    _proof(partial(PairedFrames, 1, 4), "1 row, up to 4 words", (
+        ("a_dropping <= 1'b1;", "a_dropping <= 1'b0;"),)),
+    _proof(partial(InputBuffer, _bytes("x", "in", 16), 8), "8 bytes, beats of 16 bits", (
+        # As it was: a byte on its way when everything is forgotten still counts.
+        ("(~o_tvalid) & (~clear)", "(~o_tvalid)"),)),
+    _proof(partial(OutputBuffer, _bytes("x", "out", 8), 8), "8 bytes, beats of 8 bits", (
+        ("due = waiting != 4'd0;", "due = waiting > 4'd1;"),), nightly=True),
+    _proof(partial(RegisterBank, _BANK), "a register of every kind", (
         ("bus_bvalid <= 1'b1;", "bus_bvalid <= bus_bready;"),
         ("errors_second_sticky & (~errors_second_cleared)", "errors_second_sticky"),
         ("bus_rresp <= known ? 2'd0 : 2'd2;", "bus_rresp <= 2'd0;"),
         ("taken_0 | taken_1", "taken_0"),
         ("read_decoded & (~read_taken)", "read_decoded"))),
-    *arithmetic.PROOFS,
+    _proof(_multiplier(signed(4), signed(4), 0), "signed(4) by signed(4), 0 stages", (
+        ("$signed(a) * $signed(b)", "$signed(a) * $signed({1'b0, b})"),)),
+    _proof(_multiplier(unsigned(4), signed(3), 1), "unsigned(4) by signed(3), 1 stages", (
+        ("{{2{b[2]}}, b}", "{2'd0, b}"),)),
+    _proof(_multiplier(unsigned(5), unsigned(4), 2), "unsigned(5) by unsigned(4), 2 stages", (
+        ("a * {1'd0, b}", "a[3:0] * {1'd0, b}"),)),
+    *(_proof(_multiplier(signed(4), signed(3), 2, technology),
+             f"signed(4) by signed(3) in a block of {technology}", nightly=True)
+      for technology in ("ecp5", "ice40", "gowin", "xilinx7")),
+    _proof(partial(Divider, 4, 3, 1), "4 bits by 3, one per stage", (
+        ("difference_0[2:0] : joined_0[2:0]", "joined_0[2:0] : joined_0[2:0]"),)),
+    _proof(partial(Divider, 5, 3, 2), "5 bits by 3, two per stage", (
+        ("stages_digits = {1'd0, dividend}", "stages_digits = {dividend, 1'd0}"),)),
+    _proof(partial(SquareRoot, 6, 1), "6 bits", (
+        ("{root, 2'd1}", "{root, 2'd0}"),)),
+    _proof(partial(SquareRoot, 7, 2), "7 bits, two per stage", (
+        ("stages_digits = {1'd0, x}", "stages_digits = {x, 1'd0}"),)),
+    _proof(partial(Popcount, 7), "7 bits", (
+        ("level_2[1] ^ level_2[2] ^ level_2[3]", "level_2[1] ^ level_2[2]"),)),
+    _proof(partial(Popcount, 10, 2), "10 bits, 2 stages", (
+        ("total <= sum;", "total <= sum | 4'd1;"),)),
+    _proof(partial(LeadingZeros, 7), "7 bits", (
+        ("zero_1_3 ? count_1_2 : count_1_3", "zero_1_3 ? count_1_3 : count_1_2"),)),
+    _proof(partial(LeadingZeros, 9, 1), "9 bits, a stage", nightly=True),
+    _proof(partial(Shifter, 6, 5, left=True), "6 bits to the left", (
+        ("lost_1_0 | (amount[1] & (|word_1_0[5:4]))", "lost_1_0"),)),
+    _proof(partial(Shifter, 5, 7, left=False), "5 bits to the right", (
+        ("{2'd0, word_1_0[4:2]}", "{2'd0, word_1_0[3:1]}"),)),
+    _proof(_rounder(7, 3, 3, "rne"), "7 bits to 3, rne", (
+        ("{4'd0, wide[3]}", "{4'd0, 1'b1}"),)),
+    _proof(_rounder(7, 3, 3, "half_away"), "7 bits to 3, half_away", (
+        ("(~wide[6])", "1'b1"),)),
+    _proof(_rounder(7, 3, 3, "toward_zero"), "7 bits to 3, toward_zero", (
+        ("({4'd0, wide[2]} | {4'd0, below})", "{4'd0, below}"),)),
+    *(_proof(_rounder(7, drop, 3, rounding), f"7 bits to 3, {rounding}, {drop} fewer", nightly=True)
+      for rounding in ("rne", "half_away", "half_up", "toward_zero", "floor", "ceiling")
+      for drop in (-1, 0, 1, 2)),
+    _proof(partial(FixedRounder, IntegerFormat(7, True, 0), IntegerFormat(4, False, 2), "rne"),
+           "7 bits to 4 unsigned ones", nightly=True),
+    _proof(partial(FixedRounder, IntegerFormat(7, True, 0), IntegerFormat(4, True, 2), "rne",
+                        symmetric=True, reach=(-64, 20)), "7 bits to 4, symmetric", nightly=True),
+    _proof(partial(SteppedRounder, IntegerFormat(7, True, 0), IntegerFormat(3, True, 2)),
+           "7 bits to 3", nightly=True),
+    _proof(partial(Reduction, 3, signed(3), "max"), "maximum of 3 signed numbers", (
+        ("{b[2], b} - {a[2], a}", "{1'b0, b} - {1'b0, a}"),)),
+    _proof(partial(Reduction, 3, signed(3), "sum"), "sum of 3 signed numbers", (
+        ("{a[2], a} + {b[2], b}", "{a[2], a} + {1'b0, b}"),)),
 )

@@ -3,7 +3,7 @@
 A literal is twice the number of a variable, and one more if it is inverted; 0 is false, 1 is true.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,9 @@ class Circuit:
     registers : mapping
         Literals of a register and of its next value, by one of its names.
     outputs : mapping
-        Literals by the name and bit of a port.
+        Literals by the name and bit of a port, but of those that are constant.
+    constants : set of int
+        Literals of those.
     gates : list of tuple
         Literals of a gate and of what it joins, each after those.
     """
@@ -28,6 +30,7 @@ class Circuit:
     inputs: Mapping[str, int]
     registers: Mapping[str, tuple[int, int]]
     outputs: Mapping[str, int]
+    constants: Set[int]
     gates: list[tuple[int, int, int]]
 
     @classmethod
@@ -50,7 +53,10 @@ class Circuit:
                    {named["latch"].get(index, f"~{index}"): (line[0], line[1])
                     for index, line in enumerate(parts[1])},
                    {named["output"][index]: line[0] for index, line in enumerate(parts[2])
-                    if index in named["output"]},        # constants have no names
+                    if index in named["output"]},
+                   # Yosys does not name them.
+                   {line[0] for index, line in enumerate(parts[2])
+                    if index not in named["output"]},
                    parts[3])
 
 

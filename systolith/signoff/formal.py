@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from amaranth.lib import wiring
+
 from systolith.generators.core import GeneratedCore
 from systolith.generators.verilog import emit
 from systolith.hdl.shell import Core
@@ -24,7 +26,7 @@ SECONDS = 300                # for the proof of a core
 def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult:
     """Prove a core and its parts; see :mod:`systolith.signoff.rung`."""
     started = time.monotonic()
-    parts = _parts(core)
+    kinds = _kinds(core)
     outcomes, rows = [], []
     with TemporaryDirectory(prefix="systolith-") as scratch:
         folder = Path(scratch)
@@ -39,7 +41,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         outcome, row = _contract(core, folder / "core")
         outcomes.append(outcome)
         rows.append(row)
-        for index, proof in enumerate(_chosen(parts)):
+        for index, proof in enumerate(_chosen(kinds)):
             progress(f"formal: {proof.name}")
             begun = time.monotonic()
             answer = prove(proof, folder / f"part_{index}")
@@ -50,7 +52,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                          len(answer.checks), seconds))
     failed = sum(outcome.message is not None for outcome in outcomes)
     proven = sum(row[1] == "any" for row in rows)
-    without = sorted(parts - {proof.component for proof in PROOFS} - {"LinearArray"})
+    without = sorted(kinds - {proof.part for proof in PROOFS} - {"LinearArray"})
     return RungResult(
         rung="formal", outcomes=tuple(outcomes),
         summary=f"{proven} of {len(rows)} proven without bound" + (f", {failed} FAILED" if failed
@@ -63,14 +65,19 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         seconds=round(time.monotonic() - started, 3))
 
 
-def _parts(core: GeneratedCore) -> set[str]:
+def _kinds(core: GeneratedCore) -> set[str]:
     """Names of the classes of components in a core."""
+    return {type(component).__name__ for component in components(core).values()} - {"Core"}
+
+
+def components(core: GeneratedCore) -> dict[str, wiring.Component]:
+    """What the modules of a core were made from, by name."""
     top = Core(core.config, core.template.component(core.config))
-    return {module.component for module in emit(top, name=core.name).modules} - {"Core"}
+    return {module.name: module.component for module in emit(top, name=core.name).modules}
 
 
-def _chosen(parts: set[str]) -> list[Proof]:
-    return [proof for proof in PROOFS if proof.component in parts]
+def _chosen(kinds: set[str]) -> list[Proof]:
+    return [proof for proof in PROOFS if proof.part in kinds]
 
 
 def _contract(core: GeneratedCore, folder: Path) -> tuple[Outcome, tuple]:

@@ -2,10 +2,10 @@
 
     prove_mutant.py TOP MODULE LINES SOURCE…
 
-LINES is a file with the Yosys commands that make the mutants. An input chooses among them anew in
-every cycle. MODULE with them and without, what is in it included, are compared for any sequence of
-inputs, from the state in which every register without a value of its own is zero. Of the whole
-core, data that go with a handshake only count while they are valid.
+LINES is a file with the Yosys commands that make the mutants. If there are several, an input
+chooses among them anew in every cycle. MODULE with them and without, what is in it included, are
+compared for any sequence of inputs, from the state in which every register without a value of its
+own is zero. Of the whole core, data that go with a handshake only count while they are valid.
 
 Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``, and why.
 
@@ -21,7 +21,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,8 +55,8 @@ def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[st
     """A module with mutants, made of gates."""
     design = read(top, list(sources))
     for index, line in enumerate(mutants, 1):
-        ys.run_pass(control(line, index), design)
-    if not mutants:
+        ys.run_pass(control(line, index) if len(mutants) > 1 else line, design)
+    if len(mutants) < 2:
         unchanged = design.module(ys.IdString(f"\\{module}"))
         unchanged.addWire(ys.IdString(f"\\{SELECT}"), SELECT_BITS).port_input = True
         unchanged.fixup_ports()
@@ -79,7 +80,7 @@ def _take_memories_out(module: ys.Module) -> None:
             continue
         for port, signal in list(cell.connections_.items()):
             name = f"{cell.name.str()[1:]}.{port.str()[1:]}"
-            if not signal.size():
+            if signal.is_fully_const():
                 continue
             wire = module.addWire(ys.IdString(f"\\{name}"), signal.size())
             if port.str() == "\\RD_DATA":
@@ -94,7 +95,9 @@ def _take_memories_out(module: ys.Module) -> None:
 
 def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
     """Whether two circuits with the same ports do the same."""
-    if gold.inputs.keys() != gate.inputs.keys() or gold.outputs.keys() != gate.outputs.keys():
+    both = gold.outputs.keys() | gate.outputs.keys()
+    gold, gate = (replace(circuit, outputs=_all(circuit, both)) for circuit in (gold, gate))
+    if gold.inputs.keys() != gate.inputs.keys() or not gold.outputs or not gate.outputs:
         return "UNKNOWN: they have different ports"
     names = gold.registers.keys() & gate.registers.keys()
     apart: set[str] = gate.registers.keys() - names      # registers that may differ
@@ -106,19 +109,24 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
                           deadline)
         if not failing and not wrong:
             return "EQUAL"
-        if apart:                                        # else nothing is known that could help
-            question = graph.any([differences[name] for name in sorted(failing)]
-                                 + [graph.differ(*outputs[name]) for name in sorted(wrong)])
-            answer = _reachable(graph, question, registers, deadline)
-            if answer == "no":
-                return "EQUAL"
-            if not failing:
-                return "DIFFERENT" if answer == "yes" else "UNKNOWN"
-        elif not failing:
-            return "DIFFERENT"
+        question = graph.any([differences[name] for name in sorted(failing)]
+                             + [graph.differ(*outputs[name]) for name in sorted(wrong)])
+        answer = _reachable(graph, question, registers, deadline)
+        if answer == "no":
+            return "EQUAL"
+        if not failing:
+            return "DIFFERENT" if answer == "yes" else "UNKNOWN"
         if time.monotonic() > deadline:
             return "UNKNOWN"
         apart |= failing
+
+
+def _all(circuit: Circuit, names: Set[str]) -> Mapping[str, int]:
+    """The outputs with those that are constant; none if it is not known which has which value."""
+    missing = names - circuit.outputs.keys()
+    if missing and len(circuit.constants) != 1:
+        return {}
+    return {**circuit.outputs, **{name: value for name in missing for value in circuit.constants}}
 
 
 def _join(gold: Circuit, gate: Circuit, apart: set[str]) -> tuple[Graph, Pairs, Pairs,
@@ -182,10 +190,16 @@ def _reachable(graph: Graph, question: int, registers: Mapping[int, int], deadli
     left = int((deadline - time.monotonic()) / 2)
     if left < 1:
         return "unknown"
-    said = _abc(f"read_aiger question.aig; strash; scorr -C 100; pdr -T {left}", deadline) or ""
-    if "Property proved" in said or "UNSATISFIABLE" in said:
-        return "no"
-    return "yes" if "was asserted in frame" in said else "unknown"
+    # PDR has nothing to say about a circuit of which no register is left.
+    for first in ("scorr -C 100; print_stats; ", ""):
+        said = _abc(f"read_aiger question.aig; strash; {first}pdr -T {left}", deadline) or ""
+        if "Property proved" in said or "UNSATISFIABLE" in said:
+            return "no"
+        if "was asserted in frame" in said:
+            return "yes"
+        if not re.search(r"lat = +0\b", said):
+            break
+    return "unknown"
 
 
 def _abc(commands: str, deadline: float) -> str | None:

@@ -24,7 +24,7 @@ def _broken(core, old: str, new: str):
 
 def test_a_core_is_proven(tmp_path, monkeypatch):
     monkeypatch.setattr(formal, "PROOFS", tuple(
-        proof for proof in formal.PROOFS if proof.component in ("Multiplier", "Fifo")
+        proof for proof in formal.PROOFS if proof.part in ("Multiplier", "Fifo")
         and not proof.nightly))
     found = formal.run(_core("dot", lanes=1), Options(directory=tmp_path), print)
     assert found.passed, found.failures

@@ -9,9 +9,12 @@ count. Coverage and mutation are measured with it. Its parts, each with steps of
 - :mod:`.registers` and :mod:`.counters`.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
+from functools import cached_property
 
-from systolith.sim.cases import draw
+import numpy as np
+
+from systolith.sim.cases import Case, draw, work_out
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
 from systolith.sim.simulators.exercise.counters import Counters
@@ -22,6 +25,7 @@ from systolith.sim.simulators.exercise.traffic import PATTERNS, Traffic
 from systolith.sim.simulators.harness import Simulator
 
 MOST_BEATS = 6_000           # of a case: larger ones take too long to run thousands of times
+MORE_BEATS = 60_000          # of further random cases, for what is still unnoticed after all steps
 
 
 class Exercise:
@@ -85,11 +89,39 @@ class Exercise:
         Fails, too, if one of the events ``required`` has not happened in the end.
         """
         self.events.clear()
-        for step in self.steps():
-            try:
-                step.run(simulator)
-            except (ProblemError, SimulationError) as problem:
-                return f"{step.name}: {problem}"
+        if problem := _first_problem(self.steps(), simulator):
+            return problem
         if missing := sorted(required - self.events):
             return f"events: {', '.join(missing)}: never"
         return None
+
+    def further_problem(self, simulator: Simulator) -> str | None:
+        """Run further random cases of :data:`MORE_BEATS` beats together, without pauses.
+
+        Lowest bits of what is rounded away show in one result of thousands.
+        """
+        traffic = Traffic(self.core, self.seed, self._further, self.events)
+        return _first_problem(map(traffic.plain, self._further), simulator)
+
+    @cached_property
+    def _further(self) -> list[Case]:
+        cases, left = [], MORE_BEATS
+        rng = np.random.default_rng((self.seed, MORE_BEATS))
+        for workload in self.core.model.stimulus(self.core.config, rng):
+            if not workload.corner:
+                case = work_out(self.core.model, self.core.config, workload)
+                if case.beats <= MOST_BEATS:
+                    cases.append(case)
+                left -= case.beats
+                if left <= 0:
+                    break
+        return cases
+
+
+def _first_problem(steps: Iterable[Step], simulator: Simulator) -> str | None:
+    for step in steps:
+        try:
+            step.run(simulator)
+        except (ProblemError, SimulationError) as problem:
+            return f"{step.name}: {problem}"
+    return None

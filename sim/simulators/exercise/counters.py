@@ -42,6 +42,9 @@ class Counters(Part):
                   (1 << 33) - 1 - case.frames, int(rng.integers(1 << 63)) * 2 + 1]
         # One bit short of a carry: no piece may take another for full.
         starts += [(1 << 64) - 1 - NEAR_CARRY - (1 << bit) for bit in range(3, 64)]
+        # All that ends a little before or after a carry: none may come early.
+        starts += [((1 << 64) - count + past) % (1 << 64)
+                   for count in sorted(set(base.counters.values())) for past in range(-9, 3)]
         for start in starts:
             simulator.prepare(case.job)
             if not self._deposit(simulator, start):
