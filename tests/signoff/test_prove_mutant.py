@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from systolith.signoff.mutation import PROOF
+from systolith.signoff.judge import PROOF
 from systolith.sim.simulators import tools
 
 #: At most four entries are under way, and what goes into the memory counts only where it is

@@ -1,0 +1,127 @@
+"""Proofs about mutants that the exercise does not notice: do they change anything that matters?
+
+A module with a mutant in it is compared to the module without (:mod:`.prove_mutant`), to the
+specification that its part has (:mod:`systolith.proofs.registry`), and then so are the modules that
+it is in.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from amaranth.lib import wiring
+
+from systolith.generators.core import GeneratedCore, write
+from systolith.proofs import engine
+from systolith.proofs.engine import Verdict
+from systolith.proofs.registry import SPECIFICATIONS
+from systolith.signoff import formal
+from systolith.signoff.mutant import Mutant
+from systolith.signoff.rung import Progress
+from systolith.sim.simulators import tools
+
+SINGLY = 8                   # survivors, up to which each has a proof of its own
+PROOF = Path(__file__).with_name("prove_mutant.py")
+PART = Path(__file__).with_name("mutate_part.py")
+PART_CYCLES, PART_SECONDS = 30, 30       # in which the proof of a part must fail
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What proofs say about survivors; ``folder`` holds the core's files."""
+
+    core: GeneratedCore
+    folder: Path
+    progress: Progress
+    components: Mapping[str, wiring.Component]
+    around: Mapping[str, Set[str]]
+
+    def in_modules(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+        """Compare modules with mutants in them to those without, whatever their inputs, and to
+        their specification where they have one."""
+        found = []
+        for module in sorted({mutant.module for mutant in mutants}):
+            mine = [mutant for mutant in mutants if mutant.module == module]
+            same = self._same(mine, module)
+            rest = [mutant for mutant in mine if mutant.index not in same]
+            wrong = self._refuted(rest, module) if rest else {}
+            found += [replace(mutant, equal=mutant.index in same, problem=wrong.get(mutant.index))
+                      for mutant in mine]
+        return found
+
+    def in_parents(self, mutant: Mutant) -> Mutant:
+        """What is different in a module may be equal in all modules that it is in, and so on up
+        to the whole core; or the specification of one of them finds it."""
+        wrong: dict[int, str] = {}
+
+        def same(module: str) -> bool:
+            for name in sorted(self.around[module]):
+                if not self._same([mutant], name):
+                    wrong.update(self._refuted([mutant], name))
+                    if wrong or not same(name):
+                        return False
+            return bool(self.around[module])
+
+        equal = same(mutant.module)
+        return replace(mutant, equal=equal, problem=wrong.get(mutant.index))
+
+    def _same(self, mutants: Sequence[Mutant], module: str) -> set[int]:
+        """Indices of those of which a proof says so: of all at once, or of each."""
+        self.progress(f"mutation: are {len(mutants)} survivors equal to {module}? "
+                      f"{mutants[0].place}{', …' if len(mutants) > 1 else ''}")
+        lines = self.folder / "lines.txt"
+        lines.write_text("".join(f"{mutant.line}\n" for mutant in mutants))
+        said = tools.run("pyosys", [sys.executable, PROOF, self.core.name, module, lines.name,
+                                    *source_names(self.core)], cwd=self.folder)
+        if said.endswith("\nEQUAL\n"):
+            return {mutant.index for mutant in mutants}
+        if len(mutants) == 1:
+            return set()
+        groups = 2 if len(mutants) > SINGLY else len(mutants)
+        return set().union(*(self._same(mutants[part::groups], module) for part in range(groups)))
+
+    def _refuted(self, mutants: Sequence[Mutant], module: str) -> dict[int, str]:
+        """What the specification of a part finds wrong with mutants of it, by index."""
+        component = self.components.get(module)
+        specification = SPECIFICATIONS.get(type(component))
+        if specification is None:
+            return {}
+        self.progress(f"mutation: does the proof of {module} fail with {len(mutants)} survivors?")
+
+        def found(line: str) -> Verdict:
+            tools.run("pyosys", [sys.executable, PART, self.core.name, module, "dut", "part.v",
+                                 line, *source_names(self.core)], cwd=self.folder)
+            text = (self.folder / "part.v").read_text()
+            harness = specification(component, lambda _: text)
+            return engine.search(engine.circuit(harness.sources(), self.folder / "part"),
+                                 PART_CYCLES, PART_SECONDS)
+
+        if found("").status == "refuted":    # what it assumes does not hold for this size
+            return {}
+        return {mutant.index: f"proof of {type(component).__name__}: fails, in cycle "
+                              f"{answer.depth}"
+                for mutant in mutants if (answer := found(mutant.line)).status == "refuted"}
+
+
+@contextmanager
+def judging(core: GeneratedCore, progress: Progress) -> Iterator[Judge]:
+    """A judge for mutants of a core."""
+    with TemporaryDirectory(prefix="systolith-") as place:
+        write(core, Path(place))
+        yield Judge(core, Path(place), progress, formal.components(core), _parents(core.verilog))
+
+
+def _parents(verilog: str) -> dict[str, set[str]]:
+    """Modules, and those that have instances of them."""
+    bodies = dict(re.findall(r"^module (\w+) (.*?)^endmodule", verilog, re.M | re.S))
+    return {name: {other for other, body in bodies.items()
+                   if re.search(rf"^ +{name} u_\w+ \(", body, re.M)} for name in bodies}
+
+
+def source_names(core: GeneratedCore) -> list[str]:
+    """Of the Verilog files; Yosys puts them into the names of cells, so they must not vary."""
+    return [name for name in core.files if name.endswith(".v")]
