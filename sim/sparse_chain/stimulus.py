@@ -39,6 +39,7 @@ def stimulus(config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Wo
         yield make(f"a = {a}, w = {w}", config.lanes, whole, dense, a=a, w=w)
     if config.buffer_depth <= MAX_BEATS // config.max_speedup:
         yield make("largest K", 1, (config.max_k, 1), a=-128, w=low)
+        yield make("largest K, any values", 1, (config.max_k, 1))
     yield make("zeros", 2, whole, w=0)
     for pattern in config.patterns:
         yield make(f"pattern {pattern}", config.max_tokens, whole,

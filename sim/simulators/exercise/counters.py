@@ -1,6 +1,7 @@
 """Event counters against what they count, also from values that no run reaches by counting."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,9 @@ class Counters(Part):
             simulator.idle(20)
             equal("counters at rest", {name: simulator.read_counter(name) for name, _ in COUNTERS},
                   counted)
-        for empty in (simulator.reset, lambda: simulator.write("control", 1)):
-            self._deposit(simulator, (1 << 64) - 1)      # about to carry
+        empties = (simulator.reset, lambda: simulator.write("control", 1))
+        for empty, before in product(empties, (1, 2)):
+            self._deposit(simulator, (1 << 64) - before)     # about to carry
             empty()
             for name, value in case.job.writes.items():
                 simulator.write(name, value)

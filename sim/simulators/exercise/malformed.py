@@ -51,15 +51,25 @@ class Malformed(Part):
             last = beats.last[chosen]
             last[length - 1 if what == "long" else length - 2] = what == "short"
             wrong = Beats(beats.data[chosen], last, beats.user[chosen])
-            simulator.prepare(case.job)
-            simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: wrong}))
-            simulator.go(4 * case.cycles + SETTLE, patience=1 << 60)
-            simulator.end()
-            simulator.idle(2 * case.cycles + SETTLE)
-            if simulator.read("status"):
-                simulator.reset()
-                continue
-            self.events.add(f"{GOES_ON} a {what} frame of {stream.name}")
+            self._goes_on(simulator, case, {**case.job.inputs, stream.name: wrong},
+                          f"a {what} frame of {stream.name}")
+        for stream in self.core.inputs:
+            alone = {name: beats if name == stream.name else
+                     Beats(beats.data[:0], beats.last[:0], beats.user[:0])
+                     for name, beats in case.job.inputs.items()}
+            self._goes_on(simulator, case, alone, f"{stream.name} alone")
+
+    def _goes_on(self, simulator: Simulator, case: Case, inputs: dict[str, Beats],
+                 what: str) -> None:
+        simulator.prepare(case.job)
+        simulator.begin(replace(case.job, inputs=inputs))
+        simulator.go(4 * case.cycles + SETTLE, patience=1 << 60)
+        simulator.end()
+        simulator.idle(2 * case.cycles + SETTLE)
+        if simulator.read("status"):
+            simulator.reset()
+        else:
+            self.events.add(f"{GOES_ON} {what}")
             self.check(case, simulator.run(case.job, patience=self.patience(case)),
                        stalled=False)
 
@@ -76,7 +86,8 @@ class Malformed(Part):
             last[-1] = True
             inputs[long.name] = Beats(beats.data[repeated], last, beats.user[repeated])
             simulator.prepare(case.job)
-            self._survives(simulator, case, inputs, ENDLESS + 2 * case.cycles)
+            self._survives(simulator, case, inputs, ENDLESS + 2 * case.cycles,
+                           f"a frame without end of {long.name}")
             self.events.add("frames without end")
 
     def wild_settings(self, simulator: Simulator) -> None:
@@ -95,9 +106,10 @@ class Malformed(Part):
             self.events.add(ANY_SETTINGS)
 
     def _survives(self, simulator: Simulator, case: Case, inputs: dict[str, Beats],
-                  cycles: int) -> None:
+                  cycles: int, what: str = "") -> None:
         """Offer ``inputs``: the core may give anything, but counts, raises only flags that there
-        are, and computes again after a reset."""
+        are, and computes again: after a reset, or without one if nothing is left of them and they
+        have a name."""
         simulator.begin(replace(case.job, inputs=inputs))
         simulator.go(cycles + SETTLE, patience=1 << 60)
         simulator.end()
@@ -105,6 +117,10 @@ class Malformed(Part):
         simulator.idle(2 * case.cycles + SETTLE)
         self._at_rest(simulator)
         self._flags(simulator)
+        if what and not simulator.read("status"):
+            self.events.add(f"{GOES_ON} {what}")
+            self.check(case, simulator.run(case.job, patience=self.patience(case)),
+                       stalled=False)
         simulator.reset()
         self.check(case, simulator.run(case.job, patience=self.patience(case)), stalled=False)
 
