@@ -38,8 +38,11 @@ class Malformed(Part):
 
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
-        case = self.small_case()
         for stream, what in product(self.core.inputs, ("long", "short")):
+            # With further frames close behind it, if there are any.
+            case = next((case for case in self.cases
+                         for beats in [case.job.inputs[stream.name]]
+                         if beats.frames > 1 and not beats.last[0]), self.small_case())
             beats = case.job.inputs[stream.name]
             if not len(beats):
                 continue
@@ -53,6 +56,7 @@ class Malformed(Part):
             wrong = Beats(beats.data[chosen], last, beats.user[chosen])
             self._goes_on(simulator, case, {**case.job.inputs, stream.name: wrong},
                           f"a {what} frame of {stream.name}")
+        case = self.small_case()
         for stream in self.core.inputs:
             alone = {name: beats if name == stream.name else
                      Beats(beats.data[:0], beats.last[:0], beats.user[:0])
