@@ -8,11 +8,12 @@ import numpy as np
 from systolith.sim.cases import Case, register_mask
 from systolith.sim.frames import Beats
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal
-from systolith.sim.simulators.harness import Simulator
+from systolith.sim.simulators.harness import Pauses, Simulator
 
 ANY_SETTINGS = "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
+ANYWHERE = Pauses(0.3, 0.3)
 
 
 class Malformed(Part):
@@ -39,37 +40,35 @@ class Malformed(Part):
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
         for stream, what in product(self.core.inputs, ("long", "short")):
-            # With further frames close behind it, if there are any.
-            case = next((case for case in self.cases
-                         for beats in [case.job.inputs[stream.name]]
-                         if beats.frames > 1 and not beats.last[0]), self.small_case())
-            beats = case.job.inputs[stream.name]
-            if not len(beats):
-                continue
-            length = int(beats.last.argmax()) + 1        # of the first frame
-            if what == "short" and length < 2:
-                continue
-            chosen = (np.r_[:length, :len(beats)] if what == "long" else
-                      np.delete(np.arange(len(beats)), length - 1))
-            last = beats.last[chosen]
-            last[length - 1 if what == "long" else length - 2] = what == "short"
-            wrong = Beats(beats.data[chosen], last, beats.user[chosen])
-            self._goes_on(simulator, case, {**case.job.inputs, stream.name: wrong},
-                          f"a {what} frame of {stream.name}")
+            # With further frames close behind it, if there are any; and the longest there is.
+            behind = next((case for case in self.cases
+                           for beats in [case.job.inputs[stream.name]]
+                           if beats.frames > 1 and not beats.last[0]), self.small_case())
+            longest = max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
+            for case, pauses, which in ((behind, None, ""), (longest, ANYWHERE, " longest")):
+                beats = case.job.inputs[stream.name]
+                if _first(beats) > (what == "short"):
+                    wrong = _long(beats) if what == "long" else _short(beats)
+                    self._goes_on(simulator, case, {**case.job.inputs, stream.name: wrong},
+                                  f"a {what}{which} frame of {stream.name}", pauses)
         case = self.small_case()
         for stream in self.core.inputs:
             alone = {name: beats if name == stream.name else
                      Beats(beats.data[:0], beats.last[:0], beats.user[:0])
                      for name, beats in case.job.inputs.items()}
-            self._goes_on(simulator, case, alone, f"{stream.name} alone")
+            self._goes_on(simulator, case, alone, f"{stream.name} alone", None)
 
-    def _goes_on(self, simulator: Simulator, case: Case, inputs: dict[str, Beats],
-                 what: str) -> None:
+    def _goes_on(self, simulator: Simulator, case: Case, inputs: dict[str, Beats], what: str,
+                 pauses: Pauses | None) -> None:
         simulator.prepare(case.job)
-        simulator.begin(replace(case.job, inputs=inputs))
-        simulator.go(4 * case.cycles + SETTLE, patience=1 << 60)
+        simulator.begin(replace(case.job, inputs=inputs), seed=self.seed,
+                        pauses=pauses and {stream.name: pauses for stream in self.core.streams})
+        simulator.go(case.cycles * (20 if pauses else 4) + SETTLE, patience=1 << 60)
         simulator.end()
         simulator.idle(2 * case.cycles + SETTLE)
+        flags = simulator.read("errors")
+        self.events |= {f"flag {name} by {what}" for bit, (name, _) in enumerate(
+            self.core.config.flags) if flags >> bit & 1}
         if simulator.read("status"):
             simulator.reset()
         else:
@@ -151,3 +150,26 @@ class Malformed(Part):
             after, stop = simulator.read_counter(name), simulator.cycle
             rate = 0 if name == "stalled_output" else busy
             equal(f"counter {name} at rest, busy {busy}", after - before, rate * (stop - start))
+
+
+def _first(beats: Beats) -> int:
+    """Beats of the first frame."""
+    return int(beats.last.argmax()) + 1 if len(beats) else 0
+
+
+def _long(beats: Beats) -> Beats:
+    """With the last beat of the first frame twice."""
+    length = _first(beats)
+    chosen = np.r_[:length, length - 1:len(beats)]
+    last = beats.last[chosen]
+    last[length - 1] = False
+    return Beats(beats.data[chosen], last, beats.user[chosen])
+
+
+def _short(beats: Beats) -> Beats:
+    """Without the last beat of the first frame."""
+    length = _first(beats)
+    chosen = np.delete(np.arange(len(beats)), length - 1)
+    last = beats.last[chosen]
+    last[length - 2] = True
+    return Beats(beats.data[chosen], last, beats.user[chosen])
