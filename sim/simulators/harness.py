@@ -357,13 +357,18 @@ class Simulator:
         flags = self.read("errors")
         self._check_stray(self._transfers)
 
-        beats, beat_cycles = {}, {}
-        for stream in self.core.outputs:
-            data, last, _, when = self._buffers[stream.name]
-            beats[stream.name] = Beats(from_bytes(stream, data), last.astype(bool),
-                                       np.zeros(len(last), np.uint64))
-            beat_cycles[stream.name] = when
-        return Result(beats, beat_cycles, cycles, counters, flags, paused)
+        beat_cycles = {stream.name: self._buffers[stream.name][-1] for stream in self.core.outputs}
+        return Result(self.taken(), beat_cycles, cycles, counters, flags, paused)
+
+    def taken(self) -> dict[str, Beats]:
+        """Output beats of the job so far."""
+        beats = {}
+        for stream, transfer in zip(self.core.streams, self._transfers, strict=True):
+            if stream.direction == "out":
+                data, last, *_ = (part[:transfer.done] for part in self._buffers[stream.name])
+                beats[stream.name] = Beats(from_bytes(stream, data), last.astype(bool),
+                                           np.zeros(len(last), np.uint64))
+        return beats
 
     def _plan(self, job, pauses, seed):
         buffers: dict[str, tuple[np.ndarray, ...]] = {}

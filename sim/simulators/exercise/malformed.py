@@ -7,7 +7,8 @@ import numpy as np
 
 from systolith.sim.cases import Case, register_mask
 from systolith.sim.frames import Beats
-from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal
+from systolith.sim.model import Job
+from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
 
 ANY_SETTINGS = "settings of any value"
@@ -40,30 +41,37 @@ class Malformed(Part):
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
         for stream, what in product(self.core.inputs, ("long", "short")):
-            # With further frames close behind it, if there are any; and the longest there is.
-            behind = next((case for case in self.cases
-                           for beats in [case.job.inputs[stream.name]]
-                           if beats.frames > 1 and not beats.last[0]), self.small_case())
             longest = max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
-            for case, pauses, which in ((behind, None, ""), (longest, ANYWHERE, " longest")):
-                beats = case.job.inputs[stream.name]
+            for case, pauses, which in ((self.small_case(), None, ""),
+                                        (longest, ANYWHERE, " longest")):
+                job = joined(self.core, [case, case])
+                beats = job.inputs[stream.name]
                 if _first(beats) > (what == "short"):
                     wrong = _long(beats) if what == "long" else _short(beats)
-                    self._goes_on(simulator, case, {**case.job.inputs, stream.name: wrong},
+                    # Whatever becomes of the wrong frame, there is room for it.
+                    job = replace(job, inputs={**job.inputs, stream.name: wrong}, outputs={
+                        name: 2 * count for name, count in job.outputs.items()})
+                    self._goes_on(simulator, case, job,
                                   f"a {what}{which} frame of {stream.name}", pauses)
         case = self.small_case()
-        for stream in self.core.inputs:
-            alone = {name: beats if name == stream.name else
-                     Beats(beats.data[:0], beats.last[:0], beats.user[:0])
+        for stream, (most, what) in product(self.core.inputs, ((1, "a beat of "), (None, ""))):
+            counts = {known.name: most if known is stream else 0 for known in self.core.inputs}
+            alone = {name: Beats(beats.data[:counts[name]], beats.last[:counts[name]],
+                                 beats.user[:counts[name]])
                      for name, beats in case.job.inputs.items()}
-            self._goes_on(simulator, case, alone, f"{stream.name} alone", None)
+            self._goes_on(simulator, case, replace(case.job, inputs=alone),
+                          f"{what}{stream.name} alone", None)
 
-    def _goes_on(self, simulator: Simulator, case: Case, inputs: dict[str, Beats], what: str,
+    def _goes_on(self, simulator: Simulator, case: Case, job: Job, what: str,
                  pauses: Pauses | None) -> None:
-        simulator.prepare(case.job)
-        simulator.begin(replace(case.job, inputs=inputs), seed=self.seed,
+        """Run a job that is wrong in the beginning, and then ``case``, which may also end it."""
+        simulator.prepare(job)
+        simulator.begin(job, seed=self.seed,
                         pauses=pauses and {stream.name: pauses for stream in self.core.streams})
         simulator.go(case.cycles * (20 if pauses else 4) + SETTLE, patience=1 << 60)
+        if all(_ends_with(beats, case.expected[name])
+               for name, beats in simulator.taken().items()):
+            self.events.add(f"{GOES_ON} {what}, right behind it")
         simulator.end()
         simulator.idle(2 * case.cycles + SETTLE)
         flags = simulator.read("errors")
@@ -155,6 +163,10 @@ class Malformed(Part):
 def _first(beats: Beats) -> int:
     """Beats of the first frame."""
     return int(beats.last.argmax()) + 1 if len(beats) else 0
+
+
+def _ends_with(beats: Beats, want: Beats) -> bool:
+    return len(beats) >= len(want) > 0 and bool((beats.data[-len(want):] == want.data).all())
 
 
 def _long(beats: Beats) -> Beats:

@@ -1,9 +1,11 @@
 """What the parts of the exercise share: a core's cases, and how a run of one is checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systolith.sim.cases import Case, mismatch
+from systolith.sim.frames import Beats
+from systolith.sim.model import Job
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.harness import Result, Simulator
 
@@ -87,3 +89,14 @@ class Part:
     def stays_open(self, case: Case) -> bool:
         """Whether the first beat of every input leaves a frame half received."""
         return all(len(beats) and not beats.last[0] for beats in case.job.inputs.values())
+
+
+def joined(core: Core, cases: list[Case]) -> Job:
+    """Cases of the same settings, one right after the other."""
+    job = cases[0].job
+    return replace(
+        job,
+        inputs={stream.name: Beats.join([case.job.inputs[stream.name] for case in cases],
+                                        stream.lanes) for stream in core.inputs},
+        outputs={stream.name: sum(case.job.outputs[stream.name] for case in cases)
+                 for stream in core.outputs})

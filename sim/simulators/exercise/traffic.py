@@ -1,7 +1,6 @@
 """Well-formed frames: alone, with pauses, back to back, and cut off by a reset."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -9,8 +8,7 @@ import numpy as np
 from systolith.sim.cases import Case, mismatch
 from systolith.sim.frames import Beats
 from systolith.sim.registers import RegisterModel
-from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.exercise.part import Part, ProblemError, Step, equal
+from systolith.sim.simulators.exercise.part import Part, ProblemError, Step, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
 
 PATTERNS = {
@@ -64,7 +62,7 @@ class Traffic(Part):
         """Cases of the same settings without anything between them."""
         for group in self._of_same_settings():
             simulator.prepare(group[0].job)
-            simulator.begin(_joined(self.core, group))
+            simulator.begin(joined(self.core, group))
             simulator.go(patience=self.patience(*group))
             result = simulator.collect()
             start = {stream.name: 0 for stream in self.core.outputs}
@@ -113,13 +111,3 @@ class Traffic(Part):
                     equal(f"{name} after a reset", simulator.read(name), want)
             self.check(following, simulator.run(following.job, patience=self.patience(following)),
                        stalled=False)
-
-
-def _joined(core: Core, cases: list[Case]):
-    job = cases[0].job
-    return replace(
-        job,
-        inputs={stream.name: Beats.join([case.job.inputs[stream.name] for case in cases],
-                                        stream.lanes) for stream in core.inputs},
-        outputs={stream.name: sum(case.job.outputs[stream.name] for case in cases)
-                 for stream in core.outputs})
