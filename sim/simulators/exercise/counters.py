@@ -27,6 +27,7 @@ STORED = "_stored"
 WRITABLE = "".join(f'public_flat_rw -module "*event_counter" -var "{name}{suffix}"\n'
                    for name in COUNTER_REGISTERS for suffix in ("", STORED))
 
+CLEARED = 20                 # counts before a carry, more than a write of a register takes cycles
 NEAR_CARRY = 6               # counts before one, from which a short run reaches it
 
 
@@ -129,6 +130,20 @@ class Counters(Part):
             simulator.go(patience=self.patience(case))
             self.check(case, simulator.collect(), stalled=True)
             self._latches(simulator, case, situation)
+        self._clears(simulator, self.cases[-1])
+
+    def _clears(self, simulator: Simulator, case: Case) -> None:
+        """Cleared while it counts, in whichever cycle of a carry."""
+        simulator.prepare(case.job)
+        simulator.begin(case.job, blocked=True)
+        simulator.go(case.cycles + SETTLE, patience=1 << 60)
+        for before in range(1, CLEARED):
+            if self._deposit(simulator, (1 << 64) - before):
+                simulator.write("control", 1)
+                if (count := simulator.read_counter("cycles_busy")) > 10 * CLEARED:
+                    raise ProblemError(f"counter cycles_busy, cleared in a carry: {count:#x}")
+        simulator.end()
+        simulator.reset()
 
     def _latches(self, simulator: Simulator, case: Case, situation: str) -> None:
         """The high word is that of the moment in which the low word was read."""
