@@ -20,6 +20,9 @@ SELECT, SELECT_BITS = "mutsel", 16
 #: same clock: that is read off the text.
 LEFT_OUT = re.compile(r"-cell \$meminit\$|-port \w*CLK\b")
 
+#: Share of the mutants asked for that must be left without those; how many are asked for at most.
+ENOUGH, MOST = 0.85, 8
+
 #: A mutant may close a loop that is none while another one is selected.
 HEADER = "/* verilator lint_off UNOPTFLAT */\n"
 
@@ -40,9 +43,15 @@ def control(line: str, index: int) -> str:
 
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
     design = read(top, list(sources))
-    ys.run_pass(f"mutate -list {count} -seed {seed} -none -o {mutants} {top} {top}_*", design)
-    lines = [line.strip() for line in Path(mutants).read_text().splitlines()
-             if line.startswith("mutate") and not LEFT_OUT.search(line)]
+    wanted = asked = int(count)
+    while True:
+        ys.run_pass(f"mutate -list {asked} -seed {seed} -none -o {mutants} {top} {top}_*", design)
+        lines = [line.strip() for line in Path(mutants).read_text().splitlines()
+                 if line.startswith("mutate") and not LEFT_OUT.search(line)]
+        if len(lines) > ENOUGH * wanted or asked > MOST * wanted:
+            break
+        asked = -(-asked * wanted // len(lines))
+    lines = lines[:wanted + 1]                           # the first is no change
     Path(mutants).write_text("".join(f"{line}\n" for line in lines))
     for index, line in enumerate(lines):
         ys.run_pass(control(line, index), design)
