@@ -53,8 +53,9 @@ class Malformed(Part):
                         name: 2 * count for name, count in job.outputs.items()})
                     self._goes_on(simulator, case, job,
                                   f"a {what}{which} frame of {stream.name}", pauses)
-        case = self.small_case()
         for stream, (most, what) in product(self.core.inputs, ((1, "a beat of "), (None, ""))):
+            case = max(self.cases,
+                       key=lambda case: _first(case.job.inputs[stream.name]))
             counts = {known.name: most if known is stream else 0 for known in self.core.inputs}
             alone = {name: Beats(beats.data[:counts[name]], beats.last[:counts[name]],
                                  beats.user[:counts[name]])
