@@ -31,6 +31,12 @@ _LOWER = (
     "opt_expr", "opt_clean", "setundef -anyseq", "aigmap", "opt_clean",
     "write_aiger -zinit circuit.aig",
 )
+#: From a flat circuit without memories to gates, where what is undefined is zero: two circuits are
+#: compared from there.
+GATES_FROM_ZERO = (
+    "async2sync", "setundef -undriven -init -zero", "setundef -zero", "dffunmap", "techmap",
+    "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr", "opt_clean", "aigmap", "opt_clean",
+)
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,8 @@ def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
         script += [f"read_verilog {name}.v", f"hierarchy -check -top {top}", "proc", "flatten",
                    "memory_map", "opt -full", f"rename {top} {name}", f"design -stash {name}"]
     script += ["design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate",
-               "miter -equiv -flatten gold gate harness", "hierarchy -top harness", "async2sync",
-               "setundef -undriven -init -zero", "setundef -zero", "dffunmap", "techmap",
-               "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr", "opt_clean", "aigmap",
-               "opt_clean", "write_aiger -zinit circuit.aig"]
+               "miter -equiv -flatten gold gate harness", "hierarchy -top harness",
+               *GATES_FROM_ZERO, "write_aiger -zinit circuit.aig"]
     toolchain.yosys(script, folder)
     header = (folder / "circuit.aig").read_bytes()[:100].split(b"\n")[0].split()
     if int(header[3]) > most:
@@ -105,14 +109,16 @@ def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
                 seconds)
 
 
-def prove(graph: Path, seconds: int) -> Verdict:
-    """Decide without bound, or give up after ``seconds``."""
+def prove(graph: Path, seconds: int, conflicts: int | None = None) -> Verdict:
+    """Decide without bound, or give up after ``seconds``; with at most so many ``conflicts`` for
+    each pair of registers that may be equal."""
     header = graph.read_bytes()[:200].split(b"\n")
     if header[0].split()[3] == b"0" and header[1] == b"0":
         return Verdict("proven", None, "constant", 0.0, 0)
     # Registers that are equal by induction are merged first. IC3 has nothing to say about a
     # circuit that this leaves without gates, so then it gets the whole one.
-    verdict = _abc(graph, f"scorr; pdr -T {seconds}", "IC3", seconds)
+    merge = "scorr" if conflicts is None else f"scorr -C {conflicts}"
+    verdict = _abc(graph, f"{merge}; pdr -T {seconds}", "IC3", seconds)
     if verdict.status == "open" and verdict.seconds < seconds / 2:
         verdict = _abc(graph, f"pdr -T {seconds}", "IC3", seconds)
     return verdict
@@ -131,7 +137,14 @@ class _NothingLeftError(Exception):
     pass
 
 
-def _program() -> Path:
+def abc() -> Path:
+    """The program, which comes with Yosys.
+
+    Raises
+    ------
+    ToolError
+        If pyosys is missing.
+    """
     spec = find_spec("pyosys")
     if not spec or not spec.submodule_search_locations:
         raise ToolError("pyosys", "not installed", install="pip install pyosys")
@@ -142,7 +155,7 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
     started = time.monotonic()
     script = f"read_aiger {graph.name}; print_stats; {command}"
     try:
-        done = subprocess.run([_program(), "-c", script], cwd=graph.parent, text=True,
+        done = subprocess.run([abc(), "-c", script], cwd=graph.parent, text=True,
                               errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False, timeout=1.5 * seconds + 10)
     except OSError as error:

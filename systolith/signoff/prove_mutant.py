@@ -26,19 +26,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from pyosys import libyosys as ys
 
+from systolith.proofs import engine
 from systolith.signoff.and_inverter import Circuit, Graph
 from systolith.signoff.write_mutants import SELECT, SELECT_BITS, control, read
 
-GATES = ("chformal -remove", "async2sync", "setundef -undriven -init -zero", "setundef -zero",
-         "dffunmap", "techmap", "simplemap", "dfflegalize -cell $_DFF_P_ 01", "opt_expr",
-         "opt_clean", "aigmap")
 SECONDS = 60                 # for all questions to ABC
 CONFLICTS = 2_000            # of its solver, for one gate
+CONFLICTS_OF_PAIRS = 100     # of it, for a pair of registers of what is left
+QUESTION = Path("question.aig")
 #: Data of a stream and answers on the register bus, and which handshake they belong to.
 DATA = (r"(\w+)_(t)(?:data|last|user)", r"(\w+)_(r)(?:data|resp)", r"(\w+)_(b)resp")
 #: Names of the ports that stand for a memory: the memory, and what of it.
@@ -76,7 +75,8 @@ def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[st
     for command in (f"hierarchy -top {whole}", "flatten", "memory_collect"):
         ys.run_pass(command, design)
     _take_memories_out(design.module(ys.IdString(f"\\{whole}")))
-    for command in ("memory_map", *GATES, "write_aiger -ascii -zinit -map gates.map gates.aag"):
+    for command in ("chformal -remove", "memory_map", *engine.GATES_FROM_ZERO,
+                    "write_aiger -ascii -zinit -map gates.map gates.aag"):
         ys.run_pass(command, design)
     return Circuit.read(Path("gates.aag"), Path("gates.map"))
 
@@ -120,10 +120,10 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
         question = graph.any([differences[name] for name in sorted(failing)]
                              + [graph.differ(*outputs[name]) for name in sorted(wrong)])
         answer = _reachable(graph, question, registers, deadline)
-        if answer == "no":
+        if answer == "proven":
             return "EQUAL"
         if not failing:
-            return "DIFFERENT" if answer == "yes" else "UNKNOWN"
+            return "DIFFERENT" if answer == "refuted" else "UNKNOWN"
         if time.monotonic() > deadline:
             return "UNKNOWN"
         apart |= failing
@@ -183,9 +183,12 @@ def _unproven(graph: Graph, differences: Mapping[str, int], deadline: float) -> 
     asked = [name for name, literal in differences.items() if literal]
     if not asked:
         return set()
-    graph.write(Path("question.aig"), [differences[name] for name in asked])
-    said = _abc(f"read_aiger question.aig; fraig -C {CONFLICTS}; write_aiger answer.aig", deadline)
-    if said is None:
+    graph.write(QUESTION, [differences[name] for name in asked])
+    commands = f"read_aiger {QUESTION}; fraig -C {CONFLICTS}; write_aiger answer.aig"
+    try:
+        subprocess.run([engine.abc(), "-c", commands], capture_output=True, check=True,
+                       timeout=max(deadline - time.monotonic(), 1))
+    except subprocess.TimeoutExpired:
         return set(asked)
     lines = Path("answer.aig").read_bytes().split(b"\n")
     return {name for name, literal in zip(asked, lines[1:1 + len(asked)], strict=True)
@@ -193,32 +196,12 @@ def _unproven(graph: Graph, differences: Mapping[str, int], deadline: float) -> 
 
 
 def _reachable(graph: Graph, question: int, registers: Mapping[int, int], deadline: float) -> str:
-    """Whether something is ever true: ``yes``, ``no`` or ``unknown``."""
-    graph.write(Path("question.aig"), [question], registers)
+    """Whether something is never true: ``proven``, ``refuted`` or ``open``."""
     left = int((deadline - time.monotonic()) / 2)
     if left < 1:
-        return "unknown"
-    # PDR has nothing to say about a circuit of which no register is left.
-    for first in ("scorr -C 100; print_stats; ", ""):
-        said = _abc(f"read_aiger question.aig; strash; {first}pdr -T {left}", deadline) or ""
-        if "Property proved" in said or "UNSATISFIABLE" in said:
-            return "no"
-        if "was asserted in frame" in said:
-            return "yes"
-        if not re.search(r"lat = +0\b", said):
-            break
-    return "unknown"
-
-
-def _abc(commands: str, deadline: float) -> str | None:
-    """What ABC says; None if it does not end in time."""
-    program = Path(find_spec("pyosys").submodule_search_locations[0]) / "yosys-abc"
-    try:
-        return subprocess.run([program, "-c", commands], capture_output=True, text=True,
-                              errors="replace", check=False,
-                              timeout=max(deadline - time.monotonic(), 1)).stdout
-    except subprocess.TimeoutExpired:
-        return None
+        return "open"
+    graph.write(QUESTION, [question], registers)
+    return engine.prove(QUESTION, left, CONFLICTS_OF_PAIRS).status
 
 
 def _seen(design: ys.Design, top: str, name: str) -> str:

@@ -108,13 +108,7 @@ class Counters(Part):
                                 "frames": 0},
                     "blocked": {"cycles_busy": 1, "stalled_output": 1, "frames": 0}}
         for situation, rates in counting.items():
-            case = self.small_case() if situation == "starved" else self.cases[-1]
-            simulator.prepare(case.job)
-            if situation == "starved":
-                simulator.begin(case.job, inputs=self._half_a_frame(case))
-            else:
-                simulator.begin(case.job, blocked=True)
-            simulator.go(case.cycles + SETTLE, patience=1 << 60)
+            case = self._stand(simulator, situation)
             busy = 1 if situation == "blocked" or self.stays_open(case) else \
                 simulator.read("status")
             equal(f"status while {situation}", simulator.read("status"), busy)
@@ -130,13 +124,22 @@ class Counters(Part):
             simulator.go(patience=self.patience(case))
             self.check(case, simulator.collect(), stalled=True)
             self._latches(simulator, case, situation)
-        self._clears(simulator, self.cases[-1])
+        self._clears(simulator)
 
-    def _clears(self, simulator: Simulator, case: Case) -> None:
-        """Cleared while it counts, in whichever cycle of a carry."""
+    def _stand(self, simulator: Simulator, situation: str) -> Case:
+        """Run a case up to where it stands still: "starved" or "blocked"."""
+        case = self.small_case() if situation == "starved" else self.cases[-1]
         simulator.prepare(case.job)
-        simulator.begin(case.job, blocked=True)
+        if situation == "starved":
+            simulator.begin(case.job, inputs=self._half_a_frame(case))
+        else:
+            simulator.begin(case.job, blocked=True)
         simulator.go(case.cycles + SETTLE, patience=1 << 60)
+        return case
+
+    def _clears(self, simulator: Simulator) -> None:
+        """Cleared while it counts, in whichever cycle of a carry."""
+        self._stand(simulator, "blocked")
         for before in range(1, CLEARED):
             if self._deposit(simulator, (1 << 64) - before):
                 simulator.write("control", 1)
@@ -149,12 +152,7 @@ class Counters(Part):
         """The high word is that of the moment in which the low word was read."""
         if situation == "starved" and not self.stays_open(case):
             return                                       # nothing counts, and no frame may be left
-        simulator.prepare(case.job)
-        if situation == "starved":
-            simulator.begin(case.job, inputs=self._half_a_frame(case))
-        else:
-            simulator.begin(case.job, blocked=True)
-        simulator.go(case.cycles + SETTLE, patience=1 << 60)
+        self._stand(simulator, situation)
         for name in ("cycles_busy", "stalled_input" if situation == "starved" else "stalled_output",
                      "frames"):
             low = 0xFFFF_FFFF if name == "frames" else 0xFFFF_FFC0

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from systolith.hdl.interface import Stream
 from systolith.sim.cases import Case, register_mask
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job
@@ -41,9 +42,8 @@ class Malformed(Part):
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
         for stream, what in product(self.core.inputs, ("long", "short")):
-            longest = max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
             for case, pauses, which in ((self.small_case(), None, ""),
-                                        (longest, ANYWHERE, " longest")):
+                                        (self._longest(stream), ANYWHERE, " longest")):
                 job = joined(self.core, [case, case])
                 beats = job.inputs[stream.name]
                 if _first(beats) > (what == "short"):
@@ -52,35 +52,44 @@ class Malformed(Part):
                     job = replace(job, inputs={**job.inputs, stream.name: wrong}, outputs={
                         name: 2 * count for name, count in job.outputs.items()})
                     self._goes_on(simulator, case, job,
-                                  f"a {what}{which} frame of {stream.name}", pauses)
+                                  f"a {what}{which} frame of {stream.name}", pauses,
+                                  followed=True)
         for stream, (most, what) in product(self.core.inputs, ((1, "a beat of "), (None, ""))):
-            case = max(self.cases,
-                       key=lambda case: _first(case.job.inputs[stream.name]))
+            case = self._longest(stream)
             counts = {known.name: most if known is stream else 0 for known in self.core.inputs}
             alone = {name: Beats(beats.data[:counts[name]], beats.last[:counts[name]],
                                  beats.user[:counts[name]])
                      for name, beats in case.job.inputs.items()}
             self._goes_on(simulator, case, replace(case.job, inputs=alone),
-                          f"{what}{stream.name} alone", None)
+                          f"{what}{stream.name} alone", None, followed=False)
+
+    def _longest(self, stream: Stream) -> Case:
+        """The case whose first frame of a stream is the longest."""
+        return max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
 
     def _goes_on(self, simulator: Simulator, case: Case, job: Job, what: str,
-                 pauses: Pauses | None) -> None:
-        """Run a job that is wrong in the beginning, and then ``case``, which may also end it."""
+                 pauses: Pauses | None, *, followed: bool) -> None:
+        """Run a job that is wrong in the beginning and, if it is ``followed``, ends with ``case``;
+        then ``case``."""
         simulator.prepare(job)
         simulator.begin(job, seed=self.seed,
                         pauses=pauses and {stream.name: pauses for stream in self.core.streams})
         simulator.go(case.cycles * (20 if pauses else 4) + SETTLE, patience=1 << 60)
-        if all(_ends_with(beats, case.expected[name])
-               for name, beats in simulator.taken().items()):
-            self.events.add(f"{GOES_ON} {what}, right behind it")
+        taken = simulator.taken()
         simulator.end()
         simulator.idle(2 * case.cycles + SETTLE)
-        flags = simulator.read("errors")
-        self.events |= {f"flag {name} by {what}" for bit, (name, _) in enumerate(
-            self.core.config.flags) if flags >> bit & 1}
-        if simulator.read("status"):
-            simulator.reset()
-        else:
+        self.raised(simulator.read("errors"), f"by {what}")
+        if followed and not simulator.read("status"):
+            for name, want in case.expected.items():
+                if not _ends_with(taken[name], want):
+                    raise ProblemError(f"{name} does not end with the right frames that came "
+                                       f"right behind {what}")
+        self._continues(simulator, case, what)
+        simulator.reset()
+
+    def _continues(self, simulator: Simulator, case: Case, what: str) -> None:
+        """If nothing is left of what was wrong, the next frames are right."""
+        if not simulator.read("status"):
             self.events.add(f"{GOES_ON} {what}")
             self.check(case, simulator.run(case.job, patience=self.patience(case)),
                        stalled=False)
@@ -129,10 +138,8 @@ class Malformed(Part):
         simulator.idle(2 * case.cycles + SETTLE)
         self._at_rest(simulator)
         self._flags(simulator)
-        if what and not simulator.read("status"):
-            self.events.add(f"{GOES_ON} {what}")
-            self.check(case, simulator.run(case.job, patience=self.patience(case)),
-                       stalled=False)
+        if what:
+            self._continues(simulator, case, what)
         simulator.reset()
         self.check(case, simulator.run(case.job, patience=self.patience(case)), stalled=False)
 

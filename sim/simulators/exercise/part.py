@@ -71,9 +71,9 @@ class Part:
             raise ProblemError(f"{label!r}: counter cycles_busy is {busy} after {result.cycles} "
                                "cycles")
 
-    def raised(self, flags: int) -> None:
-        """Take note of error flags."""
-        self.events |= {f"flag {name} raised" for bit, (name, _) in enumerate(
+    def raised(self, flags: int, how: str = "raised") -> None:
+        """Take note of error flags, and of how it came to them."""
+        self.events |= {f"flag {name} {how}" for bit, (name, _) in enumerate(
             self.core.config.flags) if flags >> bit & 1}
 
     def patience(self, *cases: Case) -> int:
