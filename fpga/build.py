@@ -315,7 +315,7 @@ def synthesize_top(top: TopLevel) -> Synthesized:
         "write_rtlil processed.il",
         "design -reset",
         "read_rtlil processed.il",
-        f"{device.family.synthesis} {device.synthesis} -top {TOP}",
+        *device.steps(TOP),
         "autoname",
         "tee -q -o statistics.json stat -json",
         "write_json netlist.json",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from systolith.fpga import toolchain
+from systolith.fpga import ice40_multipliers, toolchain
+from systolith.fpga.devices import WITHOUT_LUTRAM
 from systolith.generators.core import GeneratedCore
 from systolith.sim.cells import models
 from systolith.sim.simulators import cache
@@ -33,19 +34,23 @@ class Target:
         The vendor's models, in Yosys's share directory; empty for gates, which Yosys knows.
     blocks : str
         What of the family's multipliers and memories takes part, in words.
+    before : tuple of str
+        Yosys commands ahead of that one.
     """
 
     name: str
     synthesis: str
     cells: str
     blocks: str
+    before: tuple[str, ...] = ()
 
 
 #: What a core can be mapped to. Inferred blocks take part where Yosys has a model of them.
 TARGETS: Mapping[str, Target] = MappingProxyType({target.name: target for target in (
     Target("gates", "synth -flatten", "", "gates and flip-flops"),
-    Target("ice40", "synth_ice40 -abc9 -device u -dsp", "ice40/cells_sim.v",
-           "with multipliers and block memories"),
+    Target("ice40", "synth_ice40 -abc9 -device u", "ice40/cells_sim.v",
+           "with multipliers and block memories",
+           (*WITHOUT_LUTRAM, *ice40_multipliers.steps(flat=True))),
     Target("ecp5", "synth_ecp5 -nodsp -nobram", "ecp5/cells_sim.v",
            "multipliers and memories from look-up tables, but for blocks that the core "
            "instantiates"),
@@ -57,7 +62,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType({target.name: target for target
            "multipliers and memories from look-up tables, but for blocks that the core "
            "instantiates"),
     Target("gatemate", "synth_gatemate -luttree -nomx8 -noiopad -noclkbuf -nomult -nobram",
-           "gatemate/cells_sim.v", "multipliers and memories from look-up tables"),
+           "gatemate/cells_sim.v", "multipliers and memories from look-up tables", WITHOUT_LUTRAM),
 )})
 
 
@@ -98,7 +103,7 @@ def netlist(core: GeneratedCore, target: Target) -> Netlist:
     synthesis = (
         "read_verilog core.v", f"hierarchy -top {top}", "proc", "write_rtlil processed.il",
         "design -reset", "read_rtlil processed.il",
-        f"{target.synthesis} -top {top}", "tee -q -o statistics.json stat -json",
+        *target.before, f"{target.synthesis} -top {top}", "tee -q -o statistics.json stat -json",
         "write_rtlil netlist.il")
     folder_of_cells = Path(target.cells).parent
     options = f'-defer -overwrite -D NO_ICE40_DEFAULT_ASSIGNMENTS -I"{share / folder_of_cells}"'

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from systolith.fpga import ice40_multipliers
 from systolith.hdl.config import did_you_mean
 from systolith.hdl.errors import Error
 
@@ -39,6 +40,8 @@ class Family:
         What each cell type takes; the first pattern that fits the whole name counts.
     bram_bytes : int
         What a block memory holds when it is as wide as a byte.
+    before : tuple of str
+        Yosys commands ahead of that one.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Family:
     inside: str
     cells: tuple[tuple[str, Mapping[str, float]], ...]
     bram_bytes: int = 2048
+    before: tuple[str, ...] = ()
 
     def resources(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Sum up cells by type to amounts by resource."""
@@ -74,6 +78,8 @@ class Device:
         By resource; what the device has not, or does not count, is missing.
     synthesis : str
         Options of the Yosys command for this device.
+    infers_multipliers : bool
+        Products are mapped ahead of that command (:mod:`systolith.fpga.ice40_multipliers`).
     route : tuple of str
         Options of nextpnr.
     goal_mhz : float
@@ -93,6 +99,23 @@ class Device:
     synthesis: str = ""
     pins: tuple[str, ...] = ()
     caveat: str = ""
+    infers_multipliers: bool = False
+
+    def steps(self, top: str, *, inside: bool = False, flat: bool = True) -> tuple[str, ...]:
+        """Yosys commands from processes to cells.
+
+        Parameters
+        ----------
+        inside : bool
+            What is synthesized is a part of a design, without pads.
+        flat : bool
+            Dissolve all modules.
+        """
+        options = (self.synthesis, self.family.inside if inside else "",
+                   "" if flat else "-noflatten", f"-top {top}")
+        return (*self.family.before,
+                *(ice40_multipliers.steps(flat=flat) if self.infers_multipliers else ()),
+                " ".join(filter(None, (self.family.synthesis, *options))))
 
     @property
     def technologies(self) -> tuple[str, ...]:
@@ -100,13 +123,17 @@ class Device:
         return ("generic", self.family.name) if "dsp" in self.capacity else ("generic",)
 
 
+#: Yosys takes a wish for memories of look-up tables for an order, which families without any
+#: cannot carry out.
+WITHOUT_LUTRAM = ("setattr -unset ram_style a:ram_style=distributed",)
+
 ICE40 = Family("ice40", "synth_ice40 -abc9", "", (
     (r"SB_LUT4", {"lut": 1, "logic": 1}),
     (r"SB_CARRY", {"carry": 1}),                     # shares the logic cell of a look-up table
     (r"SB_DFF.*", {"ff": 1}),
     (r"SB_MAC16", {"dsp": 1}),
     (r"SB_RAM40_4K.*", {"bram": 1}),
-), bram_bytes=512)
+), bram_bytes=512, before=WITHOUT_LUTRAM)
 
 ECP5 = Family("ecp5", "synth_ecp5", "", (
     (r"LUT4", {"lut": 1, "logic": 1}),
@@ -136,17 +163,18 @@ GATEMATE = Family("gatemate", "synth_gatemate -luttree -nomx8", "-noiopad -noclk
     (r"CC_MULT", {"dsp": 1}),
     (r"CC_BRAM_20K|CC_FIFO_40K", {"bram": 1}),
     (r"CC_BRAM_40K", {"bram": 2}),
-))
+), before=WITHOUT_LUTRAM)
 
 _GOWIN_CAVEAT = "the open timing model has no delays for Gowin's multipliers"
 
 
 def _ice40(name: str, title: str, size: str, package: str, capacity: Mapping[str, int],
-           goal: float, synthesis: str, caveat: str = "") -> Device:
+           goal: float, synthesis: str, caveat: str = "", infers_multipliers: bool = False
+           ) -> Device:
     # Tiles filled less than to the brim leave room for what belongs together.
     return Device(name, title, ICE40, capacity,
                   (f"--{size}", "--package", package, "--placer-heap-beta", "0.8"), goal,
-                  synthesis, caveat=caveat)
+                  synthesis, caveat=caveat, infers_multipliers=infers_multipliers)
 
 
 def _ecp5(size: int, logic: int, dsp: int, bram: int) -> Device:
@@ -166,8 +194,9 @@ def _gowin(name: str, title: str, part: str, chip: str, family: str,
 
 DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device in (
     _ice40("ice40-up5k", "Lattice iCE40UP5K", "up5k", "sg48",
-           {"logic": 5280, "ff": 5280, "dsp": 8, "bram": 30}, 48, "-device u -dsp",
-           "the timing model treats every multiplier of the UP5K as registered"),
+           {"logic": 5280, "ff": 5280, "dsp": 8, "bram": 30}, 48, "-device u",
+           "the timing model treats every multiplier of the UP5K as registered",
+           infers_multipliers=True),
     _ice40("ice40-hx8k", "Lattice iCE40HX8K", "hx8k", "ct256",
            {"logic": 7680, "ff": 7680, "bram": 32}, 100, "-device hx"),
     _ecp5(12, 24288, 28, 56),            # the same die as the 25k

@@ -153,7 +153,6 @@ def check_device(device: str, pnr: bool) -> None:
 def netlist(design: Design, device: Device, *, by_module: bool = False) -> Path:
     """Synthesize ``design`` without pads; returns the folder that holds the netlist as RTLIL
     (:func:`read_netlist`) and the cells by type."""
-    family = device.family
     script = (
         "read_verilog design.v",
         f"hierarchy -top {design.name}",
@@ -162,8 +161,7 @@ def netlist(design: Design, device: Device, *, by_module: bool = False) -> Path:
         "write_rtlil processed.il",
         "design -reset",
         "read_rtlil processed.il",
-        f"{family.synthesis} {device.synthesis} {family.inside} "
-        f"{'-noflatten ' if by_module else ''}-top {design.name}",
+        *device.steps(design.name, inside=True, flat=not by_module),
         "autoname",
         f"tee -q -o {STATISTICS} stat -json",
         f"write_rtlil {NETLIST}",

@@ -144,6 +144,7 @@ def _key(template: str, board: str) -> str:
     sizes = _sizes(template, board)
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
+                     *boards.get(board).device.steps("top"),
                      json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT_S]),
                      _small(template))
 
@@ -249,7 +250,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz), str(LIMIT_S))
+                    str(mhz), str(LIMIT_S), *boards.get(board).device.steps("top"))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])
@@ -297,6 +298,9 @@ def _workloads(core: GeneratedCore, model):
 def operations(template: str, workload: Workload) -> int:
     """Operations of a workload, as :class:`Fit` counts them."""
     arrays = workload.arrays
-    if {"a", "w"} <= arrays.keys():
+    if "packed" in arrays:
+        return 2 * arrays["a"].size * len(arrays["packed"])
+    if "a" in arrays:
         return 2 * len(arrays["a"]) * arrays["w"].size
-    return arrays["x"].size * (2 if template == "dot" else 1)
+    elements = arrays["i" if "i" in arrays else "x"]
+    return elements.size * (2 if template == "dot" else 1)

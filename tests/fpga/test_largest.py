@@ -1,5 +1,8 @@
 """The search for the largest core that a device holds."""
 
+from itertools import islice
+
+import numpy as np
 import pytest
 
 from systolith.bench import boards as topic
@@ -107,3 +110,10 @@ def test_every_template_has_sizes_for_every_board(template):
         assert pll.instance(board.device.family.name, board.pll, board.clock_mhz, wanted)[1]
         sizes = [largest_core._values(known, size, board) for size in largest_core.ladder(template)]
         assert sizes[0] is not None and len([size for size in sizes if size]) > 3
+
+
+@pytest.mark.parametrize("template", registry.TEMPLATES, ids=lambda template: template.name)
+def test_every_workload_counts_as_operations(template):
+    model = template.load_model()
+    for workload in islice(model.stimulus(template.config(), np.random.default_rng(1)), 40):
+        assert largest_core.operations(template.name, workload) > 0

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,8 @@ from systolith.fpga.errors import ConstraintError
 from systolith.fpga.pin_shell import pin_shell
 from systolith.fpga.place_route import read_report, source_name
 from systolith.fpga.synthesis import synthesize
-from systolith.hdl.bus.axi_stream import RegisterSlice, Signature
+from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
 from systolith.hdl.errors import Error
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.sim.simulators.errors import ToolError
@@ -120,6 +121,20 @@ def test_multipliers_and_carries(device, dsp):
     assert found.resources["carry"] >= 7
     assert found.resources["bram"] == 0
     assert json.loads(json.dumps(found.as_dict()))["fits"] is True
+
+
+@pytest.mark.parametrize("width", [14, 18])
+def test_products_with_two_registers_behind_and_none_in_front(width):
+    """Yosys crashes there when it packs the inner pipeline of an SB_MAC16."""
+    found = synthesize(Multiplier(signed(width), unsigned(14), stages=2), "ice40-up5k")
+    assert found.resources["dsp"] == (1 if width <= 16 else 2)
+
+
+@pytest.mark.parametrize("device", devices.DEVICES)
+def test_memories_of_look_up_tables_are_a_wish(device):
+    """Families without any make such memories of something else."""
+    found = synthesize(Fifo(Signature(8), 32, spread=True), device)
+    assert found.resources["bram"] + found.resources["lutram"] + found.resources["ff"] > 8
 
 
 def test_the_shell_has_a_register_for_every_port(register_slice):
