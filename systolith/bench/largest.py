@@ -64,8 +64,8 @@ _LEAN: Mapping[str, Mapping[str, Any]] = {
              "max_length": 128, "precision": 6},
 }
 
-#: The same as ``_BESIDE`` for one family: no more than three quarters of the blocks of an ECP5 can have enables of
-#: their own.
+#: The same as ``_BESIDE`` for one family: no more than three quarters of the blocks of an ECP5 can
+#: have enables of their own.
 _BESIDE_ON: Mapping[tuple[str, str], Mapping[str, Any]] = {("systolic", "ecp5"): {"mac_stages": 4}}
 
 
