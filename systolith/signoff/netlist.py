@@ -31,6 +31,8 @@ _LIMIT = f"netlists of up to {MOST_CELLS:,} are simulated: sign a smaller instan
 #: Bits of state up to which equivalence is tried, and seconds that it may take.
 MOST_LATCHES = 20_000
 SECONDS = 120
+#: The same once the cells of another family were not decided: these rarely are then.
+SECONDS_AFTER = 15
 PAUSES = Pauses(stop=0.2, go=0.5)
 
 
@@ -66,7 +68,8 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                 break
         outcomes.append(Outcome(target.name, message, seconds=round(time.monotonic() - begun, 3)))
         progress(f"netlist: equivalence of {core.name} and its cells of {target.name}")
-        proof, why = compared(core, made)
+        decided = all(row[5] != "not proven" for row in rows)
+        proof, why = compared(core, made, SECONDS if decided else SECONDS_AFTER)
         if proof == "REFUTED":
             outcomes.append(Outcome(f"{target.name} equivalence", why))
         elif proof != "proven":
@@ -122,12 +125,12 @@ def simulated(core: GeneratedCore, made: Netlist, options: Options
                     yield message, got.cycles, case.frames
 
 
-def compared(core: GeneratedCore, made: Netlist) -> tuple[str, str]:
+def compared(core: GeneratedCore, made: Netlist, seconds: int = SECONDS) -> tuple[str, str]:
     """``proven``, ``REFUTED`` or ``not proven``, and why."""
     gold = "\n".join(text for name, text in core.files.items() if name.endswith(".v"))
     with TemporaryDirectory(prefix="systolith-") as folder:
         try:
-            verdict = engine.equivalent(gold, made.verilog, core.name, Path(folder), SECONDS,
+            verdict = engine.equivalent(gold, made.verilog, core.name, Path(folder), seconds,
                                         MOST_LATCHES)
         except ToolError as error:
             return "not proven", str(error).splitlines()[0]
