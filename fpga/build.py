@@ -14,7 +14,7 @@ from typing import Any
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.devices import Device
-from systolith.fpga.errors import ConstraintError, SlowError
+from systolith.fpga.errors import ConstraintError, SlowError, UnfinishedError
 from systolith.fpga.gates import cells_by_type
 from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
@@ -33,6 +33,8 @@ CRASHES = 7                  # of place and route that are answered with a furth
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 #: Options of nextpnr that take less than half of the time; what it does without them may be faster.
 QUICK = ("--placer", "static", "--router", "router2")
+#: Share of the clock below which the other way is not tried where time is limited.
+FAR = 0.8
 SUFFIX = {"ice40": "bin", "ecp5": "bit", "gowin": "fs", "gatemate": "bit"}
 
 
@@ -407,14 +409,20 @@ def processor_seconds() -> float:
 
 def route(program: toolchain.Program, arguments: Sequence[str], ways: Sequence[Sequence[str]],
           folder: Path, device: Device, goal: float, limit_s: float | None = None) -> None:
-    """Place and route one way after the other, until one fits and reaches the clock."""
+    """Place and route one way after the other, until one fits and reaches the clock.
+
+    Where time is limited, a way that takes too long, or stays far below the clock, is the last.
+    """
     for options in ways[:-1]:
         try:
             run_nextpnr(program, (*arguments, *options), folder, device, limit_s=limit_s)
+        except UnfinishedError:
+            raise
         except (ConstraintError, ToolError):
             continue
         report = json.loads((folder / "report.json").read_text())
-        if read_report(report, goal, 0, "").fmax_mhz >= goal:
+        fmax = read_report(report, goal, 0, "").fmax_mhz
+        if fmax >= goal or (limit_s is not None and fmax < FAR * goal):
             return
     run_nextpnr(program, (*arguments, *ways[-1]), folder, device, limit_s=limit_s)
 

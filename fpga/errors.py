@@ -11,3 +11,7 @@ class SlowError(ConstraintError):
     def __init__(self, message: str, fmax_mhz: float):
         super().__init__(message)
         self.fmax_mhz = fmax_mhz
+
+
+class UnfinishedError(ConstraintError):
+    """Place and route did not end in the time that it had."""

@@ -10,7 +10,7 @@ from typing import Any
 from systolith.fpga import enables, toolchain
 from systolith.fpga.design import Design
 from systolith.fpga.devices import Device
-from systolith.fpga.errors import ConstraintError
+from systolith.fpga.errors import ConstraintError, UnfinishedError
 from systolith.fpga.pin_shell import INSTANCE, PINS, TOP, pin_shell
 from systolith.sim.simulators import cache
 from systolith.sim.simulators.errors import LateError, ToolError
@@ -117,12 +117,12 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
 def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Path,
                 device: Device, *, limit_s: float | None = None) -> None:
     """Run nextpnr; a design that is too large, or not placed and routed within ``limit_s`` seconds,
-    is a :class:`ConstraintError`."""
+    is a :class:`ConstraintError`, the latter an :class:`UnfinishedError`."""
     enables.check(folder / arguments[arguments.index("--json") + 1], device)
     try:
         program.run(arguments, folder, limit_s=limit_s)
     except LateError:
-        raise ConstraintError(f"place and route for {device.title} did not end within "
+        raise UnfinishedError(f"place and route for {device.title} did not end within "
                               f"{limit_s:g} s") from None
     except ToolError as error:
         if found := _TOO_LARGE.search(error.tail):

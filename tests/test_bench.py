@@ -7,7 +7,7 @@ import pytest
 
 import systolith
 from systolith import bench
-from systolith.bench import documents
+from systolith.bench import documents, signoff
 from systolith.bench.results import (
     Figure,
     Grid,
@@ -19,6 +19,9 @@ from systolith.bench.results import (
     missed,
     number,
 )
+from systolith.generators import registry
+from systolith.signoff import rung
+from systolith.signoff.rung import Outcome, RungResult
 
 ROOT = Path(__file__).parent.parent
 
@@ -144,3 +147,50 @@ def test_changes_of_nets_are_counted():
         assert longer == pytest.approx(changes([0, -1] * 300, [0] * 600)
                                        - changes([0, -1] * 200, [0] * 400), rel=0.05)
         assert np.ndim(still) == 0 and still > 0
+
+
+def test_every_template_has_two_harder_forms_to_sign_off():
+    assert set(signoff.HARDER) == {template.name for template in registry.TEMPLATES}
+    for template in registry.TEMPLATES:
+        configs = [template.config.parse(dict(template.presets.get(form, {})))
+                   for form in signoff.forms(template.name)]
+        assert len(configs) == 3
+        assert all(form in template.presets for form in signoff.HARDER[template.name])
+
+
+def test_what_was_signed_is_shown_and_what_failed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(signoff, "PAGES", tmp_path / "pages")
+    monkeypatch.setattr(registry, "TEMPLATES", (registry.get("topn"),))
+    monkeypatch.setattr(signoff, "RUNGS", tuple(rung for rung in signoff.RUNGS
+                                                if rung.name in ("mutation", "netlist", "faults")))
+    climbs = []
+    monkeypatch.setattr(signoff, "climb", lambda *args: climbs.append(args) or climbed())
+    assert list(signoff.tables(print, quick=True))[1].rows == ()
+    for _ in range(2):       # what failed is tried again
+        signoff.signed(signoff.subject("topn", "all"), print)
+    assert len(climbs) == 2
+    targets, cores, upsets = signoff.tables(print, quick=True)
+    assert [(figure.value, figure.reached) for figure in targets.figures] == [
+        (0, False), (1, False), (240, True), (5, True), (2, False)]
+    assert cores.rows == (("topn_all", "failed: mutation", 230, 9, 1, 5, 1, 0, 3),)
+    assert upsets.rows == (("topn_all", 7, 0, 80, 0, 0, 0, 20, 0),)
+    assert (tmp_path / "pages/topn_all.html").read_text().startswith("<!doctype html>")
+
+
+def climbed():
+    """A climb on which a mutant and two upsets came through."""
+    def upsets(**counts):
+        return {"registers": counts, "memories": {}, "register_bits": 7, "memory_bits": 0}
+
+    passed = (Outcome("works"),)
+    return [
+        RungResult(rung="mutation", outcomes=(Outcome("killed", "one survived"),), seconds=1,
+                   details={"mutants": 240, "killed": 230, "equal": 9, "survived": 1,
+                            "seconds_per_mutant": 0.005}),
+        RungResult(rung="netlist", outcomes=passed, seconds=1, tables=(
+            rung.Table("Netlists", ("cells of", "cells", "cycles", "frames", "simulation",
+                                    "equivalence", "seconds"),
+                       (("gates", 9, 9, 9, "passed", "not proven", 1),)),)),
+        RungResult(rung="faults", outcomes=passed, seconds=1, details={"upsets": {
+            "none": upsets(masked=8, silent=2), "tmr": upsets(masked=98, silent=2)}})]

@@ -260,7 +260,7 @@ class ModulePrinter(ModuleStructure):
             attributes = _attributes(memory._attrs)
             self._declared.append(f"  {attributes}reg {_range(width)}{name} "
                                   f"[0:{data.depth - 1}];\n")
-            if any(data._init._raw):
+            if any(data._init._raw) or not memory._write_ports:
                 self._print_contents(name, width, data)
             for port in memory._write_ports:
                 self._print_write(name, width, port)

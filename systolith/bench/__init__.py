@@ -29,8 +29,7 @@ TOPICS: Mapping[str, str] = MappingProxyType({
                   "of norm too",
     "link": "efficiency of the host link",
     "boards": "the largest core of each template that fits a board",
-    "signoff": "every template on the whole verification ladder, in three forms",
-    "faults": "what upsets of single bits do to every template, plain and hardened",
+    "signoff": "every template on the whole verification ladder: mutants, proofs, netlists, upsets",
 })
 
 

@@ -97,6 +97,8 @@ def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
     for name, text in (("gold", gold), ("gate", gate)):
         (folder / f"{name}.v").write_text(text)
         script += [f"read_verilog {name}.v", f"hierarchy -check -top {top}", "proc", "flatten",
+                   # Models of flip-flops that are set by reset start so, too.
+                   "setattr -unset init w:*",
                    "memory_map", "opt -full", f"rename {top} {name}", f"design -stash {name}"]
     script += ["design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate",
                "miter -equiv -flatten gold gate harness", "hierarchy -top harness",

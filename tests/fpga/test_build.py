@@ -14,7 +14,7 @@ from systolith.cli import run
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga import build as bitstreams
 from systolith.fpga.build import TopLevel, build
-from systolith.fpga.errors import ConstraintError
+from systolith.fpga.errors import ConstraintError, UnfinishedError
 from systolith.fpga.link import host
 from systolith.generators import registry
 from systolith.generators.core import elaborate
@@ -27,13 +27,16 @@ def core(**values):
     return elaborate(template, template.config.parse({"lanes": 1, **values}), "core")
 
 
-@pytest.mark.parametrize("rates, tried", [
-    ({"quick": 60, "": 55}, ["quick"]),
-    ({"quick": 40, "": 55}, ["quick", ""]),          # too slow
-    ({"quick": None, "": 55}, ["quick", ""]),        # does not fit
-    ({"quick": 60, "": 55}, [""]),                   # no quick way in this family
+@pytest.mark.parametrize("rates, tried, limit", [
+    ({"quick": 60, "": 55}, ["quick"], None),
+    ({"quick": 30, "": 55}, ["quick", ""], None),            # too slow
+    ({"quick": 45, "": 55}, ["quick", ""], 99),              # nearly fast enough
+    ({"quick": 30, "": 55}, ["quick"], 99),                  # far from it
+    ({"quick": None, "": 55}, ["quick", ""], 99),            # does not fit
+    ({"quick": 60, "": 55}, [""], None),                     # no quick way in this family
 ])
-def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_path, rates, tried):
+def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_path, rates, tried,
+                                                             limit):
     runs = []
 
     def place_and_route(program, arguments, folder, device, limit_s):
@@ -46,8 +49,17 @@ def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_pa
 
     monkeypatch.setattr(bitstreams, "run_nextpnr", place_and_route)
     ways = [("quick",), ("",)] if "quick" in tried else [("",)]
-    bitstreams.route(None, ("--json",), ways, tmp_path, None, 50)
+    bitstreams.route(None, ("--json",), ways, tmp_path, None, 50, limit)
     assert runs == tried
+
+
+def test_after_a_way_that_does_not_end_in_time_there_is_no_other(monkeypatch, tmp_path):
+    def place_and_route(program, arguments, folder, device, limit_s):
+        raise UnfinishedError(arguments[-1])
+
+    monkeypatch.setattr(bitstreams, "run_nextpnr", place_and_route)
+    with pytest.raises(UnfinishedError, match="quick"):
+        bitstreams.route(None, (), [("quick",), ("",)], tmp_path, None, 50, 99)
 
 
 def test_place_and_route_that_does_not_end():

@@ -7,6 +7,7 @@ import pytest
 from systolith.fpga.core_netlist import TARGETS, netlist, targets_of
 from systolith.generators import registry
 from systolith.generators.core import elaborate
+from systolith.proofs import engine
 from systolith.signoff import netlist as rung
 from systolith.signoff.rung import Options
 
@@ -35,6 +36,17 @@ def test_a_netlist_of_look_up_tables_is_the_core(core, tmp_path):
 def test_a_broken_netlist_is_refuted(core):
     made = netlist(core, TARGETS["ice40"])
     assert rung.compared(core, replace(made, verilog=_break(made.verilog)))[0] == "REFUTED"
+
+
+def test_flip_flops_that_start_as_they_are_reset_are_compared_from_zero(tmp_path):
+    source = """module one (input clk, input rst, output reg q);
+  always @(posedge clk) q <= rst | ~q;
+endmodule
+"""
+    cells = source.replace("  always", "  initial q = 1'b1;\n  always")
+    assert engine.equivalent(source, cells, "one", tmp_path, 10, 100).status == "proven"
+    other = source.replace("rst | ~q", "rst | q")
+    assert engine.equivalent(source, other, "one", tmp_path, 10, 100).status == "refuted"
 
 
 @pytest.mark.nightly

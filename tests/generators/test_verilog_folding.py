@@ -79,22 +79,29 @@ def test_constants_are_in_place(drive, text):
     assert found == text, found
 
 
+class Rom(wiring.Component):
+    """A table."""
+
+    def __init__(self, words):
+        self.words = words
+        super().__init__({"address": In(2), "word": Out(4)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = Memory(shape=4, depth=4, init=self.words)
+        port = words.read_port()
+        m.d.comb += [port.addr.eq(self.address), self.word.eq(port.data)]
+        return m
+
+
 def test_a_port_of_a_memory_that_is_always_on_has_no_condition():
-    class Rom(wiring.Component):
-        """A table."""
-
-        def __init__(self):
-            super().__init__({"address": In(2), "word": Out(4)})
-
-        def elaborate(self, platform):
-            m = Module()
-            m.submodules.words = words = Memory(shape=4, depth=4, init=[1, 2, 3, 4])
-            port = words.read_port()
-            m.d.comb += [port.addr.eq(self.address), self.word.eq(port.data)]
-            return m
-
-    text = emit(Rom(), name="rom").text
+    text = emit(Rom([1, 2, 3, 4]), name="rom").text
     assert "if (" not in text and "_en" not in text and "<= words[" in text
+
+
+def test_a_table_of_zeros_has_contents():
+    text = emit(Rom([0, 0, 0, 0]), name="rom").text
+    assert all(f"words[{index}] = 4'h0;" in text for index in range(4))
 
 
 def test_what_leaves_through_a_port_stays():
