@@ -86,6 +86,7 @@ class RowReader(wiring.Component):
         at_limit = Signal(init=max_beats == 1)           # this beat is the last there is room for
         mask_there = Signal()
         unpaired = Signal()
+        mask_dropping = Signal()
         m.d.comb += [
             self.first.eq(~in_row),
             self.ends.eq(x.last | at_limit),
@@ -94,7 +95,7 @@ class RowReader(wiring.Component):
             remaining.eq(Mux(in_row, rest, x.user)),
             more.eq(Mux(in_row, exceeds(rest, lanes), exceeds(x.user, lanes))),
             self.long.eq(self.issue & at_limit & ~x.last),
-            self.busy.eq(in_row | dropping),
+            self.busy.eq(in_row | dropping | mask_dropping),
             self.waiting.eq(((in_row | dropping) & ~x.valid) | unpaired),
         ]
         with m.If(self.issue):
@@ -113,17 +114,16 @@ class RowReader(wiring.Component):
         keep = signal_of(m, Cat(more | (~remaining[-1] & (few > lane)) for lane in range(lanes)),
                          "counting")
         if self.config.additive_mask:
-            keep = self._pair_mask(m, keep, mask_there, unpaired)
+            keep = self._pair_mask(m, keep, mask_there, unpaired, mask_dropping)
         else:
             m.d.comb += mask_there.eq(1)
         self._logits(m, keep, more)
         return m
 
-    def _pair_mask(self, m: Module, keep, mask_there, unpaired):
+    def _pair_mask(self, m: Module, keep, mask_there, unpaired, mask_dropping):
         """A beat waits for that of its mask; those of a mask that has ended exclude."""
         mask, x = self.mask, self.x
         missing = Signal()                               # the mask of this row has ended
-        mask_dropping = Signal()
         take = Signal()
         m.d.comb += [
             mask_there.eq((mask.valid & ~mask_dropping) | missing),

@@ -157,8 +157,8 @@ class SparseChainCore(wiring.Component):
             flags["w_format"] = bad.unknown
         m.d.comb += [
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
-            self.busy.eq(loading | buffer.loading | buffer.any_full | scanner.busy | (owed != 0)
-                         | drain.c.valid),
+            self.busy.eq(loading | buffer.loading | buffer.any_full | scanner.busy | issue.busy
+                         | (owed != 0) | drain.c.valid),
             self.waiting.eq(((issue.waiting | loading & ~weights.valid) & ~self.w.valid)
                             | (loading & weights.valid & ~scanner.valid & ~self.p.valid)
                             | ((buffer.loading | scanner.valid) & ~self.a.valid & ~buffer.any_full)

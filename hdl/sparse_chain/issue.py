@@ -41,8 +41,8 @@ class Issue(wiring.Component):
     finish, empty, let_go : Out(1)
         The column block is complete with this cycle; none of its blocks was issued; the
         activations are not needed any more.
-    waiting : Out(1)
-        Weights are wanted and not there.
+    busy, waiting : Out(1)
+        The rest of a frame of weights is being dropped; weights are wanted and not there.
     p_short, pattern, w_short, w_long : Out(1)
         Pulses of error flags.
     """
@@ -60,7 +60,8 @@ class Issue(wiring.Component):
             "issue": Out(1), "address": Out((depth - 1).bit_length()),
             "round": Out(config.max_log2_rounds), "beat": Out(range(max(speedup, 2))),
             "first": Out(1), "blank": Out(1), "checked": Out(1),
-            "finish": Out(1), "empty": Out(1), "let_go": Out(1), "waiting": Out(1),
+            "finish": Out(1), "empty": Out(1), "let_go": Out(1), "busy": Out(1),
+            "waiting": Out(1),
             "p_short": Out(1), "pattern": Out(1), "w_short": Out(1), "w_long": Out(1),
         })
 
@@ -100,6 +101,7 @@ class Issue(wiring.Component):
             self.empty.eq(fresh & ~block_ends),
             self.p_short.eq(self.finish & (
                 (self.k[(PATTERN_LANES - 1).bit_length():] + 1) * PATTERN_LANES < self.blocks)),
+            self.busy.eq(dropping),
             self.waiting.eq((compute & ~filling | discard | dropping) & ~self.w_valid),
             self.address.eq((self.k << self.log2_rounds) | round_now),
             self.round.eq(round_now),

@@ -29,8 +29,7 @@ class Malformed(Part):
             for stream in self.core.inputs:
                 beats = case.job.inputs[stream.name]
                 if open_ended and len(beats) > 1:
-                    stop = int(rng.integers(1, len(beats)))
-                    beats = Beats(beats.data[:stop], beats.last[:stop], beats.user[:stop])
+                    beats = _part(beats, int(rng.integers(1, len(beats))))
                 last = rng.random(len(beats)) < 0.3
                 last[-1:] = not open_ended
                 user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
@@ -54,14 +53,18 @@ class Malformed(Part):
                     self._goes_on(simulator, case, job,
                                   f"a {what}{which} frame of {stream.name}", pauses,
                                   followed=True)
-        for stream, (most, what) in product(self.core.inputs, ((1, "a beat of "), (None, ""))):
+        for stream in self.core.inputs:
             case = self._longest(stream)
-            counts = {known.name: most if known is stream else 0 for known in self.core.inputs}
-            alone = {name: Beats(beats.data[:counts[name]], beats.last[:counts[name]],
-                                 beats.user[:counts[name]])
-                     for name, beats in case.job.inputs.items()}
-            self._goes_on(simulator, case, replace(case.job, inputs=alone),
-                          f"{what}{stream.name} alone", None, followed=False)
+            whole = case.job.inputs
+            nothing = {name: _part(beats, 0) for name, beats in whole.items()}
+            frame = {name: _part(beats, _first(beats)) for name, beats in whole.items()}
+            for what, others, beats in (
+                    (f"a beat of {stream.name} alone", nothing, _part(whole[stream.name], 1)),
+                    (f"{stream.name} alone", nothing, whole[stream.name]),
+                    (f"a frame of {stream.name} that is too long and has no end", frame,
+                     _open(whole[stream.name]))):
+                job = replace(case.job, inputs={**others, stream.name: beats})
+                self._goes_on(simulator, case, job, what, None, followed=False)
 
     def _longest(self, stream: Stream) -> Case:
         """The case whose first frame of a stream is the longest."""
@@ -175,6 +178,16 @@ def _first(beats: Beats) -> int:
 
 def _ends_with(beats: Beats, want: Beats) -> bool:
     return len(beats) >= len(want) > 0 and bool((beats.data[-len(want):] == want.data).all())
+
+
+def _part(beats: Beats, count: int) -> Beats:
+    return Beats(beats.data[:count], beats.last[:count], beats.user[:count])
+
+
+def _open(beats: Beats) -> Beats:
+    """The first frame with a beat more, and without an end."""
+    length = _first(beats)
+    return replace(_part(_long(beats), length + 1), last=np.zeros(length + 1, bool))
 
 
 def _long(beats: Beats) -> Beats:
