@@ -260,6 +260,13 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     yield workload("one-hot", one_hot)
     yield workload("zeros, no epsilon", np.zeros_like(one_hot), epsilon=0, kind="rms")
     yield workload("constant, no epsilon", np.full_like(one_hot, _ends(config)[1]), epsilon=0)
+    # Both terms of the variance are as large as may be, and their difference as small.
+    low, high = _ends(config)
+    nearly = np.full((2, config.max_length), [[high], [low]])
+    step = 2.0**-config.x_fraction if isinstance(config.x, FloatFormat) else 1
+    nearly[0, 0] -= step
+    nearly[1, -1] += step
+    yield workload("all but constant", nearly, epsilon=0)
     yield workload("largest epsilon", _draw(config, rng, (2, longest)), epsilon=1e30)
     if _parameters(config):
         for what in ("low", "high"):
