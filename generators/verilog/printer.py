@@ -74,22 +74,29 @@ class ModulePrinter(ModuleStructure):
         for group in groups(self._comb):
             signals = {id(s): s for statement in group for s in statement._lhs_signals()}
             if all(isinstance(s, Assign) for s in group) and covered_once(group, signals):
-                for statement in group:
-                    if not len(statement.lhs):
-                        continue
-                    self._expressions.base = self._base(statement)
-                    target = self._target(statement.lhs)
-                    width = len(statement.lhs)
-                    value = self._expressions.whole(statement.rhs, width)
-                    self._body.append(f"  assign {target} = {value};\n")
+                self._print_assigns(group)
                 continue
-            registers |= set(signals)
             read = {id(s) for statement in group for s in reads(statement)}
             parts = [signals] if not read & set(signals) else [{k: s} for k, s in signals.items()]
             for part in parts:
                 statements = [s for s in (only(s, part) for s in group) if s is not None]
+                last = effective(statements)
+                if (all(isinstance(s, Assign) for s in last) and covered_once(last, part)
+                        and not any(True for s in last for _ in reads(s))):
+                    self._print_assigns(last)            # a block that reads nothing never runs
+                    continue
+                registers |= set(part)
                 self._print_always_comb(statements, list(part.values()))
         return registers
+
+    def _print_assigns(self, statements: list):
+        for statement in statements:
+            if not len(statement.lhs):
+                continue
+            self._expressions.base = self._base(statement)
+            target = self._target(statement.lhs)
+            value = self._expressions.whole(statement.rhs, len(statement.lhs))
+            self._body.append(f"  assign {target} = {value};\n")
 
     def _append(self, block: str):
         """Add a block of several lines, set off by an empty line."""

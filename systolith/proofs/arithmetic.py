@@ -7,32 +7,21 @@ that a quotient solves, the bounds of an error.
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Cat, Const, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Mux, Signal, Value, signed
 
 from systolith.fpga.design import Design
 from systolith.generators.verilog import emit
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.piecewise import Piecewise
 from systolith.hdl.arithmetic.popcount import Popcount
 from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
 from systolith.hdl.arithmetic.square_root import SquareRoot
 from systolith.hdl.structure.reduction import Reduction
 from systolith.proofs.harness import Edit, Harness
+from systolith.proofs.timing import ago, settled
 from systolith.sim.cells import models
-
-
-def _ago(h: Harness, value: Value, cycles: int, name: str) -> Value:
-    for index in range(cycles):
-        value = h.past(value, f"{name}_{index}")
-    return value
-
-
-def _settled(h: Harness, cycles: int) -> Value:
-    """As many cycles have passed since the reset."""
-    age = h.register(range(cycles + 2), "age")
-    h.step(age, Mux(age == cycles, age, age + 1))
-    return age == cycles
 
 
 def _signed(value: Value, is_signed: bool) -> Value:
@@ -45,14 +34,14 @@ def multiplier(component: Multiplier, edit: Edit) -> Harness:
     text = emitted.text + (models(emitted.cells) if emitted.cells else "")
     h = Harness(Design("dut", text), edit)
     a, b = component.a_shape, component.b_shape
-    x = _signed(_ago(h, h.ports.a, component.latency, "a"), a.signed)
-    y = _ago(h, h.ports.b, component.latency, "b")
+    x = _signed(ago(h, h.ports.a, component.latency, "a"), a.signed)
+    y = ago(h, h.ports.b, component.latency, "b")
     width = a.width + b.width
     total: Value = Const(0, signed(width + 1))
     for index in range(b.width):
         part = Mux(y[index], x << index, 0)
         total = total - part if b.signed and index == b.width - 1 else total + part
-    h.check("product", ~_settled(h, component.latency) | (h.ports.p == total[:len(h.ports.p)]))
+    h.check("product", ~settled(h, component.latency) | (h.ports.p == total[:len(h.ports.p)]))
     h.cover("a product of large factors", y.all() & x.any())
     return h
 
@@ -60,10 +49,10 @@ def multiplier(component: Multiplier, edit: Edit) -> Harness:
 def divider(component: Divider, edit: Edit) -> Harness:
     """dividend = quotient · divisor + remainder, the remainder less than the divisor."""
     h = Harness(component, edit)
-    n = _ago(h, h.ports.dividend, component.latency, "n")
-    d = _ago(h, h.ports.divisor, component.latency, "d")
+    n = ago(h, h.ports.dividend, component.latency, "n")
+    d = ago(h, h.ports.divisor, component.latency, "d")
     q, r = h.ports.quotient, h.ports.remainder
-    known = _settled(h, component.latency)
+    known = settled(h, component.latency)
     h.check("quotient and remainder", ~known | (d == 0) | ((q * d + r == n) & (r < d)))
     h.check("by zero", ~known | (d != 0) | (q.all() & (r == n[:len(r)])))
     h.cover("a remainder", known & (r == 2) & (q == 2))
@@ -73,9 +62,9 @@ def divider(component: Divider, edit: Edit) -> Harness:
 def square_root(component: SquareRoot, edit: Edit) -> Harness:
     """x = root² + remainder, the remainder at most 2 · root."""
     h = Harness(component, edit)
-    x = _ago(h, h.ports.x, component.latency, "x")
+    x = ago(h, h.ports.x, component.latency, "x")
     root, rest = h.ports.root, h.ports.remainder
-    h.check("root and remainder", ~_settled(h, component.latency)
+    h.check("root and remainder", ~settled(h, component.latency)
             | ((root * root + rest == x) & (rest <= 2 * root)))
     h.cover("a remainder", (rest == 2) & (root == 2))
     return h
@@ -84,8 +73,8 @@ def square_root(component: SquareRoot, edit: Edit) -> Harness:
 def popcount(component: Popcount, edit: Edit) -> Harness:
     """The sum of all bits."""
     h = Harness(component, edit)
-    word = _ago(h, h.ports.bits, component.latency, "word")
-    h.check("number of ones", ~_settled(h, component.latency)
+    word = ago(h, h.ports.bits, component.latency, "word")
+    h.check("number of ones", ~settled(h, component.latency)
             | (h.ports.total == reduce(add, word)))
     h.cover("all ones", h.ports.total == len(word))
     return h
@@ -94,8 +83,8 @@ def popcount(component: Popcount, edit: Edit) -> Harness:
 def leading_zeros(component: LeadingZeros, edit: Edit) -> Harness:
     """What is left above the leading one is as many zeros as counted."""
     h, width = Harness(component, edit), component.width
-    word, count = _ago(h, h.ports.word, component.latency, "word"), h.ports.count
-    known = _settled(h, component.latency)
+    word, count = ago(h, h.ports.word, component.latency, "word"), h.ports.count
+    known = settled(h, component.latency)
     h.check("zero", ~known | (h.ports.zero == (word == 0)))
     h.check("the leading one is there", ~known | (word == 0)
             | ((word << count)[width - 1:] == 1))
@@ -126,10 +115,10 @@ def rounder(component: FixedRounder | SteppedRounder, edit: Edit) -> Harness:
     h = Harness(component, edit)
     source, target = component.source, component.target
     rounding = getattr(component, "rounding", "rne")
-    value = _signed(_ago(h, h.ports.value, component.latency, "value"), source.signed)
+    value = _signed(ago(h, h.ports.value, component.latency, "value"), source.signed)
     got = _signed(h.ports.result, target.signed)
     least, most = component.values
-    known = _settled(h, component.latency) & (value >= least) & (value <= most)
+    known = settled(h, component.latency) & (value >= least) & (value <= most)
     # Of the result, in steps of what is finer.
     drop = target.lsb_exponent - source.lsb_exponent
     if drop < 0:
@@ -164,14 +153,38 @@ def rounder(component: FixedRounder | SteppedRounder, edit: Edit) -> Harness:
     return h
 
 
+def piecewise(component: Piecewise, edit: Edit) -> Harness:
+    """Horner's rule with the coefficients of the input's segment, as :class:`Segments` says it."""
+    h, segments = Harness(component, edit), component.segments
+    low, high = segments.target.code_low, segments.target.code_high
+    x = _signed(ago(h, h.ports.x, component.latency, "x"), segments.source.signed)
+    known = settled(h, component.latency)
+    inside = Mux(x < segments.start, segments.start,
+                 Mux(x >= segments.stop, segments.stop - 1, x)) - segments.start
+    offset = Signal(range(segments.inputs), name="offset")
+    h.m.d.comb += offset.eq(inside)
+    segment, fraction = offset[segments.segment_bits:], offset[:segments.segment_bits]
+    *lower, value = (Array(column)[segment] for column in zip(*component.coefficients, strict=True))
+    for index, coefficient in enumerate(reversed(lower)):
+        product = Signal(signed(len(value) + len(fraction) + 1), name=f"product_{index}")
+        h.m.d.comb += product.eq(value * fraction)
+        value = coefficient + (product >> segments.segment_bits)
+    if segments.guard:
+        value = (value + (1 << segments.guard - 1)) >> segments.guard
+    got = _signed(h.ports.y, segments.target.signed)
+    h.check("result", ~known | (got == Mux(value < low, low, Mux(value > high, high, value))))
+    h.cover("an input of the last segment", known & (segment == segments.count - 1))
+    return h
+
+
 def reduction(component: Reduction, edit: Edit) -> Harness:
     """The sum of all lanes; or one of them that none exceeds."""
     h, shape = Harness(component, edit), component.shape
-    word = _ago(h, h.ports.i, component.latency, "i")
+    word = ago(h, h.ports.i, component.latency, "i")
     lanes = [_signed(word.word_select(lane, shape.width), shape.signed)
              for lane in range(component.count)]
     got = _signed(h.ports.o, shape.signed)
-    known = _settled(h, component.latency)
+    known = settled(h, component.latency)
     if component.operation == "sum":
         h.check("sum", ~known | (got == reduce(add, lanes)))
     else:

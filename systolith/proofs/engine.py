@@ -127,8 +127,20 @@ def prove(graph: Path, seconds: int, conflicts: int | None = None) -> Verdict:
 
 
 def search(graph: Path, depth: int, seconds: int) -> Verdict:
-    """Look for a run of at most ``depth`` cycles."""
-    command = f"bmc3 -F {depth} -T {seconds}"
+    """Look for a run of at most ``depth`` cycles.
+
+    Where a cycle takes too long in which there is none, those behind it have their turn.
+    """
+    found = _search(graph, 0, depth, seconds)
+    if found.status == "bounded" and found.depth is not None and found.depth < depth - 1:
+        later = _search(graph, found.depth + 1, depth, seconds)
+        if later.status == "refuted":
+            return later
+    return found
+
+
+def _search(graph: Path, first: int, depth: int, seconds: int) -> Verdict:
+    command = f"bmc3 -S {first} -F {depth} -T {seconds}"
     try:
         return _abc(graph, f"scorr; {command}", "BMC", seconds)
     except _NothingLeftError:        # of the registers, when those that are equal were merged

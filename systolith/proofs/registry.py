@@ -4,8 +4,10 @@ from functools import partial
 
 from amaranth.hdl import Shape, signed, unsigned
 
+from systolith.hdl.arithmetic.config import Segments
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.multiplier import Multiplier
+from systolith.hdl.arithmetic.piecewise import Piecewise
 from systolith.hdl.arithmetic.popcount import Popcount
 from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
@@ -17,11 +19,12 @@ from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Field, Register, Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.shell import EventCounter
+from systolith.hdl.softmax.power_sums import PowerRunningSum
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
 from systolith.hdl.structure.reduction import Reduction
-from systolith.proofs import arithmetic, buses
+from systolith.proofs import arithmetic, buses, softmax
 from systolith.proofs.proof import Proof, Specification
 
 #: What a component of a class owes.
@@ -40,12 +43,14 @@ SPECIFICATIONS: dict[type, Specification] = {
     Multiplier: arithmetic.multiplier,
     Divider: arithmetic.divider,
     SquareRoot: arithmetic.square_root,
+    Piecewise: arithmetic.piecewise,
     Popcount: arithmetic.popcount,
     LeadingZeros: arithmetic.leading_zeros,
     Shifter: arithmetic.shifter,
     FixedRounder: arithmetic.rounder,
     SteppedRounder: arithmetic.rounder,
     Reduction: arithmetic.reduction,
+    PowerRunningSum: softmax.power_running_sum,
 }
 
 
@@ -146,6 +151,9 @@ PROOFS: tuple[Proof, ...] = (
         ("{root, 2'd1}", "{root, 2'd0}"),)),
     _proof(partial(SquareRoot, 7, 2), "7 bits, two per stage", (
         ("stages_digits = {1'd0, x}", "stages_digits = {x, 1'd0}"),)),
+    _proof(partial(Piecewise, lambda v: 3 * v * (1 - v), Segments(
+        IntegerFormat(4, True, -4), IntegerFormat(4, False, -4), -6, 6, 2, guard=1)),
+        "lines of 4 inputs", (("8'd1", "8'd0"),)),
     _proof(partial(Popcount, 7), "7 bits", (
         ("level_2[1] ^ level_2[2] ^ level_2[3]", "level_2[1] ^ level_2[2]"),)),
     _proof(partial(Popcount, 10, 2), "10 bits, 2 stages", (

@@ -120,3 +120,14 @@ def test_what_leaves_through_a_port_stays():
 
     text = emit(Outer(), name="outer").text
     assert "assign y = 4'd5;" in text and ".y(y)" in text
+
+
+def test_what_is_overwritten_by_a_constant_is_assigned():
+    """A block `always @*` that reads nothing would never run."""
+    def drive(m, part, on, off, six):
+        m.d.comb += part.y.eq(part.a)
+        m.d.comb += part.y.eq(Cat(on, off, Const(3, 2)))
+
+    text = emit(Part(drive), name="part").text
+    assert "assign y = 4'd13;" in text
+    assert "always" not in text

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from systolith.hdl.softmax.config import SoftmaxConfig
+from systolith.hdl.softmax.power_sums import PowerRunningSum
+from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
 from systolith.proofs.proof import Answer, Proof, broken, prove
-from systolith.proofs.registry import PROOFS
+from systolith.proofs.registry import PROOFS, SPECIFICATIONS
 
 #: The few that also run outside of the night.
 QUICK = {"RegisterSlice, 3 bits and last", "Fifo, 2 places", "Credits, 4 places by 2",
@@ -33,6 +36,44 @@ def test_component_is_proven(proof, tmp_path):
                                               for proof, index in BREAKS])
 def test_broken_component_is_refuted(proof, index, tmp_path):
     assert broken(proof, index, tmp_path).status == "refuted"
+
+
+@pytest.mark.parametrize(("old", "new", "status"), [
+    ("", "", "bounded"),
+    ("total <= ((total &", "total <= ((~total &", "refuted"),
+    ("+ {1'd0, sum_o};", "+ {1'd0, sum_o[20:1], 1'b0};", "refuted")])
+def test_what_a_sum_of_powers_owes(old, new, status, tmp_path):
+    """Not proven without bound; it is there for mutants of parts, which are looked for in few
+    cycles."""
+    config = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2",
+                                  "precision": 8})
+    component = PowerRunningSum(config, 2)
+
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    harness = SPECIFICATIONS[PowerRunningSum](component, edit)
+    found = engine.search(engine.circuit(harness.sources(), tmp_path), 11, 60)
+    assert found.status == status
+    if status == "bounded":
+        assert found.depth == 11
+        covers = SPECIFICATIONS[PowerRunningSum](component, edit).sources(covers=True)
+        assert engine.search(engine.circuit(covers, tmp_path), 14, 60).status == "refuted"
+
+
+def test_a_search_goes_on_behind_a_cycle_that_takes_too_long(monkeypatch, tmp_path):
+    asked = []
+
+    def answer(graph, command, method, seconds):
+        asked.append(command)
+        stuck = Verdict("bounded", 7, method, seconds, 3)
+        return stuck if len(asked) == 1 else Verdict("refuted", 9, method, 1, 3)
+
+    monkeypatch.setattr(engine, "_abc", answer)
+    assert engine.search(tmp_path / "circuit.aig", 20, 5).status == "refuted"
+    assert [command.partition("bmc3 ")[2] for command in asked] == ["-S 0 -F 20 -T 5",
+                                                                   "-S 8 -F 20 -T 5"]
 
 
 def test_names_are_unique_and_controls_exist():
