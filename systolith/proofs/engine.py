@@ -104,9 +104,9 @@ def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
                "miter -equiv -flatten gold gate harness", "hierarchy -top harness",
                *GATES_FROM_ZERO, "write_aiger -zinit circuit.aig"]
     toolchain.yosys(script, folder)
-    header = (folder / "circuit.aig").read_bytes()[:100].split(b"\n")[0].split()
-    if int(header[3]) > most:
-        return Verdict("open", None, "signal correspondence", 0.0, int(header[3]))
+    size = latches(folder / "circuit.aig")
+    if size > most:
+        return Verdict("open", None, "signal correspondence", 0.0, size)
     return _abc(folder / "circuit.aig", "fold; strash; scorr; dprove", "signal correspondence",
                 seconds)
 
@@ -114,8 +114,7 @@ def equivalent(gold: str, gate: str, top: str, folder: Path, seconds: int,
 def prove(graph: Path, seconds: int, conflicts: int | None = None) -> Verdict:
     """Decide without bound, or give up after ``seconds``; with at most so many ``conflicts`` for
     each pair of registers that may be equal."""
-    header = graph.read_bytes()[:200].split(b"\n")
-    if header[0].split()[3] == b"0" and header[1] == b"0":
+    if _never(graph):
         return Verdict("proven", None, "constant", 0.0, 0)
     # Registers that are equal by induction are merged first. IC3 has nothing to say about a
     # circuit that this leaves without gates, so then it gets the whole one.
@@ -131,12 +130,24 @@ def search(graph: Path, depth: int, seconds: int) -> Verdict:
 
     Where a cycle takes too long in which there is none, those behind it have their turn.
     """
+    if _never(graph):
+        return Verdict("bounded", depth, "constant", 0.0, 0)
     found = _search(graph, 0, depth, seconds)
     if found.status == "bounded" and found.depth is not None and found.depth < depth - 1:
         later = _search(graph, found.depth + 1, depth, seconds)
         if later.status == "refuted":
             return later
     return found
+
+
+def latches(graph: Path) -> int:
+    """How many there are in a circuit."""
+    return int(graph.read_bytes()[:200].split()[3])
+
+
+def _never(graph: Path) -> bool:
+    """The output is zero, whatever comes."""
+    return not latches(graph) and graph.read_bytes()[:200].split(b"\n")[1] == b"0"
 
 
 def _search(graph: Path, first: int, depth: int, seconds: int) -> Verdict:
@@ -181,19 +192,19 @@ def _abc(graph: Path, command: str, method: str, seconds: int) -> Verdict:
     size = re.search(r"lat\s*=\s*(\d+)", text)
     if size is None or done.returncode:
         raise ToolError("yosys-abc", "failed", output=text)
-    latches = int(size[1])
+    count = int(size[1])
     if re.search(r"^SATISFIABLE|Networks are not equivalent", text, re.MULTILINE):
-        return Verdict("refuted", None, method, taken, latches)
+        return Verdict("refuted", None, method, taken, count)
     if found := re.search(r"asserted in frame (\d+)", text):
-        return Verdict("refuted", int(found[1]), method, taken, latches)
+        return Verdict("refuted", int(found[1]), method, taken, count)
     if re.search(r"Property proved|^UNSATISFIABLE|Networks are equivalent", text, re.MULTILINE):
-        return Verdict("proven", None, method, taken, latches)
+        return Verdict("proven", None, method, taken, count)
     if "Explored all reachable states" in text:
-        return Verdict("proven", None, method, taken, latches)
+        return Verdict("proven", None, method, taken, count)
     if found := re.search(r"No output asserted in (\d+) frames", text):
-        return Verdict("bounded", int(found[1]), method, taken, latches)
+        return Verdict("bounded", int(found[1]), method, taken, count)
     if method == "BMC":
         if "Does not work for combinational networks" in text and "scorr" in command:
             raise _NothingLeftError
         raise ToolError("yosys-abc", "gave no answer", output=text)
-    return Verdict("open", None, method, taken, latches)
+    return Verdict("open", None, method, taken, count)
