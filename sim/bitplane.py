@@ -169,6 +169,10 @@ class BitplaneModel(Model):
         finish = 1 + (MULTIPLIER if config.output == "scaled" else 0)
         return 2 + config.popcount_stages + sums + 1 + finish + BUFFER + SLICE
 
+    def stalled_input(self, config: BitplaneConfig, workload: Workload) -> int | None:
+        """Sums that wait for their scales count too, in no model."""
+        return 0 if config.output != "scaled" else None
+
     def utilization(self, config: BitplaneConfig, workload: Workload, cycles: int) -> float:
         """Products of bits of the operands over those that the PEs offer in ``cycles``."""
         tiling = _Tiling.of(config, workload)

@@ -120,6 +120,11 @@ class Model(ABC):
         """Corner cases first, marked so (format extremes, zeros, smallest and largest sizes, sizes
         that do not divide the array), then random workloads without end."""
 
+    def stalled_input(self, config: CoreConfig, workload: Workload) -> int | None:
+        """What the counter of that name tells of a run without pauses; None where the model does
+        not say it."""
+        return 0
+
     def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         """Which of these codes (of integers: values) an element of a stream is known never to have
         in a run without errors."""

@@ -185,8 +185,8 @@ class TernaryModel(Model):
                 arrays["w"] = rng.integers(-1, 2, (outer, inner))
             if config.scaled:
                 reach = 2.0**15 / (inner**0.5 * max(np.abs(given.get("a", a)).max(), 1))
-                arrays["scale"] = np.repeat(reach * rng.uniform(0.1, 1.5, ceil_div(outer, rows)),
-                                            rows)[:outer]
+                scales = np.minimum(reach * rng.uniform(0.1, 1.5, ceil_div(outer, rows)), 2.0**14)
+                arrays["scale"] = np.repeat(scales, rows)[:outer]
             for name, value in given.items():
                 arrays[name] = (np.broadcast_to(value, (vectors, inner)) if name == "a" else
                                 np.broadcast_to(value, (outer, inner)) if name == "w" else value)

@@ -20,5 +20,7 @@ TEMPLATE = Template(
         "xnor": {"rows": 3, "cols": 5, "word": 33, "max_a_bits": 1, "max_w_bits": 1,
                  "output": "scaled", "max_k": 200, "popcount_stages": 1},
         "gemv": {"rows": 1, "cols": 6, "word": 8, "max_a_bits": 8, "max_w_bits": 1, "max_k": 8},
+        "small_trees": {"planes": "parallel", "rows": 1, "cols": 2, "word": 8, "max_a_bits": 2,
+                        "max_w_bits": 2, "popcount_stages": 4, "max_k": 64},
     },
 )

@@ -103,11 +103,25 @@ class BitplanePE(wiring.Component):
                                  else add_or_subtract(augend, term, negate))
         return total
 
+    def _counted(self, m: Module, name: str, heights: list[int], bits) -> Signal:
+        """The sum of bits, ``popcount_stages`` cycles later: registers that a small tree has no
+        levels for are behind it."""
+        stages = self.config.popcount_stages
+        inside = min(stages, Compressor.levels(heights))
+        m.submodules[name] = tree = (Popcount(heights[0], inside) if len(heights) == 1 else
+                                     Compressor(heights, inside))
+        m.d.comb += tree.bits.eq(bits)
+        total = tree.total
+        for index in range(stages - inside):
+            register = Signal.like(total, name=f"{name}_total_{index}", reset_less=True)
+            m.d.sync += register.eq(total)
+            total = register
+        return total
+
     def _serial(self, m: Module) -> Signal:
         config, names = self.config, self.stages.names
-        m.submodules.popcount = count = Popcount(config.word, config.popcount_stages)
-        m.d.comb += count.bits.eq(self._ones(m, self.a, self.w, "ones"))
-        value, signs = count.total, [self.negate[0], self.negate[1]]
+        value = self._counted(m, "popcount", [config.word], self._ones(m, self.a, self.w, "ones"))
+        signs = [self.negate[0], self.negate[1]]
         if "a" in names:
             value = self._sum(m, "a", value, signs.pop(0), 1, (config.max_a_bits, 1))
         if "w" in names:
@@ -139,10 +153,9 @@ class BitplanePE(wiring.Component):
             while not heights[-1]:
                 heights.pop()
             name = f"compressor{'_a' * top_a}{'_w' * top_w}"
-            m.submodules[name] = tree = Compressor(heights, config.popcount_stages)
-            m.d.comb += tree.bits.eq(Cat(*bits))
+            count = self._counted(m, name, heights, Cat(*bits))
             negate = (self.negate[0] & top_a) ^ (self.negate[1] & top_w)
-            term = add_or_subtract(term, tree.total, negate)
+            term = add_or_subtract(term, count, negate)
         total = Signal(shape(number), reset_less=True)
         m.d.sync += total.eq(term)
         return self._sum(m, "k", total, None, config.max_words,

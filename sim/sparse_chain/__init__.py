@@ -100,6 +100,10 @@ class SparseChainModel(Model):
         return cycles(config, driver.Tiling.of(config, workload), workload.arrays["patterns"],
                       workload.arrays.get("bits"))
 
+    def stalled_input(self, config: SparseChainConfig, workload: Workload) -> int | None:
+        """Beats of weights that are put together, or pruned, first count too, in no model."""
+        return 0 if config.weights == "kept" else None
+
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.
 

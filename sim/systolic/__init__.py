@@ -104,6 +104,11 @@ class SystolicModel(Model):
         (m, k), n = workload.arrays["a"].shape, workload.arrays["w"].shape[1]
         return m * k * n / (config.rows * config.cols * cycles)
 
+    def stalled_input(self, config: SystolicConfig, workload: Workload) -> int | None:
+        """The first pair comes two cycles after the core got busy with the beats it is made of;
+        cycles between pairs that are not issued one a cycle count too, in no model."""
+        return 2 if config.pair_interval == 1 else None
+
     def stimulus(self, config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):
             yield self.check(config, workload)

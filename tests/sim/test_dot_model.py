@@ -115,3 +115,14 @@ def test_messages(arrays, message):
 def test_config_messages(values, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         DotConfig.parse(values)
+
+
+@pytest.mark.parametrize("formats", [("int8", "int8"), ("uint8", "int4"), ("int2", "uint8"),
+                                     ("uint4", "uint4")])
+def test_the_stimulus_ends_at_both_ends_of_the_sum(formats):
+    config = DotConfig.parse({"lanes": 3, "acc_width": 13, "x_format": formats[0],
+                              "y_format": formats[1]})
+    found = {int(value) for workload in islice(
+        MODEL.stimulus(config, np.random.default_rng(1)), 30) if workload.label.startswith("z = ")
+        for value in MODEL.golden(config, workload)["z"]}
+    assert found == {config.z.low, config.z.high} - {0}

@@ -193,3 +193,12 @@ def test_messages_of_scales(scale, message):
 def test_config_messages(values, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         TernaryConfig.parse(values)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_stimulus_has_only_scales_that_are_allowed(seed):
+    """Sums of few small activations take large scales."""
+    config = TernaryConfig.parse({"output": "scaled", "word": 5, "rows": 1,
+                                  "a_lanes": 1, "max_k": 5})
+    workloads = MODEL.stimulus(config, np.random.default_rng(seed))
+    assert all(MODEL.check(config, workload) for workload in islice(workloads, 200))

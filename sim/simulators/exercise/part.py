@@ -67,6 +67,9 @@ class Part:
         if not stalled:
             equal(f"{label!r}: counter cycles_busy", busy, result.cycles)
             equal(f"{label!r}: counter stalled_output", result.counters["stalled_output"], 0)
+            waits = self.core.model.stalled_input(self.core.config, case.workload)
+            if waits is not None:
+                equal(f"{label!r}: counter stalled_input", result.counters["stalled_input"], waits)
         elif busy > result.cycles:   # it rests where a source pauses between frames
             raise ProblemError(f"{label!r}: counter cycles_busy is {busy} after {result.cycles} "
                                "cycles")
