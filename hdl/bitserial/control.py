@@ -54,6 +54,7 @@ class GroupControl(wiring.Component):
         a_dropping = Signal()
         w_dropping = Signal()
         s_dropping = Signal()
+        begun = Signal()                                 # a tile, or what is left of frames
         beat = Signal(counter(self.config.beats - 1))
         term = Signal(2)
         known = signal_of(m, self.s_type < len(TYPES), "known")
@@ -71,6 +72,7 @@ class GroupControl(wiring.Component):
         frame_ends = Signal()                            # with this pair
         taken = Signal()
         m.d.comb += [
+            begun.eq(in_tile | ~self.first | a_dropping | w_dropping | s_dropping),
             pair.eq(self.a_valid & self.w_valid & ~a_dropping & ~w_dropping & ~filling),
             scale.eq(self.s_valid & ~s_dropping),
             pair_ends.eq(term == last_term),
@@ -93,8 +95,8 @@ class GroupControl(wiring.Component):
             self.a_long.eq(taken & self.w_last & ~self.a_last),
             self.w_long.eq(taken & self.a_last & ~self.w_last),
             self.s_long.eq(self.issue & self.ends & ~self.s_last),
-            self.busy.eq(in_tile | ~self.first | filling | a_dropping | w_dropping | s_dropping),
-            self.waiting.eq((in_tile | ~self.first | self.a_valid | self.w_valid | self.s_valid)
+            self.busy.eq(begun | filling),
+            self.waiting.eq((begun | self.a_valid | self.w_valid | self.s_valid)
                             & ~((pair | filling) & scale)),
         ]
         with m.If(self.issue):

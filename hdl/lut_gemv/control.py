@@ -53,7 +53,7 @@ class VectorControl(wiring.Component):
             self.long.eq(open_ & self.i_valid & at_limit & ~self.i_last),
             self.short.eq(open_ & self.i_valid & self.i_last & ~whole),
             self.busy.eq(in_vector | dropping),
-            self.waiting.eq(in_vector & ~filling & ~self.i_valid),
+            self.waiting.eq((in_vector & ~filling | dropping) & ~self.i_valid),
         ]
         with m.If(self.step):
             m.d.sync += [count.eq(Mux(self.last, 0, count + 1)), in_vector.eq(~self.last)]

@@ -59,7 +59,7 @@ class FrameSteps(wiring.Component):
             self.short.eq(self.issue & ~filling & self.i_last & ~self.ends_frame),
             self.long.eq(self.issue & ~filling & self.ends_frame & ~self.i_last),
             self.busy.eq(begun | dropping),
-            self.waiting.eq(self.ready & ~filling & ~self.i_valid),
+            self.waiting.eq((self.ready & ~filling | dropping) & ~self.i_valid),
         ]
         with m.If(self.issue):
             m.d.sync += begun.eq(~self.ends_frame)

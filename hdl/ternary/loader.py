@@ -81,7 +81,7 @@ class VectorLoader(wiring.Component):
             self.began.eq(step & ~in_vector),
             self.long.eq(step & at_limit & ~self.i_last),
             self.busy.eq(in_vector | dropping),
-            self.waiting.eq(in_vector & ~self.i_valid),
+            self.waiting.eq((in_vector | dropping) & ~self.i_valid),
         ]
         with m.If(step):
             m.d.sync += [count.eq(Mux(ends, 0, count + 1)), in_vector.eq(~ends)]

@@ -15,6 +15,7 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 ANY_SETTINGS = "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
+OPEN = " that is too long and has no end"
 ANYWHERE = Pauses(0.3, 0.3)
 
 
@@ -61,7 +62,7 @@ class Malformed(Part):
             for what, others, beats in (
                     (f"a beat of {stream.name} alone", nothing, _part(whole[stream.name], 1)),
                     (f"{stream.name} alone", nothing, whole[stream.name]),
-                    (f"a frame of {stream.name} that is too long and has no end", frame,
+                    (f"a frame of {stream.name}{OPEN}", frame,
                      _open(whole[stream.name]))):
                 job = replace(case.job, inputs={**others, stream.name: beats})
                 self._goes_on(simulator, case, job, what, None, followed=False)
@@ -82,6 +83,8 @@ class Malformed(Part):
         simulator.end()
         simulator.idle(2 * case.cycles + SETTLE)
         self.raised(simulator.read("errors"), f"by {what}")
+        if what.endswith(OPEN):
+            self._at_rest(simulator, f" behind {what}")
         if followed and not simulator.read("status"):
             for name, want in case.expected.items():
                 if not _ends_with(taken[name], want):
@@ -160,7 +163,7 @@ class Malformed(Part):
             flags &= ~(1 << bit)
         equal("error flags after clearing them", simulator.read("errors"), flags)
 
-    def _at_rest(self, simulator: Simulator) -> None:
+    def _at_rest(self, simulator: Simulator, where: str = "") -> None:
         """No beat moves, and every output beat is taken: a core that is busy waits for input."""
         busy = simulator.read("status")
         for name in ("cycles_busy", "stalled_input", "stalled_output"):
@@ -168,7 +171,8 @@ class Malformed(Part):
             simulator.idle(11)
             after, stop = simulator.read_counter(name), simulator.cycle
             rate = 0 if name == "stalled_output" else busy
-            equal(f"counter {name} at rest, busy {busy}", after - before, rate * (stop - start))
+            equal(f"counter {name} at rest{where}, busy {busy}", after - before,
+                  rate * (stop - start))
 
 
 def _first(beats: Beats) -> int:
