@@ -71,9 +71,18 @@ def test_a_search_goes_on_behind_a_cycle_that_takes_too_long(monkeypatch, tmp_pa
         return stuck if len(asked) == 1 else Verdict("refuted", 9, method, 1, 3)
 
     monkeypatch.setattr(engine, "_abc", answer)
-    assert engine.search(tmp_path / "circuit.aig", 20, 5).status == "refuted"
+    graph = tmp_path / "circuit.aig"
+    graph.write_bytes(b"aig 4 1 3 1 0\n2\n2\n2\n8\n")
+    assert engine.search(graph, 20, 5).status == "refuted"
     assert [command.partition("bmc3 ")[2] for command in asked] == ["-S 0 -F 20 -T 5",
                                                                    "-S 8 -F 20 -T 5"]
+
+
+def test_a_search_in_nothing_ends_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "_abc", None)
+    graph = tmp_path / "circuit.aig"
+    graph.write_bytes(b"aig 1 1 0 1 0\n0\n")
+    assert engine.search(graph, 20, 5) == Verdict("bounded", 20, "constant", 0.0, 0)
 
 
 def test_names_are_unique_and_controls_exist():
