@@ -4,7 +4,7 @@ Capacities are those of the open tools' device databases; the suite compares the
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -42,6 +42,9 @@ class Family:
         What a block memory holds when it is as wide as a byte.
     before : tuple of str
         Yosys commands ahead of that one.
+    multipliers : callable, optional
+        Gives further ones, which map products, for devices that have multipliers; where that
+        command does not do it, or not well. ``flat`` says whether modules are dissolved.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Family:
     cells: tuple[tuple[str, Mapping[str, float]], ...]
     bram_bytes: int = 2048
     before: tuple[str, ...] = ()
+    multipliers: Callable[..., tuple[str, ...]] | None = None
 
     def resources(self, cells: Mapping[str, int]) -> dict[str, float]:
         """Sum up cells by type to amounts by resource."""
@@ -78,8 +82,6 @@ class Device:
         By resource; what the device has not, or does not count, is missing.
     synthesis : str
         Options of the Yosys command for this device.
-    infers_multipliers : bool
-        Products are mapped ahead of that command (:mod:`systolith.fpga.ice40_multipliers`).
     route : tuple of str
         Options of nextpnr.
     goal_mhz : float
@@ -99,7 +101,6 @@ class Device:
     synthesis: str = ""
     pins: tuple[str, ...] = ()
     caveat: str = ""
-    infers_multipliers: bool = False
 
     def steps(self, top: str, *, inside: bool = False, flat: bool = True) -> tuple[str, ...]:
         """Yosys commands from processes to cells.
@@ -113,8 +114,8 @@ class Device:
         """
         options = (self.synthesis, self.family.inside if inside else "",
                    "" if flat else "-noflatten", f"-top {top}")
-        return (*self.family.before,
-                *(ice40_multipliers.steps(flat=flat) if self.infers_multipliers else ()),
+        products = self.family.multipliers if "dsp" in self.capacity else None
+        return (*self.family.before, *(products(flat=flat) if products else ()),
                 " ".join(filter(None, (self.family.synthesis, *options))))
 
     @property
@@ -133,7 +134,7 @@ ICE40 = Family("ice40", "synth_ice40 -abc9", "", (
     (r"SB_DFF.*", {"ff": 1}),
     (r"SB_MAC16", {"dsp": 1}),
     (r"SB_RAM40_4K.*", {"bram": 1}),
-), bram_bytes=512, before=WITHOUT_LUTRAM)
+), bram_bytes=512, before=WITHOUT_LUTRAM, multipliers=ice40_multipliers.steps)
 
 ECP5 = Family("ecp5", "synth_ecp5", "", (
     (r"LUT4", {"lut": 1, "logic": 1}),
@@ -169,12 +170,11 @@ _GOWIN_CAVEAT = "the open timing model has no delays for Gowin's multipliers"
 
 
 def _ice40(name: str, title: str, size: str, package: str, capacity: Mapping[str, int],
-           goal: float, synthesis: str, caveat: str = "", infers_multipliers: bool = False
-           ) -> Device:
+           goal: float, synthesis: str, caveat: str = "") -> Device:
     # Tiles filled less than to the brim leave room for what belongs together.
     return Device(name, title, ICE40, capacity,
                   (f"--{size}", "--package", package, "--placer-heap-beta", "0.8"), goal,
-                  synthesis, caveat=caveat, infers_multipliers=infers_multipliers)
+                  synthesis, caveat=caveat)
 
 
 def _ecp5(size: int, logic: int, dsp: int, bram: int) -> Device:
@@ -195,8 +195,7 @@ def _gowin(name: str, title: str, part: str, chip: str, family: str,
 DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device in (
     _ice40("ice40-up5k", "Lattice iCE40UP5K", "up5k", "sg48",
            {"logic": 5280, "ff": 5280, "dsp": 8, "bram": 30}, 48, "-device u",
-           "the timing model treats every multiplier of the UP5K as registered",
-           infers_multipliers=True),
+           "the timing model treats every multiplier of the UP5K as registered"),
     _ice40("ice40-hx8k", "Lattice iCE40HX8K", "hx8k", "ct256",
            {"logic": 7680, "ff": 7680, "bram": 32}, 100, "-device hx"),
     _ecp5(12, 24288, 28, 56),            # the same die as the 25k

@@ -82,7 +82,7 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
     shell = pin_shell(design)
     script = (
         "read_verilog shell.v",
-        f"{family.synthesis} {device.synthesis} -top {TOP}",
+        *device.steps(TOP),
         f"delete {design.name}",
         "read_rtlil netlist.il",
         f"hierarchy -top {TOP}",

@@ -90,8 +90,7 @@ class DotModel(Model):
                 (config.x.high, config.y.high) if largest == config.x.high * config.y.high
                 else (config.x.low, config.y.low)))
         for end in (config.z.low, config.z.high):
-            pairs = _summing_to(config, end)
-            if 0 < len(pairs) <= longest:
+            if pairs := _summing_to(config, end, longest):
                 x, y = np.array(pairs, np.int64).reshape(-1, 2).T
                 yield Workload(f"z = {end}", {"x": x[None], "y": y[None]}, corner=True)
         while True:
@@ -99,27 +98,21 @@ class DotModel(Model):
             yield workload(f"random {frames}x{length}", (frames, length), corner=False)
 
 
-def _summing_to(config: DotConfig, total: int) -> list[tuple[int, int]]:
-    """Pairs of x and y whose products add up to ``total``, without leaving the way to it; as many
-    as there may be, and one, where it takes more."""
+def _summing_to(config: DotConfig, total: int, most: int) -> list[tuple[int, int]]:
+    """Pairs of x and y whose products add up to ``total``, which no partial sum exceeds; none where
+    that takes more than ``most``."""
     ends = [(x, y) for x in (config.x.low, config.x.high) for y in (config.y.low, config.y.high)]
     steepest = (min if total < 0 else max)(ends, key=lambda pair: pair[0] * pair[1])
-    step = steepest[0] * steepest[1]
-    whole, rest = divmod(abs(total), max(abs(step), 1))
-    most = config.lanes * min(config.max_beats, 1024) + 1
-    pairs = [steepest] * min(whole, most)
+    whole, rest = divmod(abs(total), max(abs(steepest[0] * steepest[1]), 1))
+    pairs = [steepest] * min(whole, most + 1)
     rest = rest if total > 0 else -rest
-    while rest and len(pairs) < most:
-        if rest > 0 or config.x.low < 0:
-            part = max(config.x.low, min(rest, config.x.high))
-            pairs.append((part, 1))
-        else:
-            part = max(config.y.low, min(rest, config.y.high))
-            pairs.append((1, part))
-        if not part:
-            return [(0, 0)] * most
+    while rest and len(pairs) <= most:
+        by_x = rest > 0 or config.x.low < 0
+        element = config.x if by_x else config.y
+        part = max(element.low, min(rest, element.high))
+        pairs.append((part, 1) if by_x else (1, part))
         rest -= part
-    return pairs
+    return pairs if len(pairs) <= most else []
 
 
 def _in_beats(config: DotConfig, vectors: np.ndarray) -> np.ndarray:

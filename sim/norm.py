@@ -263,7 +263,8 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     # Both terms of the variance are as large as may be, and their difference as small.
     low, high = _ends(config)
     nearly = np.full((2, config.max_length), [[high], [low]])
-    step = 2.0**-config.x_fraction if isinstance(config.x, FloatFormat) else 1
+    # To the next number of the format.
+    step = high * 2.0**-(config.x.fraction_bits + 1) if isinstance(config.x, FloatFormat) else 1
     nearly[0, 0] -= step
     nearly[1, -1] += step
     yield workload("all but constant", nearly, epsilon=0)

@@ -19,13 +19,9 @@ from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
 from systolith.hdl.arithmetic.square_root import SquareRoot
 from systolith.hdl.structure.reduction import Reduction
-from systolith.proofs.harness import Edit, Harness
+from systolith.proofs.harness import Edit, Harness, integer
 from systolith.proofs.timing import ago, settled
 from systolith.sim.cells import models
-
-
-def _signed(value: Value, is_signed: bool) -> Value:
-    return value.as_signed() if is_signed else value.as_unsigned()
 
 
 def multiplier(component: Multiplier, edit: Edit) -> Harness:
@@ -34,7 +30,7 @@ def multiplier(component: Multiplier, edit: Edit) -> Harness:
     text = emitted.text + (models(emitted.cells) if emitted.cells else "")
     h = Harness(Design("dut", text), edit)
     a, b = component.a_shape, component.b_shape
-    x = _signed(ago(h, h.ports.a, component.latency, "a"), a.signed)
+    x = integer(ago(h, h.ports.a, component.latency, "a"), a.signed)
     y = ago(h, h.ports.b, component.latency, "b")
     width = a.width + b.width
     total: Value = Const(0, signed(width + 1))
@@ -115,8 +111,8 @@ def rounder(component: FixedRounder | SteppedRounder, edit: Edit) -> Harness:
     h = Harness(component, edit)
     source, target = component.source, component.target
     rounding = getattr(component, "rounding", "rne")
-    value = _signed(ago(h, h.ports.value, component.latency, "value"), source.signed)
-    got = _signed(h.ports.result, target.signed)
+    value = integer(ago(h, h.ports.value, component.latency, "value"), source.signed)
+    got = integer(h.ports.result, target.signed)
     least, most = component.values
     known = settled(h, component.latency) & (value >= least) & (value <= most)
     # Of the result, in steps of what is finer.
@@ -157,7 +153,7 @@ def piecewise(component: Piecewise, edit: Edit) -> Harness:
     """Horner's rule with the coefficients of the input's segment, as :class:`Segments` says it."""
     h, segments = Harness(component, edit), component.segments
     low, high = segments.target.code_low, segments.target.code_high
-    x = _signed(ago(h, h.ports.x, component.latency, "x"), segments.source.signed)
+    x = integer(ago(h, h.ports.x, component.latency, "x"), segments.source.signed)
     known = settled(h, component.latency)
     inside = Mux(x < segments.start, segments.start,
                  Mux(x >= segments.stop, segments.stop - 1, x)) - segments.start
@@ -171,7 +167,7 @@ def piecewise(component: Piecewise, edit: Edit) -> Harness:
         value = coefficient + (product >> segments.segment_bits)
     if segments.guard:
         value = (value + (1 << segments.guard - 1)) >> segments.guard
-    got = _signed(h.ports.y, segments.target.signed)
+    got = integer(h.ports.y, segments.target.signed)
     h.check("result", ~known | (got == Mux(value < low, low, Mux(value > high, high, value))))
     h.cover("an input of the last segment", known & (segment == segments.count - 1))
     return h
@@ -181,9 +177,9 @@ def reduction(component: Reduction, edit: Edit) -> Harness:
     """The sum of all lanes; or one of them that none exceeds."""
     h, shape = Harness(component, edit), component.shape
     word = ago(h, h.ports.i, component.latency, "i")
-    lanes = [_signed(word.word_select(lane, shape.width), shape.signed)
+    lanes = [integer(word.word_select(lane, shape.width), shape.signed)
              for lane in range(component.count)]
-    got = _signed(h.ports.o, shape.signed)
+    got = integer(h.ports.o, shape.signed)
     known = settled(h, component.latency)
     if component.operation == "sum":
         h.check("sum", ~known | (got == reduce(add, lanes)))

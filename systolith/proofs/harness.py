@@ -161,6 +161,11 @@ class Harness:
         return seen
 
 
+def integer(value: Value, is_signed: bool) -> Value:
+    """The number that the bits of a port stand for."""
+    return value.as_signed() if is_signed else value.as_unsigned()
+
+
 @dataclass(frozen=True)
 class Flow:
     """A stream of a component: its beat as one value, and the handshake."""

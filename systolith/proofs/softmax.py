@@ -9,7 +9,7 @@ from systolith.hdl.softmax.config import STEP
 from systolith.hdl.softmax.power_sums import PowerRunningSum
 from systolith.hdl.softmax.powers import STEP_BITS
 from systolith.hdl.softmax.row_results import BeatMaximum
-from systolith.proofs.harness import Edit, Harness
+from systolith.proofs.harness import Edit, Harness, integer
 from systolith.proofs.timing import ago, settled
 
 
@@ -29,7 +29,7 @@ def power_running_sum(component: PowerRunningSum, edit: Edit) -> Harness:
     in_row, top = h.register(1, "in_row"), h.register(key, "top")
     largest: Value = Const(-(1 << key.width - 1) if key.signed else 0, key)
     for lane in lanes:
-        candidate = _key(element(ports.keys, lane, front, "candidate"), key.signed)
+        candidate = integer(element(ports.keys, lane, front, "candidate"), key.signed)
         keep = element(ports.keep, lane, front, "candidate_keep")
         largest = Mux(keep & (candidate > largest), candidate, largest)
     raised = Signal(key, name="raised")
@@ -41,13 +41,13 @@ def power_running_sum(component: PowerRunningSum, edit: Edit) -> Harness:
     h.step(top, Mux(valid, raised, top))
 
     total, row_top = h.register(component.total_bits, "total"), h.register(key, "row_top")
-    reference = _key(ago(h, raised, added - front, "reference"), key.signed)
+    reference = integer(ago(h, raised, added - front, "reference"), key.signed)
     weights: list[Value] = []
     for lane in lanes:
         payload = element(ports.payloads, lane, added, "payload")
         distance = Signal(key.width, name=f"distance_{lane}")
         h.m.d.comb += distance.eq(
-            reference - _key(element(ports.keys, lane, added, "key"), key.signed))
+            reference - integer(element(ports.keys, lane, added, "key"), key.signed))
         below, power = payload[:STEP_BITS], payload[STEP_BITS:]
         weight = _in_steps((power << component.config.guard) >> below, distance)
         weights.append(Mux(element(ports.keep, lane, added, "keep"), weight, 0))
@@ -62,15 +62,11 @@ def power_running_sum(component: PowerRunningSum, edit: Edit) -> Harness:
     done = ago(h, ports.valid & ports.last, added + 1, "done")
     known = settled(h, added + 1)
     h.check("done", ~known | (ports.done == done))
-    h.check("largest key", ~known | ~done | (_key(ports.top, key.signed) == row_top))
+    h.check("largest key", ~known | ~done | (integer(ports.top, key.signed) == row_top))
     h.check("sum", ~known | ~done | (ports.total == total))
     h.cover("a sum that does not fit one beat",
             known & done & (total > ((1 << component.total_bits) - 1) // 3))
     return h
-
-
-def _key(value: Value, is_signed: bool) -> Value:
-    return value.as_signed() if is_signed else value.as_unsigned()
 
 
 def _in_steps(value: Value, steps: Value) -> Value:
