@@ -48,7 +48,7 @@ KIND = "signoff"             # of entries in the build cache
 REPEATS = 3                  # seeds of the regression
 
 #: Counts up when the ladder asks for more than it did, so that everything is signed again.
-LADDER = 1
+LADDER = 2
 
 
 def tables(progress: Progress, *, quick: bool) -> Iterator[Part]:
@@ -132,7 +132,7 @@ def _cores(found: Mapping[str, dict[str, Any]], total: int) -> Grid:
         failed = ", ".join(rung for rung, result in rungs.items() if not result["passed"])
         rows.append((name, f"failed: {failed}" if failed else "signed off",
                      *(mutation.get(count) for count in ("killed", "equal", "survived")),
-                     1e3 * mutation.get("seconds_per_mutant", 0),
+                     1e3 * mutation["seconds_per_mutant"] if "mutants" in mutation else None,
                      sum(row[4] == "passed" for row in netlists),
                      sum(row[5] == "proven" for row in netlists),
                      sum(result["seconds"] for result in rungs.values())))
