@@ -218,7 +218,7 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
     seed, seeds : int
         The first seed of place and route, and how many to try until the clock is reached.
     limit_s : float, optional
-        Longest time for each way to place and route; for ever by default.
+        Seconds of the processor for each way to place and route; without a limit by default.
 
     Raises
     ------

@@ -116,14 +116,14 @@ def place_and_route(design: Design, device: Device, netlist: bytes, *, goal_mhz:
 
 def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Path,
                 device: Device, *, limit_s: float | None = None) -> None:
-    """Run nextpnr; a design that is too large, or not placed and routed within ``limit_s`` seconds,
-    is a :class:`ConstraintError`, the latter an :class:`UnfinishedError`."""
+    """Run nextpnr; a design that is too large, or not placed and routed within ``limit_s`` seconds
+    of the processor, is a :class:`ConstraintError`, the latter an :class:`UnfinishedError`."""
     enables.check(folder / arguments[arguments.index("--json") + 1], device)
     try:
         program.run(arguments, folder, limit_s=limit_s)
     except LateError:
         raise UnfinishedError(f"place and route for {device.title} did not end within "
-                              f"{limit_s:g} s") from None
+                              f"{limit_s:g} s of the processor") from None
     except ToolError as error:
         if found := _TOO_LARGE.search(error.tail):
             raise ConstraintError(f"the design does not fit {device.title}: "

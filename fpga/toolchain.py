@@ -86,8 +86,8 @@ class Program:
         Raises
         ------
         ToolError
-            If the program is missing or fails; a :class:`LateError` if it does not end within
-            ``limit_s`` seconds.
+            If the program is missing or fails; a :class:`LateError` if it takes more than
+            ``limit_s`` seconds of the processor.
         """
         if self.prefers_native:
             command = [self.name]

@@ -124,9 +124,9 @@ REPLAYED = {**ITA, "algorithm": "ibert", "store": "replay"}
 #: The same of softmax, whose stimulus is long.
 NIGHTLY_BREAKS = {
     "softmax: maximum of the row before": (ITA, "(in_row & raised_term[8])", "raised_term[8]"),
-    "softmax: sum not halved": (ITA, "exact[12:0] >> delay_scaling_o[4:1]", "exact[12:0]"),
+    "softmax: sum not halved": (ITA, "row_exact >> delay_row_extra_o", "row_exact"),
     "softmax: half not rounded up": (ITA, " + {3'd0, wide[4]}", ""),
-    "softmax: row store overrun": (ITA, "& mask_there & room &", "& mask_there &"),
+    "softmax: row store overrun": (ITA, ".room(reader_room)", ".room(1'b1)"),
     "softmax: divider of the row before": (ITA_SERIAL, "turn <= {turn[0], turn[1]}",
                                            "turn <= turn"),
     "softmax: inverse without its margin": (

@@ -29,6 +29,8 @@ class ActivationBuffer(wiring.Component):
         That word, in the next cycle.
     loading : Out(1)
         A frame is partly loaded or dropped.
+    wanting : Out(1)
+        The rest of one is to come.
     any_full : Out(1)
     short, long, too_many : Out(1)
         Pulses of the flags a_short, a_long, a_rounds.
@@ -43,7 +45,7 @@ class ActivationBuffer(wiring.Component):
             "full": Out(1), "blocks": Out(range(config.buffer_depth + 1)),
             "log2_rounds": Out(range(config.max_log2_rounds + 1)), "let_go": In(1),
             "address": In(self.address_bits), "word": Out(stream.data_bits),
-            "loading": Out(1), "any_full": Out(1),
+            "loading": Out(1), "wanting": Out(1), "any_full": Out(1),
             "short": Out(1), "long": Out(1), "too_many": Out(1),
         })
 
@@ -120,6 +122,7 @@ class ActivationBuffer(wiring.Component):
             self.blocks.eq(Mux(used_half, blocks[1], blocks[0])),
             self.log2_rounds.eq(Mux(used_half, rounds[1], rounds[0])),
             self.loading.eq(in_frame | dropping),
+            self.wanting.eq((in_frame & ~filling) | dropping),
             self.any_full.eq(full.any()),
             read.addr.eq(Cat(self.address, used_half)),
             read.en.eq(1),

@@ -159,10 +159,11 @@ class SparseChainCore(wiring.Component):
             self.flags.eq(Cat(flags[name] for name, _ in config.flags)),
             self.busy.eq(loading | buffer.loading | buffer.any_full | scanner.busy | issue.busy
                          | (owed != 0) | drain.c.valid),
-            self.waiting.eq(((issue.waiting | loading & ~weights.valid) & ~self.w.valid)
-                            | (loading & weights.valid & ~scanner.valid & ~self.p.valid)
-                            | ((buffer.loading | scanner.valid) & ~self.a.valid & ~buffer.any_full)
-                            | (buffer.full & ~scanner.valid & ~self.p.valid)),
+            self.waiting.eq(
+                ((issue.waiting | loading & ~weights.valid) & ~self.w.valid)
+                | ((buffer.any_full | scanner.in_frame | weights.valid)
+                   & ~scanner.valid & ~self.p.valid)
+                | ((buffer.wanting | scanner.valid) & ~buffer.any_full & ~self.a.valid)),
         ]
         return m
 

@@ -30,8 +30,10 @@ class PatternScanner(wiring.Component):
         Its number; without a block, that of the first one of the beat. Beyond the largest number
         of a block it stays there.
     taken : In(1)
+    in_frame : Out(1)
+        A frame is partly scanned.
     busy : Out(1)
-        A frame is partly scanned, or something is to be taken.
+        So it is, or something is to be taken.
 
     Timing
     ------
@@ -47,7 +49,7 @@ class PatternScanner(wiring.Component):
             "p": In(axi_stream.Signature(stream.data_bits, stream.tuser_bits)),
             "valid": Out(1), "has_block": Out(1), "column_ends": Out(1), "frees": Out(1),
             "code": Out(8), "k": Out(self.beat_bits + _LANE_BITS),
-            "taken": In(1), "busy": Out(1),
+            "taken": In(1), "in_frame": Out(1), "busy": Out(1),
         })
 
     def elaborate(self, platform):
@@ -77,6 +79,7 @@ class PatternScanner(wiring.Component):
             step.eq(p.valid & (~emit | ~self.valid | self.taken)),
             p.ready.eq(step & finished),
             final.eq(Mux(in_frame, held_final, p.user)),
+            self.in_frame.eq(in_frame),
             self.busy.eq(in_frame | self.valid),
         ]
         valid = Signal()

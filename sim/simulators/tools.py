@@ -1,8 +1,11 @@
 """Finding and running the external programs that build simulators."""
 
+import math
 import os
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,23 +43,33 @@ def run(tool: str, command: Sequence[str | Path], *, cwd: Path | None = None,
     ------
     ToolError
         If the program cannot be started or does not end in status 0; a :class:`LateError` if it
-        does not end within ``limit_s`` seconds.
+        takes more than ``limit_s`` seconds of the processor, rounded up to whole ones. What else
+        the machine does makes no difference then.
     """
     install = INSTALL.get(tool, "")
     try:
-        done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, errors="replace",
-                              env=None if env is None else {**os.environ, **env}, check=False,
-                              stdin=subprocess.DEVNULL, timeout=limit_s,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except subprocess.TimeoutExpired:
-        raise LateError(tool, f"did not end within {limit_s:g} s") from None
+        process = subprocess.Popen([str(part) for part in command], cwd=cwd, text=True,
+                                   errors="replace", stdin=subprocess.DEVNULL,
+                                   env=None if env is None else {**os.environ, **env},
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:
         raise ToolError(tool, f"cannot be started ({error.strerror})", install=install) from None
-    if done.returncode:
-        status = (f"ended with signal {-done.returncode}" if done.returncode < 0 else
-                  f"ended in status {done.returncode}")
-        raise ToolError(tool, status, output=done.stdout, install=install)
-    return done.stdout
+    with process:
+        if limit_s is not None:
+            seconds = math.ceil(limit_s)
+            resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds + 5))
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    if limit_s is not None and process.returncode == -signal.SIGXCPU:
+        raise LateError(tool, f"did not end within {limit_s:g} s of the processor")
+    if process.returncode:
+        status = (f"ended with signal {-process.returncode}" if process.returncode < 0 else
+                  f"ended in status {process.returncode}")
+        raise ToolError(tool, status, output=output, install=install)
+    return output
 
 
 def find(tool: str) -> str:

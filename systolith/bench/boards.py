@@ -65,8 +65,9 @@ def _fits(found: Fits) -> Grid:
              "With the link. Boards with devices of the same size share a row, built for the "
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own; where its smallest size is too large, parts that it can do "
-             f"without go first. A core that is not placed and routed within {LIMIT_S} s "
-             "counts as too large. A multiply-accumulate counts as two operations; softmax, "
+             "without go first. A core that takes more than "
+             f"{LIMIT_S} s of the processor to place "
+             "and route counts as too large. A multiply-accumulate counts as two operations; softmax, "
              "norm, activation and topn count elements. Sustained: the core alone, its data always "
              "there, on the most useful workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")

@@ -34,7 +34,8 @@ FULLEST = {"ice40": 0.8, "ecp5": 0.9, "gowin": 0.8, "gatemate": 0.8}
 #: its table.
 UNPAIRED = {"ice40": 0.6}
 
-#: Longest time for each way to place and route; a core that takes longer counts as too large.
+#: Seconds of the processor for each way to place and route; a core that takes longer counts as too
+#: large.
 LIMIT_S = 240
 
 #: Share of the board's clock below which a build is not tried again with that clock.
@@ -156,7 +157,8 @@ def _key(template: str, board: str) -> str:
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT_S]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family],
+                                f"{LIMIT_S} s of the processor"]),
                      _small(template))
 
 
@@ -261,7 +263,8 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz), str(LIMIT_S), *boards.get(board).device.steps("top"))
+                    str(mhz), f"{LIMIT_S} s of the processor",
+                    *boards.get(board).device.steps("top"))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])

@@ -22,6 +22,23 @@ WAIVERS = {
     "yosys": {},
 }
 
+#: Programs of their own, for Yosys ends whole processes, and slang crashes one now and then.
+_SLANG = """\
+import sys
+from pyslang.driver import Driver
+driver = Driver()
+driver.addStandardArgs()
+if (driver.parseCommandLine(sys.argv[1]) and driver.processOptions()
+        and driver.parseAllSources()):
+    compilation = driver.createCompilation()
+    found = [*compilation.getAllDiagnostics(), *driver.runAnalysis(compilation).getDiagnostics()]
+    manager = driver.sourceManager
+    for item in found:
+        place = item.location
+        print(f"{manager.getFileName(place)}:{manager.getLineNumber(place)}: {item.code}")
+else:
+    print("slang cannot read the text")
+"""
 _YOSYS = """\
 import sys
 from pyosys import libyosys as ys
@@ -69,35 +86,23 @@ def verilator_warnings(top: str, sources: list[Path]) -> list[str]:
 
 def slang_warnings(top: str, sources: list[Path]) -> list[str]:
     """What slang says with ``-Weverything``, a diagnostic a line."""
-    try:
-        from pyslang.driver import Driver
-    except ImportError:
-        raise ToolError("pyslang", "not installed",
-                        install="pip install 'systolith[signoff]'") from None
-    driver = Driver()
-    driver.addStandardArgs()
     listed = " ".join(f'"{source}"' for source in sources)
-    if not (driver.parseCommandLine(f"slang -Weverything --top {top} {listed}")
-            and driver.processOptions() and driver.parseAllSources()):
-        return ["slang cannot read the text"]
-    compilation = driver.createCompilation()
-    found = [*compilation.getAllDiagnostics(), *driver.runAnalysis(compilation).getDiagnostics()]
-    manager = driver.sourceManager
-    return [f"{manager.getFileName(item.location)}:{manager.getLineNumber(item.location)}: "
-            f"{item.code}" for item in found]
+    done = _in_python(_SLANG, [f"slang -Weverything --top {top} {listed}"])
+    if "No module named" in done.stderr:
+        raise ToolError("pyslang", "not installed", install="pip install 'systolith[signoff]'")
+    if done.returncode:
+        raise ToolError("pyslang", f"ended in status {done.returncode}", output=done.stderr)
+    return done.stdout.splitlines()
 
 
 def yosys_warnings(top: str, sources: list[Path]) -> list[str]:
     """What Yosys says while it reads the text and in ``check``, a line each."""
     reads = [f'read_verilog "{source}"' for source in sources]
-    # Yosys ends the whole process on errors.
-    done = subprocess.run(
-        [sys.executable, "-c", _YOSYS, *reads, f"hierarchy -check -top {top}", "proc", "check"],
-        text=True, errors="replace", capture_output=True, check=False)
+    done = _in_python(_YOSYS, [*reads, f"hierarchy -check -top {top}", "proc", "check"])
     output = done.stdout + done.stderr
     if "No module named" in output:
         raise ToolError("pyosys", "not installed", install="pip install pyosys")
-    found = re.findall(r"^(?:Warning|ERROR): .*", output, re.MULTILINE)
+    found = re.findall(r"^(?:Warning|.*ERROR): .*", output, re.MULTILINE)
     if done.returncode and not found:
         raise ToolError("pyosys", f"ended in status {done.returncode}", output=output)
     return list(dict.fromkeys(found))
@@ -112,6 +117,11 @@ def warnings(core: GeneratedCore, folder: Path) -> list[str]:
     write(core, folder)
     sources = [folder / name for name in core.files if name.endswith(".v")]
     return [line for check in CHECKS.values() for line in check(core.name, sources)]
+
+
+def _in_python(program: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *arguments], text=True, errors="replace",
+                          capture_output=True, check=False)
 
 
 def _version(package: str) -> str:

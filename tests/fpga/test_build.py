@@ -63,7 +63,7 @@ def test_after_a_way_that_does_not_end_in_time_there_is_no_other(monkeypatch, tm
 
 
 def test_place_and_route_that_does_not_end():
-    with pytest.raises(ConstraintError, match=r"did not end within 0\.01 s"):
+    with pytest.raises(ConstraintError, match=r"did not end within 0\.01 s of the proc"):
         build(core(), "icebreaker", seed=7001, limit_s=0.01)   # a seed that no cache has
 
 

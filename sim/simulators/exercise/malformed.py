@@ -15,7 +15,6 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 ANY_SETTINGS = "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
-OPEN = " that is too long and has no end"
 ANYWHERE = Pauses(0.3, 0.3)
 
 
@@ -62,7 +61,7 @@ class Malformed(Part):
             for what, others, beats in (
                     (f"a beat of {stream.name} alone", nothing, _part(whole[stream.name], 1)),
                     (f"{stream.name} alone", nothing, whole[stream.name]),
-                    (f"a frame of {stream.name}{OPEN}", frame,
+                    (f"a frame of {stream.name} that is too long and has no end", frame,
                      _open(whole[stream.name]))):
                 job = replace(case.job, inputs={**others, stream.name: beats})
                 self._goes_on(simulator, case, job, what, None, followed=False)
@@ -83,8 +82,7 @@ class Malformed(Part):
         simulator.end()
         simulator.idle(2 * case.cycles + SETTLE)
         self.raised(simulator.read("errors"), f"by {what}")
-        if what.endswith(OPEN):
-            self._at_rest(simulator, f" behind {what}")
+        self._at_rest(simulator, f" behind {what}")
         if followed and not simulator.read("status"):
             for name, want in case.expected.items():
                 if not _ends_with(taken[name], want):
