@@ -19,7 +19,7 @@ class Mutant:
     equal : bool
         It is proven to compute what the design computes.
     seconds : float
-        Of its simulation.
+        Of the processor, in its simulation.
     """
 
     index: int
