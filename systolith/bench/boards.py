@@ -66,9 +66,9 @@ def _fits(found: Fits) -> Grid:
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own; where its smallest size is too large, parts that it can do "
              "without go first. A core that takes more than "
-             f"{LIMIT_S} s of the processor to place "
-             "and route counts as too large. A multiply-accumulate counts as two operations; softmax, "
-             "norm, activation and topn count elements. Sustained: the core alone, its data always "
+             f"{LIMIT_S} s of the processor to place and route counts as too large. A "
+             "multiply-accumulate counts as two operations; softmax, norm, activation and topn "
+             "count elements. Sustained: the core alone, its data always "
              "there, on the most useful workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")
 

@@ -143,8 +143,9 @@ def _cores(found: Mapping[str, dict[str, Any]], total: int) -> Grid:
         note=f"{len(rows)} of {total} cores; `systolith bench signoff` signs those that are "
              "missing and goes on where it was broken off, `--quick` shows what is signed. Every "
              "template as it comes, and two presets that are harder on the ladder. Milliseconds "
-             "are of the processor in the exercise, without the proofs of what it does not notice. Netlists: of "
-             "gates and five families, or of the one whose blocks the core instantiates, up to "
+             "are of the processor in the exercise, without the proofs of what it does not "
+             "notice. Netlists: of gates and five families, or of the one whose blocks the core "
+             "instantiates, up to "
              f"{MOST_CELLS:,} cells.")
 
 

@@ -41,18 +41,17 @@ class Judge:
     components: Mapping[str, wiring.Component]
     around: Mapping[str, Set[str]]
 
-    def in_modules(self, mutants: Sequence[Mutant]) -> list[Mutant]:
-        """Compare modules with mutants in them to those without, whatever their inputs, and to
-        their specification where they have one."""
-        found = []
-        for module in sorted({mutant.module for mutant in mutants}):
-            mine = [mutant for mutant in mutants if mutant.module == module]
-            same = self._same(mine, module)
-            rest = [mutant for mutant in mine if mutant.index not in same]
-            wrong = self._refuted(rest, module) if rest else {}
-            found += [replace(mutant, equal=mutant.index in same, problem=wrong.get(mutant.index))
-                      for mutant in mine]
-        return found
+    def same_in_modules(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+        """Compare modules with mutants in them to those without, whatever their inputs."""
+        same = {index for module, mine in _by_module(mutants) for index in self._same(mine, module)}
+        return [replace(mutant, equal=mutant.index in same) for mutant in mutants]
+
+    def against_specifications(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+        """Hold modules with mutants in them to their specification, where they have one."""
+        wrong: dict[int, str] = {}
+        for module, mine in _by_module(mutants):
+            wrong |= self._refuted(mine, module)
+        return [replace(mutant, problem=wrong.get(mutant.index)) for mutant in mutants]
 
     def in_parents(self, mutant: Mutant) -> Mutant:
         """What is different in a module may be equal in all modules that it is in, and so on up
@@ -122,6 +121,11 @@ class Judge:
                 found |= {index: f"proof of {type(component).__name__}: fails, in cycle {depth}"
                           for index, depth in wrong.items()}
         return found
+
+
+def _by_module(mutants: Sequence[Mutant]) -> Iterator[tuple[str, list[Mutant]]]:
+    for module in sorted({mutant.module for mutant in mutants}):
+        yield module, [mutant for mutant in mutants if mutant.module == module]
 
 
 @contextmanager

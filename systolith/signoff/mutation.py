@@ -35,6 +35,7 @@ from systolith.sim.simulators.harness import Simulator
 
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # of the processor per mutant, on average
+REPORT_EVERY = 20            # mutants
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 
@@ -144,17 +145,29 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
                 raise SimulationError(f"the design itself fails: {problem}")
         required = {event for event in exercise.events if event.startswith(("flag ", GOES_ON))}
 
-        def first(simulator: Simulator) -> str | None:
+        def every(simulator: Simulator) -> str | None:
             return exercise.first_problem(simulator, required)
 
-        found = list(_run_all(files, library, first, mine))
+        found = {mutant.index: mutant for mutant in mine}
+
+        def search_for(search: Search, how: str) -> None:
+            left = [mutant for mutant in found.values() if mutant.alive]
+            for done, mutant in enumerate(_run_all(files, library, search, left)):
+                if done % REPORT_EVERY == 0:
+                    progress(f"mutation: {done} of {len(left)} mutants of {core.name} run{how}")
+                found[mutant.index] = mutant
+
+        def ask(question: Callable[[list[Mutant]], list[Mutant]]) -> None:
+            found.update((mutant.index, mutant) for mutant in question(
+                [mutant for mutant in found.values() if mutant.alive]))
+
         with judging(core, progress) as judge:
-            judged = judge.in_modules([mutant for mutant in found if mutant.problem is None])
-        left = [mutant for mutant in judged if mutant.alive]
-        progress(f"mutation: running {len(left)} mutants of {core.name} for longer")
-        last = {mutant.index: mutant for mutant in (
-            *judged, *_run_all(files, library, exercise.further_problem, left))}
-        return [last.get(mutant.index, mutant) for mutant in found]
+            search_for(exercise.quick_problem, "")
+            ask(judge.same_in_modules)
+            search_for(every, " through all steps")
+            ask(judge.against_specifications)
+            search_for(exercise.further_problem, " for longer")
+        return [found[mutant.index] for mutant in mine]
 
 
 def build(core: GeneratedCore, folder: Path, count: int, seed: int) -> tuple[Core, list[Mutant]]:

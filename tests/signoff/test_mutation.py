@@ -28,9 +28,14 @@ def test_mutants_are_killed_or_judged(core, tmp_path):
     assert sum(row[1] for row in result.tables[0].rows) == 24
 
 
-def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
+def look_away(monkeypatch):
+    monkeypatch.setattr(Exercise, "first_steps", lambda self: iter(()))
     monkeypatch.setattr(Exercise, "steps", lambda self: iter(()))
     monkeypatch.setattr(Exercise, "further_problem", lambda self, simulator: None)
+
+
+def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
+    look_away(monkeypatch)
     monkeypatch.setattr(judge, "SPECIFICATIONS", {})
     monkeypatch.setattr(Judge, "in_parents", lambda self, mutant: mutant)    # takes minutes
     result = run(core, tmp_path, 6)
@@ -39,8 +44,7 @@ def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
 
 
 def test_what_the_exercise_does_not_see_the_proof_of_its_part_does(core, tmp_path, monkeypatch):
-    monkeypatch.setattr(Exercise, "steps", lambda self: iter(()))
-    monkeypatch.setattr(Exercise, "further_problem", lambda self, simulator: None)
+    look_away(monkeypatch)
     monkeypatch.setattr(Judge, "in_parents", lambda self, mutant: mutant)
     monkeypatch.setattr(judge, "PART_SECONDS", 5)
     result = run(core, tmp_path, 8)

@@ -9,6 +9,7 @@ from systolith.hdl.interface import Stream
 from systolith.sim.cases import Case, register_mask
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job
+from systolith.sim.simulators.errors import HangError
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
 
@@ -77,10 +78,7 @@ class Malformed(Part):
         simulator.prepare(job)
         simulator.begin(job, seed=self.seed,
                         pauses=pauses and {stream.name: pauses for stream in self.core.streams})
-        simulator.go(case.cycles * (20 if pauses else 4) + SETTLE, patience=1 << 60)
-        taken = simulator.taken()
-        simulator.end()
-        simulator.idle(2 * case.cycles + SETTLE)
+        taken = _run_dry(simulator, case, case.cycles * (20 if pauses else 4))
         self.raised(simulator.read("errors"), f"by {what}")
         self._at_rest(simulator, f" behind {what}")
         if followed and not simulator.read("status"):
@@ -136,10 +134,7 @@ class Malformed(Part):
         are, and computes again: after a reset, or without one if nothing is left of them and they
         have a name."""
         simulator.begin(replace(case.job, inputs=inputs))
-        simulator.go(cycles + SETTLE, patience=1 << 60)
-        simulator.end()
-        # Frames cut to pieces may take longer than whole ones.
-        simulator.idle(2 * case.cycles + SETTLE)
+        _run_dry(simulator, case, cycles)
         self._at_rest(simulator)
         self._flags(simulator)
         if what:
@@ -171,6 +166,20 @@ class Malformed(Part):
             rate = 0 if name == "stalled_output" else busy
             equal(f"counter {name} at rest{where}, busy {busy}", after - before,
                   rate * (stop - start))
+
+
+def _run_dry(simulator: Simulator, case: Case, cycles: int) -> dict[str, Beats]:
+    """Go on with frames like those of ``case`` for so many cycles, or until nothing has moved for
+    longer than that takes; then stop offering. Gives what came so far."""
+    try:
+        simulator.go(cycles + SETTLE, patience=case.cycles + SETTLE)
+        left = 2 * case.cycles            # frames cut to pieces may take longer than whole ones
+    except HangError:
+        left = 0
+    taken = simulator.taken()
+    simulator.end()
+    simulator.idle(left + SETTLE)
+    return taken
 
 
 def _first(beats: Beats) -> int:
