@@ -106,11 +106,10 @@ class TernaryModel(Model):
 
     def pack(self, config: TernaryConfig, workload: Workload) -> Job:
         a = workload.arrays["a"]
-        packed = _packed(config, workload)
+        packed = _in_words(config, workload)
         a = np.pad(a, ((0, 0), (0, -a.shape[1] % config.a_lanes)))
         zero = pack(config.packing, np.zeros((1, 1), np.int64))[0, 0]
-        packed = np.pad(packed, ((0, -len(packed) % config.rows),
-                                 (0, -packed.shape[1] % config.word_bytes)), constant_values=zero)
+        packed = np.pad(packed, ((0, -len(packed) % config.rows), (0, 0)), constant_values=zero)
         # Frames, rows, words, bytes to frames, words, rows, bytes.
         frames = packed.reshape(-1, config.rows, packed.shape[1] // config.word_bytes,
                                 config.word_bytes).swapaxes(1, 2)
@@ -257,6 +256,19 @@ def _packed(config: TernaryConfig, workload: Workload) -> np.ndarray:
     """Bytes (M, …) of the weights."""
     arrays = workload.arrays
     return arrays["packed"] if "packed" in arrays else pack(config.packing, arrays["w"])
+
+
+def _in_words(config: TernaryConfig, workload: Workload) -> np.ndarray:
+    """Bytes (M, …) of whole words. Beyond K are ones, which must make no difference."""
+    arrays = workload.arrays
+    if "packed" in arrays:
+        one = pack(config.packing, np.ones((1, WEIGHTS[config.packing]), np.int64))[0, 0]
+        packed = arrays["packed"]
+        return np.pad(packed, ((0, 0), (0, -packed.shape[1] % config.word_bytes)),
+                      constant_values=one)
+    w = arrays["w"]
+    return pack(config.packing, np.pad(w, ((0, 0), (0, -w.shape[1] % config.word)),
+                                       constant_values=1))
 
 
 def _scales(value: Any, rows: int, config: TernaryConfig) -> np.ndarray:

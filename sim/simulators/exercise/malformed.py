@@ -16,6 +16,7 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 ANY_SETTINGS = "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
+LATE = 10                    # cycles that a count in progress is old when it has been read
 ANYWHERE = Pauses(0.3, 0.3)
 
 
@@ -76,10 +77,15 @@ class Malformed(Part):
         """Run a job that is wrong in the beginning and, if it is ``followed``, ends with ``case``;
         then ``case``."""
         simulator.prepare(job)
+        begun = simulator.cycle
         simulator.begin(job, seed=self.seed,
                         pauses=pauses and {stream.name: pauses for stream in self.core.streams})
         taken = _run_dry(simulator, case, case.cycles * (20 if pauses else 4))
         self.raised(simulator.read("errors"), f"by {what}")
+        if not followed and simulator.read("status"):
+            count = simulator.read_counter("cycles_busy")
+            equal(f"counter cycles_busy from the first beat on, behind {what}", count,
+                  simulator.cycle - begun - LATE)
         self._at_rest(simulator, f" behind {what}")
         if followed and not simulator.read("status"):
             for name, want in case.expected.items():
