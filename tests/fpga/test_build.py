@@ -105,8 +105,8 @@ def test_clocks(board):
         pll.instance(family, board.pll, board.clock_mhz, 0.5)
 
 
-#: Of each family the one that is built fastest; GateMate takes minutes.
-FAST = ("icebreaker", "ulx3s-25f", "tang-nano-9k")
+#: Of each family the one that is built fastest; GateMate's takes two minutes.
+FAST = ("icebreaker", "ulx3s-25f", "tang-nano-9k", "gatemate-evb")
 
 
 @pytest.mark.parametrize("board", [
