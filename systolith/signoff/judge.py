@@ -26,6 +26,7 @@ from systolith.sim.simulators import tools
 
 SINGLY = 8                   # survivors, up to which each has a proof of its own
 PROOF = Path(__file__).with_name("prove_mutant.py")
+SECONDS = 60                 # that a proof of equality may take
 PART = Path(__file__).with_name("mutate_part.py")
 PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
 FEW_LATCHES, MANY_LATCHES = 200, 1000    # of a check that is looked at alone, where all have more
@@ -41,9 +42,11 @@ class Judge:
     components: Mapping[str, wiring.Component]
     around: Mapping[str, Set[str]]
 
-    def same_in_modules(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+    def same_in_modules(self, mutants: Sequence[Mutant], seconds: float = SECONDS
+                        ) -> list[Mutant]:
         """Compare modules with mutants in them to those without, whatever their inputs."""
-        same = {index for module, mine in _by_module(mutants) for index in self._same(mine, module)}
+        same = {index for module, mine in _by_module(mutants)
+                for index in self._same(mine, module, seconds)}
         return [replace(mutant, equal=mutant.index in same) for mutant in mutants]
 
     def against_specifications(self, mutants: Sequence[Mutant]) -> list[Mutant]:
@@ -69,20 +72,22 @@ class Judge:
         equal = same(mutant.module)
         return replace(mutant, equal=equal, problem=wrong.get(mutant.index))
 
-    def _same(self, mutants: Sequence[Mutant], module: str) -> set[int]:
+    def _same(self, mutants: Sequence[Mutant], module: str, seconds: float = SECONDS
+              ) -> set[int]:
         """Indices of those of which a proof says so: of all at once, or of each."""
         self.progress(f"mutation: are {len(mutants)} survivors equal to {module}? "
                       f"{mutants[0].place}{', …' if len(mutants) > 1 else ''}")
         lines = self.folder / "lines.txt"
         lines.write_text("".join(f"{mutant.line}\n" for mutant in mutants))
         said = tools.run("pyosys", [sys.executable, PROOF, self.core.name, module, lines.name,
-                                    *source_names(self.core)], cwd=self.folder)
+                                    str(seconds), *source_names(self.core)], cwd=self.folder)
         if said.endswith("\nEQUAL\n"):
             return {mutant.index for mutant in mutants}
         if len(mutants) == 1:
             return set()
         groups = 2 if len(mutants) > SINGLY else len(mutants)
-        return set().union(*(self._same(mutants[part::groups], module) for part in range(groups)))
+        return set().union(*(self._same(mutants[part::groups], module, seconds)
+                             for part in range(groups)))
 
     def _refuted(self, mutants: Sequence[Mutant], module: str) -> dict[int, str]:
         """What the specification of a part finds wrong with mutants of it, by index."""

@@ -1,11 +1,12 @@
 """Whether mutants are the design itself, as a program of its own::
 
-    prove_mutant.py TOP MODULE LINES SOURCE…
+    prove_mutant.py TOP MODULE LINES SECONDS SOURCE…
 
 LINES is a file with the Yosys commands that make the mutants. If there are several, an input
-chooses among them anew in every cycle. MODULE with them and without, what is in it included, are
-compared for any sequence of inputs, from the state in which every register without a value of its
-own is zero. Of the whole core, data that go with a handshake only count while they are valid.
+chooses among them anew in every cycle. SECONDS is the time for all questions to ABC. MODULE with
+them and without, what is in it included, are compared for any sequence of inputs, from the state in
+which every register without a value of its own is zero. Of the whole core, data that go with a
+handshake only count while they are valid.
 
 What a module is without mutants is kept in a file, for further ones.
 
@@ -34,7 +35,6 @@ from systolith.proofs import engine
 from systolith.signoff.and_inverter import Circuit, Graph
 from systolith.signoff.write_mutants import SELECT, SELECT_BITS, control, read
 
-SECONDS = 60                 # for all questions to ABC
 CONFLICTS = 2_000            # of its solver, for one gate
 CONFLICTS_OF_PAIRS = 100     # of it, for a pair of registers of what is left
 QUESTION = Path("question.aig")
@@ -46,7 +46,7 @@ MEMORY = re.compile(r"(.*)\.(WR_EN|WR_DATA|WR_ADDR) \[(\d+)\]")
 Pairs = Mapping[str, tuple[int, int]]
 
 
-def main(top: str, module: str, lines: str, *sources: str) -> None:
+def main(top: str, module: str, lines: str, seconds: str, *sources: str) -> None:
     mutants = Path(lines).read_text().splitlines()
     # The mutants first: names of cells count on from design to design.
     gate, kept = _circuit(top, module, mutants, sources), Path(f"{module}.unchanged")
@@ -55,7 +55,7 @@ def main(top: str, module: str, lines: str, *sources: str) -> None:
     else:
         gold = _circuit(top, module, [], sources)
         kept.write_bytes(pickle.dumps(gold))
-    print(compare(gold, gate, time.monotonic() + SECONDS))
+    print(compare(gold, gate, time.monotonic() + float(seconds)))
 
 
 def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[str]) -> Circuit:

@@ -70,6 +70,6 @@ def test_verdicts(queue, cell, port, bit, mode, verdict):
     name, = (known for known in cells if known.startswith(cell))
     (folder / "lines.txt").write_text(
         f"mutate -mode {mode} -module queue -cell {name} -port {port} -portbit {bit}\n")
-    said = tools.run("python", [sys.executable, PROOF, "queue", "queue", "lines.txt", "queue.v"],
-                     cwd=folder)
+    said = tools.run("python", [sys.executable, PROOF, "queue", "queue", "lines.txt", "60",
+                                "queue.v"], cwd=folder)
     assert re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", said, re.M)[1] == verdict
