@@ -152,15 +152,16 @@ def paired_frames(component: PairedFrames, edit: Edit) -> Harness:
     ends = p.issue & (a.beat | w.beat | (words == max_words - 1))
     h.step(words, Mux(ends, 0, words + p.issue))
     for s, stream in (("a", a), ("w", w)):
-        rest = dropping[s]
-        h.step(rest, Mux(rest, ~(stream.moves & stream.beat), ends & ~stream.beat))
+        dropped = dropping[s]
+        h.step(dropped, Mux(dropped, ~(stream.moves & stream.beat), ends & ~stream.beat))
         h.check(f"{s} is taken in steps, or dropped", stream.moves == (
-            p.issue | (rest & stream.valid)))
+            p.issue | (dropped & stream.valid)))
         h.check(f"{s} too long is told", getattr(p, f"{s}_long") == (ends & ~stream.beat))
         h.check(f"{s} is never short", ~getattr(p, f"{s}_short"))
         h.check(f"{s} is never missing", ~getattr(p, f"{s}_missing"))
-    h.check("no step while a rest is dropped", ~(p.issue & (dropping["a"] | dropping["w"])))
-    h.check("a step needs both beats", ~p.issue | (a.valid & w.valid))
+    rest, both = dropping["a"] | dropping["w"], a.valid & w.valid
+    h.check("no step while a rest is dropped", ~(p.issue & rest))
+    h.check("a step needs both beats", ~p.issue | both)
     h.check("the last step is known", ~p.issue | (p.finish == ends))
     h.check("the first word is known", ~p.issue | (p.first_word == (words == 0)))
     h.check("tiles end with room alone", ~(p.issue & p.finish) | (p.room & p.may_finish))
@@ -168,8 +169,11 @@ def paired_frames(component: PairedFrames, edit: Edit) -> Harness:
     h.step(since, Mux(p.issue & p.finish, 1, Mux(since == rows, rows, since + 1)))
     h.check("rows of the tile before have left", ~(p.issue & p.finish) | (since == rows))
     h.check("in_frame tells", p.in_frame == (words != 0))
-    bounded(h, "steps go on", a.valid & w.valid & p.room & p.may_finish & ~p.issue
-            & ~dropping["a"] & ~dropping["w"], rows)
+    h.check("busy tells", p.busy == ((words != 0) | rest))
+    h.check("waiting tells", p.waiting == Mux(
+        rest, (dropping["a"] & ~a.valid) | (dropping["w"] & ~w.valid),
+        ((words != 0) | a.valid | w.valid) & ~both))
+    bounded(h, "steps go on", both & p.room & p.may_finish & ~p.issue & ~rest, rows)
     h.cover("rest of a dropped", dropping["a"] & a.moves & a.beat)
     h.cover("rest of w dropped", dropping["w"] & w.moves & w.beat)
     h.cover("longest frame", ends & a.beat & w.beat & (words == max_words - 1))

@@ -166,6 +166,7 @@ class Counters(Part):
             if name == "frames":
                 simulator.release()
                 simulator.go(patience=self.patience(case))
+                simulator.idle(SETTLE)                   # a carry takes some cycles
             else:
                 simulator.go(80, patience=1 << 60)
             equal(f"high word of {name}, latched", simulator.read(f"{name}_high"), 5)
