@@ -173,6 +173,15 @@ class BitplaneModel(Model):
         """Sums that wait for their scales count too, in no model."""
         return 0 if config.output != "scaled" else None
 
+    def filled(self, config: BitplaneConfig, workload: Workload) -> tuple[str, ...]:
+        """A word whose planes come one after the other, the highest first."""
+        if not config.serial:
+            return ()
+        formats = workload.settings["a_format"], workload.settings["w_format"]
+        highest = config.max_a_bits, config.max_w_bits
+        return tuple(name for name, *given in zip("aw", formats, highest, strict=True)
+                     if Operand.of(config, *given).planes.bits > 1)
+
     def utilization(self, config: BitplaneConfig, workload: Workload, cycles: int) -> float:
         """Products of bits of the operands over those that the PEs offer in ``cycles``."""
         tiling = _Tiling.of(config, workload)

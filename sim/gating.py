@@ -119,6 +119,9 @@ class GatingModel(Model):
         interval = max(beats, REVISIT) if config.recurrent else beats
         return (rows - 1) * interval + beats + _latency(config)
 
+    def filled(self, config: GatingConfig, workload: Workload) -> tuple[str, ...]:
+        return tuple(config.inputs[1:])
+
     def utilization(self, config: GatingConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays[config.inputs[0]].size / (config.lanes * cycles)

@@ -159,6 +159,9 @@ class LutGemvModel(Model):
             free.append(block_end + 5)
         return block_end + config.rows + (11 if config.quantized else 9)
 
+    def filled(self, config: LutGemvConfig, workload: Workload) -> tuple[str, ...]:
+        return ("a", "w") if config.table == "int8" else ("w",)
+
     def utilization(self, config: LutGemvConfig, workload: Workload, cycles: int) -> float:
         """Bits of weights looked up, over those that the lanes offer in ``cycles``."""
         bits = workload.settings["bits"] * workload.arrays["w"].size * len(workload.arrays["a"])

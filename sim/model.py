@@ -125,6 +125,10 @@ class Model(ABC):
         not say it."""
         return 0
 
+    def filled(self, config: CoreConfig, workload: Workload) -> tuple[str, ...]:
+        """Inputs whose frames are filled up: a last beat that is missing counts as one of zeros."""
+        return ()
+
     def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         """Which of these codes (of integers: values) an element of a stream is known never to have
         in a run without errors."""

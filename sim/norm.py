@@ -147,6 +147,9 @@ class NormModel(Model):
         rows, length = workload.arrays["x"].shape
         return (rows + 1) * ceil_div(length, config.lanes) + _latency(config) - 1
 
+    def filled(self, config: NormConfig, workload: Workload) -> tuple[str, ...]:
+        return tuple(stream.name for stream in config.streams if stream.name in "wb")
+
     def utilization(self, config: NormConfig, workload: Workload, cycles: int) -> float:
         """Elements of the rows over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)

@@ -165,6 +165,10 @@ class TernaryModel(Model):
             free.append(block_end + 1)
         return block_end + config.rows + tree + finishing + 8
 
+    def filled(self, config: TernaryConfig, workload: Workload) -> tuple[str, ...]:
+        """Missing weights count as 0, of which only ``2bit`` makes bytes of zeros."""
+        return ("a", "w") if config.packing == "2bit" else ("a",)
+
     def utilization(self, config: TernaryConfig, workload: Workload, cycles: int) -> float:
         """Weights of the product over those that the lanes offer in ``cycles``."""
         a = workload.arrays["a"]

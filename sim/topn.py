@@ -95,6 +95,9 @@ class TopNModel(Model):
         sizes = _sizes(config, workload)
         return sizes.frames * sizes.groups * sizes.pattern.m + sizes.pattern.n + LATENCY - 1
 
+    def filled(self, config: TopNConfig, workload: Workload) -> tuple[str, ...]:
+        return ("x",)
+
     def utilization(self, config: TopNConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)

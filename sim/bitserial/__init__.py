@@ -148,6 +148,9 @@ class BitserialModel(Model):
         return tiles * config.beats * int(_terms(workload).sum()) + config.rows + (
             19 if config.exact else 23)                  # fp16 sums over groups take 5 cycles
 
+    def filled(self, config: BitserialConfig, workload: Workload) -> tuple[str, ...]:
+        return ("a",)
+
     def utilization(self, config: BitserialConfig, workload: Workload, cycles: int) -> float:
         """Terms of the weights over those that the PEs take in ``cycles``."""
         inner = workload.arrays["a"].shape[1]

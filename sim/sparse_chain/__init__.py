@@ -104,6 +104,9 @@ class SparseChainModel(Model):
         """Beats of weights that are put together, or pruned, first count too, in no model."""
         return 0 if config.weights == "kept" else None
 
+    def filled(self, config: SparseChainConfig, workload: Workload) -> tuple[str, ...]:
+        return ("a", "w") if config.weights == "kept" else ("a",)
+
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.
 

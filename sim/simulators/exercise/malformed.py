@@ -16,6 +16,7 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 ANY_SETTINGS = "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
+FILLED = 6                   # of the smallest and of the largest cases, for short frames
 LATE = 10                    # cycles that a count in progress is old when it has been read
 ANYWHERE = Pauses(0.3, 0.3)
 
@@ -67,6 +68,32 @@ class Malformed(Part):
                      _open(whole[stream.name]))):
                 job = replace(case.job, inputs={**others, stream.name: beats})
                 self._goes_on(simulator, case, job, what, None, followed=False)
+
+    def short_frames(self, simulator: Simulator) -> None:
+        """A last beat that is missing counts as one of zeros, where the model says so."""
+        for stream in self.core.inputs:
+            cases = [case for case in self.cases
+                     if stream.name in self.core.model.filled(self.core.config, case.workload)
+                     and _first(case.job.inputs[stream.name]) > 1]
+            for case in cases[:FILLED] + cases[FILLED:][-FILLED:]:
+                beats = case.job.inputs[stream.name]
+                short, filled = (self._anyway(simulator, case, stream, given)
+                                 for given in (_short(beats), _blank(beats)))
+                for name, taken in short.items():
+                    if not (np.array_equal(taken.data, filled[name].data)
+                            and np.array_equal(taken.last, filled[name].last)):
+                        raise ProblemError(
+                            f"workload {case.workload.label!r}: {name} without the last beat of a "
+                            f"frame of {stream.name} is not what it is with zeros there")
+
+    def _anyway(self, simulator: Simulator, case: Case, stream: Stream, beats: Beats
+                ) -> dict[str, Beats]:
+        """What a case gives with other beats of a stream, from reset to reset."""
+        simulator.prepare(case.job)
+        simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: beats}))
+        taken = _run_dry(simulator, case, 4 * case.cycles)
+        simulator.reset()
+        return taken
 
     def _longest(self, stream: Stream) -> Case:
         """The case whose first frame of a stream is the longest."""
@@ -214,6 +241,13 @@ def _long(beats: Beats) -> Beats:
     last = beats.last[chosen]
     last[length - 1] = False
     return Beats(beats.data[chosen], last, beats.user[chosen])
+
+
+def _blank(beats: Beats) -> Beats:
+    """With zeros in the last beat of the first frame."""
+    data = beats.data.copy()
+    data[_first(beats) - 1] = 0
+    return replace(beats, data=data)
 
 
 def _short(beats: Beats) -> Beats:
