@@ -37,7 +37,8 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # of the processor per mutant, on average
 REPORT_EVERY = 20            # mutants
-FAST_SECONDS = 5             # for a proof that saves a mutant from all the steps
+WORTH_SECONDS = 2            # that all the steps take, from which a proof in place of them pays
+FAST_SECONDS = 5             # for such a proof
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 
@@ -143,8 +144,9 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
         mine = [mutant for mutant in mutants[1:] if mutant.index % share.parts == share.part]
         progress(f"mutation: running {len(mine)} mutants of {core.name}")
         for search in (exercise.further_problem, exercise.first_problem):
-            if problem := _try(files, library, search, mutants[0]).problem:
-                raise SimulationError(f"the design itself fails: {problem}")
+            itself = _try(files, library, search, mutants[0])
+            if itself.problem:
+                raise SimulationError(f"the design itself fails: {itself.problem}")
         required = {event for event in exercise.events if event.startswith(("flag ", GOES_ON))}
 
         def every(simulator: Simulator) -> str | None:
@@ -165,7 +167,8 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
 
         with judging(core, progress) as judge:
             search_for(exercise.quick_problem, "")
-            ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
+            if itself.seconds > WORTH_SECONDS:
+                ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
             search_for(every, " through all steps")
             ask(judge.same_in_modules)
             ask(judge.against_specifications)
