@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.steps import counter, signal_of
 from systolith.hdl.bitserial.config import SCALE_BITS, TYPE_BITS, TYPES, BitserialConfig
 from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.dropping import drop_rest
 
 
 class GroupControl(wiring.Component):
@@ -111,10 +112,7 @@ class GroupControl(wiring.Component):
                 (a_dropping, self.a_long, self.a_valid, self.a_last),
                 (w_dropping, self.w_long, self.w_valid, self.w_last),
                 (s_dropping, self.s_long, self.s_valid, self.s_last)):
-            with m.If(long):
-                m.d.sync += dropping.eq(1)
-            with m.Elif(valid & last):
-                m.d.sync += dropping.eq(0)
+            drop_rest(m, dropping, long, valid & last)
         return m
 
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import counter
 from systolith.hdl.lut_gemv.config import LutGemvConfig
+from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.structure.frame_steps import FrameSteps, connect_steps
 
 
@@ -68,10 +69,7 @@ class VectorControl(wiring.Component):
                 m.d.sync += filling.eq(0)
         else:
             m.d.comb += whole.eq(1)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i_valid & self.i_last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
         return m
 
 

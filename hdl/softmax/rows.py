@@ -15,6 +15,7 @@ from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.logits import ODDITIES, LogitStage, logit_latency
 from systolith.hdl.softmax.passes import control, delayed, logit_beat_bits
 from systolith.hdl.structure.block_memory import BlockMemory
+from systolith.hdl.structure.dropping import drop_rest
 
 #: Up to so many records of rows are kept outside the block memories.
 SPREAD_ROWS = 128
@@ -136,10 +137,7 @@ class RowReader(wiring.Component):
         ]
         with m.If(self.issue):
             m.d.sync += missing.eq((missing | mask.last) & ~self.ends)
-        with m.If(take & self.ends & ~mask.last):
-            m.d.sync += mask_dropping.eq(1)
-        with m.Elif(mask.valid & mask.last):
-            m.d.sync += mask_dropping.eq(0)
+        drop_rest(m, mask_dropping, take & self.ends & ~mask.last, mask.valid & mask.last)
         return Mux(missing, 0, keep)
 
     def _logits(self, m: Module, keep, more):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.sparse_chain.config import SparseChainConfig
+from systolith.hdl.structure.dropping import drop_rest
 
 
 class ActivationBuffer(wiring.Component):
@@ -101,10 +102,7 @@ class ActivationBuffer(wiring.Component):
             m.d.sync += filling.eq(0)
         with m.Elif(self.short):
             m.d.sync += filling.eq(1)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.a.valid & self.a.last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.a.valid & self.a.last)
 
         blocks = [Signal.like(self.blocks, name=f"blocks_{half}", reset_less=True)
                   for half in range(2)]

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.sparse_chain.activations import round_mask
 from systolith.hdl.sparse_chain.config import PATTERN_LANES, SparseChainConfig
+from systolith.hdl.structure.dropping import drop_rest
 
 
 class Issue(wiring.Component):
@@ -122,8 +123,5 @@ class Issue(wiring.Component):
             m.d.sync += filling.eq(0)
         with m.Elif(early):
             m.d.sync += filling.eq(1)
-        with m.If(self.w_long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.w_valid & self.w_last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.w_long, self.w_valid & self.w_last)
         return m

@@ -4,6 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.structure.dropping import drop_rest
+
 
 class FrameSteps(wiring.Component):
     """Takes a beat per step until the steps end, and puts frames of a wrong length right.
@@ -71,10 +73,7 @@ class FrameSteps(wiring.Component):
             m.d.sync += filling.eq(1)
         with m.Elif(self.issue & self.ends_frame):
             m.d.sync += filling.eq(0)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i_valid & self.i_last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
         return m
 
 

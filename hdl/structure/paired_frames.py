@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.dropping import drop_rest
 
 
 class PairedFrames(wiring.Component):
@@ -110,10 +111,7 @@ class PairedFrames(wiring.Component):
         for dropping, long, valid, last in (
                 (a_dropping, self.a_long, self.a_valid, self.a_last),
                 (w_dropping, self.w_long, self.w_valid, self.w_last)):
-            with m.If(long):
-                m.d.sync += dropping.eq(1)
-            with m.Elif(valid & last):
-                m.d.sync += dropping.eq(0)
+            drop_rest(m, dropping, long, valid & last)
         return m
 
 

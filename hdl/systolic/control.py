@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
+from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.structure.select import select_late
 from systolith.hdl.systolic.config import SystolicConfig
 
@@ -107,10 +108,7 @@ class ChainLoader(wiring.Component):
             m.d.sync += filling.eq(0)
         with m.Elif(self.short):
             m.d.sync += filling.eq(1)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i.valid & self.i.last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
 
         load = Signal(self.length)
         data = Signal.like(self.data, reset_less=True)
@@ -343,10 +341,7 @@ class OutputStationaryControl(wiring.Component):
         for dropping, long, valid, last in (
                 (a_dropping, self.a_long, self.a_valid, self.a_last),
                 (w_dropping, self.w_long, self.w_valid, self.w_last)):
-            with m.If(long):
-                m.d.sync += dropping.eq(1)
-            with m.Elif(valid & last):
-                m.d.sync += dropping.eq(0)
+            drop_rest(m, dropping, long, valid & last)
         return m
 
     def _block(self, m, in_frame, end):

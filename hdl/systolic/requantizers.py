@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
+from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.control import ChainLoader
 from systolith.hdl.systolic.pe import shape
@@ -163,10 +164,7 @@ class ParameterLoader(wiring.Component):
             m.d.sync += filling.eq(0)
         with m.Elif(self.short):
             m.d.sync += filling.eq(1)
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.q.valid & self.q.last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.q.valid & self.q.last)
 
         # Frames that are stored and not promised, and the distance that loading needs. The last
         # beat of a frame is in the chain 4 cycles after it arrives here, always before a wavefront

@@ -14,6 +14,7 @@ from systolith.hdl.formats import (
     BlockFormat,
     Format,
 )
+from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.systolic.config import SystolicConfig, missing_scale
 
 
@@ -74,10 +75,7 @@ class ScaleReader(wiring.Component):
             m.d.sync += [over.eq(0), begun.eq(0)]
         with m.Elif(self.take):
             m.d.sync += [over.eq(over_now), begun.eq(1)]
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i.valid & self.i.last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
         return m
 
 

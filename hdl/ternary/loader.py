@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.arithmetic.division import ScaledQuotient
 from systolith.hdl.arithmetic.steps import counter, signal_of
 from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.ternary.config import INT8, TernaryConfig
@@ -85,10 +86,7 @@ class VectorLoader(wiring.Component):
         ]
         with m.If(step):
             m.d.sync += [count.eq(Mux(ends, 0, count + 1)), in_vector.eq(~ends)]
-        with m.If(self.long):
-            m.d.sync += dropping.eq(1)
-        with m.Elif(self.i_valid & self.i_last):
-            m.d.sync += dropping.eq(0)
+        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
 
         if config.quantized:
             valid, last, numbers = self._quantized(m, step, ends, count, reading)
