@@ -86,7 +86,9 @@ class NormLane(wiring.Component):
         fraction = config.precision + GUARD + EPSILON_FRACTION // 2
         fine = self.exponent[:COARSE]
         coarse = self.exponent[COARSE:]
-        moved = signal_of(m, (deviation << fraction) >> (coarse << COARSE), "moved")
+        placed = deviation << fraction
+        # The exponent of a short row may have no more than the fine bits.
+        moved = signal_of(m, placed >> (coarse << COARSE) if len(coarse) else placed, "moved")
         # What is left of the shift can only make it smaller.
         width = config.scaled.bits + (1 << COARSE) - 1
         shifted = Signal(Shape(width, True), name="shifted", reset_less=True)

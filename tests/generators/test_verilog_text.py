@@ -17,6 +17,8 @@ CONFIGS = {
     **{f"{template.name}-{preset}": (template.name, dict(values))
        for template in registry.TEMPLATES for preset, values in template.presets.items()},
     "primes": ("systolic", {"rows": 13, "cols": 7, "dataflow": "os"}),
+    "norm-of-one": ("norm", {"lanes": 2, "max_length": 1, "x_format": "uint2", "x_fraction": 0,
+                             "affine": "none"}),
     "requant-odd": ("systolic", {"rows": 3, "cols": 5, "a_format": "int3", "w_format": "uint11",
                                  "output": "requant", "out_format": "uint5",
                                  "rounding": "half_up"}),
