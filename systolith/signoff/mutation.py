@@ -37,8 +37,7 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # of the processor per mutant, on average
 REPORT_EVERY = 20            # mutants
-WORTH_SECONDS = 2            # that all the steps take, from which a proof in place of them pays
-FAST_SECONDS = 5             # for such a proof
+FAST_SECONDS = 5             # for a first proof, ahead of all the steps if they take longer
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 
@@ -166,12 +165,13 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
                 [mutant for mutant in found.values() if mutant.alive]))
 
         with judging(core, progress) as judge:
+            steps = [lambda: search_for(every, " through all steps"),
+                     lambda: ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))]
             search_for(exercise.quick_problem, "")
-            if itself.seconds > WORTH_SECONDS:
-                ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
-            search_for(every, " through all steps")
-            ask(judge.same_in_modules)
+            for step in reversed(steps) if itself.seconds > FAST_SECONDS else steps:
+                step()
             ask(judge.against_specifications)
+            ask(judge.same_in_modules)
             search_for(exercise.further_problem, " for longer")
         return [found[mutant.index] for mutant in mine]
 
