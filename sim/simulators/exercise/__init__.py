@@ -84,6 +84,7 @@ class Exercise:
         yield Step("resets in frames", traffic.resets)
         yield Step("bad traffic", malformed.bad_traffic)
         yield Step("short frames", malformed.short_frames)
+        yield Step("long frames", malformed.long_frames)
         yield Step("going on", malformed.going_on)
         yield Step("endless frames", malformed.endless_frames)
         yield Step("wild settings", malformed.wild_settings)

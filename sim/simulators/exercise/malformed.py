@@ -77,8 +77,8 @@ class Malformed(Part):
                      and _first(case.job.inputs[stream.name]) > 1]
             for case in cases[:FILLED] + cases[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
-                short, filled = (self._anyway(simulator, case, stream, given)
-                                 for given in (_short(beats), _blank(beats)))
+                (short, _), (filled, _) = (self._anyway(simulator, case, stream, given)
+                                           for given in (_short(beats), _blank(beats)))
                 for name, taken in short.items():
                     if not (np.array_equal(taken.data, filled[name].data)
                             and np.array_equal(taken.last, filled[name].last)):
@@ -86,14 +86,38 @@ class Malformed(Part):
                             f"workload {case.workload.label!r}: {name} without the last beat of a "
                             f"frame of {stream.name} is not what it is with zeros there")
 
+    def long_frames(self, simulator: Simulator) -> None:
+        """Where a beat too many makes no difference but that it is told, no other input is said to
+        be wrong."""
+        names = [name for name, _ in self.core.config.flags]
+        owners = [max((stream.name for stream in self.core.inputs
+                       if name.startswith(f"{stream.name}_")), key=len, default=None)
+                  for name in names]
+        for stream in self.core.inputs:
+            if f"{stream.name}_long" not in names:
+                continue
+            own = 1 << names.index(f"{stream.name}_long")
+            others = sum(1 << bit for bit, owner in enumerate(owners)
+                         if owner not in (None, stream.name))
+            for case in (self._longest(stream), *self.cases[-FILLED:]):
+                if beats := case.job.inputs[stream.name]:
+                    taken, flags = self._anyway(simulator, case, stream, _long(beats))
+                    right = all(np.array_equal(taken[name].data, want.data)
+                                for name, want in case.expected.items())
+                    if right and flags & own and flags & others & ~case.flags:
+                        raise ProblemError(
+                            f"workload {case.workload.label!r}: with a beat too many of "
+                            f"{stream.name}, which is told, flags are {flags:#b}, too")
+
     def _anyway(self, simulator: Simulator, case: Case, stream: Stream, beats: Beats
-                ) -> dict[str, Beats]:
-        """What a case gives with other beats of a stream, from reset to reset."""
+                ) -> tuple[dict[str, Beats], int]:
+        """What a case gives with other beats of a stream, and its flags, from reset to reset."""
         simulator.prepare(case.job)
         simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: beats}))
         taken = _run_dry(simulator, case, 4 * case.cycles)
+        flags = simulator.read("errors")
         simulator.reset()
-        return taken
+        return taken, flags
 
     def _longest(self, stream: Stream) -> Case:
         """The case whose first frame of a stream is the longest."""
