@@ -27,7 +27,8 @@ from systolith.sim.simulators import cache, verilator
 from systolith.sim.simulators.upsets import OUTCOMES
 
 #: Presets that are harder on the ladder than the defaults of their template: other formats, sizes
-#: that divide nothing, other modes. Of a template that is not here, the last two.
+#: that divide nothing, other modes; and one at least whose netlists are small enough to be run. Of a
+#: template that is not here, the last two.
 HARDER: Mapping[str, tuple[str, str]] = {
     "systolic": ("mixed_requant", "mx"),
     "ternary": ("2bit", "bitlinear"),
@@ -36,8 +37,8 @@ HARDER: Mapping[str, tuple[str, str]] = {
     "bitplane": ("parallel", "xnor"),
     "bitserial": ("rne", "int8"),
     "lut_gemv": ("fp16", "one_row"),
-    "softmax": ("three_pass", "ibert"),
-    "norm": ("bf16", "fixed"),
+    "softmax": ("three_pass", "integer_replay"),
+    "norm": ("bf16", "one_lane"),
     "activation": ("edge_moe", "bf16"),
     "gating": ("bounded", "glu_int8"),
     "dot": ("one_lane", "narrow"),
