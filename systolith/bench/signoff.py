@@ -27,8 +27,8 @@ from systolith.sim.simulators import cache, verilator
 from systolith.sim.simulators.upsets import OUTCOMES
 
 #: Presets that are harder on the ladder than the defaults of their template: other formats, sizes
-#: that divide nothing, other modes; and one at least whose netlists are small enough to be run. Of a
-#: template that is not here, the last two.
+#: that divide nothing, other modes; one at least has netlists that are small enough to be run. Of
+#: a template that is not here, the last two.
 HARDER: Mapping[str, tuple[str, str]] = {
     "systolic": ("mixed_requant", "mx"),
     "ternary": ("2bit", "bitlinear"),
