@@ -24,6 +24,9 @@ _LIBRARIES = {
     "gatemate": ("gatemate/cells_sim.v", ()),
 }
 
+#: Yosys's models of memories in look-up tables fill them in a way that Verilator warns of.
+_HEADER = "/* verilator lint_off INITIALDLY */\n"
+
 _MODULE = re.compile(r"^[ \t]*module\s+(\w+)\b.*?\bendmodule\b", re.M | re.S)
 _BEHAVIOUR = re.compile(r"\b(assign|always|wire .*=)")
 _STRING = re.compile(r'"[^"\n]*"')
@@ -56,7 +59,7 @@ class Netlist:
     @property
     def text(self) -> str:
         """Everything that a simulator needs."""
-        return f"{self.models}\n{self.verilog}"
+        return f"{_HEADER}{self.models}\n{self.verilog}"
 
 
 def of_board(top: TopLevel) -> Netlist:

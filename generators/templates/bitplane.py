@@ -22,5 +22,7 @@ TEMPLATE = Template(
         "gemv": {"rows": 1, "cols": 6, "word": 8, "max_a_bits": 8, "max_w_bits": 1, "max_k": 8},
         "small_trees": {"planes": "parallel", "rows": 1, "cols": 2, "word": 8, "max_a_bits": 2,
                         "max_w_bits": 2, "popcount_stages": 4, "max_k": 64},
+        "one_plane": {"rows": 2, "cols": 2, "word": 8, "max_a_bits": 1, "max_w_bits": 4,
+                      "max_k": 64},
     },
 )

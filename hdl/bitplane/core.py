@@ -164,13 +164,17 @@ class BitplaneCore(wiring.Component):
         a = Signal.like(self.a.data, name="a_issued", reset_less=True)
         w = Signal.like(self.w.data, name="w_issued", reset_less=True)
         a_now = Mux(frames.a_missing, 0, self.a.data)
-        m.d.sync += [a.eq(a_now), w.eq(Mux(frames.w_missing, 0, self.w.data))]
+        # Planes of A that meet several of W come from the stream with the first of them only.
+        repeated = config.serial and config.max_w_bits > 1
+        with m.If(steps.first_w if repeated and config.max_a_bits == 1 else 1):
+            m.d.sync += a.eq(a_now)
+        m.d.sync += w.eq(Mux(frames.w_missing, 0, self.w.data))
         a_planes = a
-        if config.serial and config.max_w_bits > 1:
+        if repeated and config.max_a_bits > 1:
             # A plane is written until its step happens. It is never read in the cycle in which it
             # is written, so the memory needs no logic for that case.
             m.submodules.kept = kept = Memory(
-                shape=len(self.a.data), depth=max(config.max_a_bits, 2), init=[],
+                shape=len(self.a.data), depth=config.max_a_bits, init=[],
                 attrs={"no_rw_check": True})
             write, read = kept.write_port(), kept.read_port()
             from_stream = Signal(reset_less=True)

@@ -34,8 +34,10 @@ class Program:
         given, results = self.folder / "x.npz", self.folder / "y.npz"
         np.savez(given, **arguments)
         self.capsys.readouterr()
-        assert run([*self.words, "--input", str(given), "-o", str(results)]) == 0
-        told = json.loads(self.capsys.readouterr().out)
+        status = run([*self.words, "--input", str(given), "-o", str(results)])
+        said = self.capsys.readouterr()
+        assert status == 0, said.err or said.out
+        told = json.loads(said.out)
         assert told["flags"] == [] and told["counters"]["cycles_busy"] == told["cycles"]
         self.last = SimpleNamespace(cycles=told["cycles"], utilization=0.0)
         with np.load(results) as found:
