@@ -21,6 +21,7 @@ from systolith.sim.simulators.harness import Result
 ANSWER = 0.25                # seconds until something is sent again, at first
 TRIES = 7                    # each waits twice as long as the one before, up to
 LONGEST = 16                 # times as long as the first
+EASE = 0.9                   # by which a wait shrinks with what comes soon
 SHORTEST = 30                # bytes of payload that a bad line brings packets down to
 
 
@@ -29,13 +30,35 @@ class WrongCoreError(ConstraintError):
 
 
 class _Sending:
-    """An input stream: bytes, the first one not acknowledged, the first one not sent."""
+    """An input stream: bytes, the first one not acknowledged, the first one to send next.
+
+    Where nothing came for long, one packet is sent again and nothing more until there is news: all
+    at once would delay a slow board further. From then on it goes on with what is to be sent next,
+    or, if the board was only late, with what was not ``sent`` before.
+    """
 
     def __init__(self, octets: bytes, size: int):
         self.octets, self.modulus = octets, 2 * size
-        self.base = self.next = 0
+        self.base = self.next = self.sent = 0
         self.limit = size
         self.rewound = -1
+        self.probing = False
+        self.twice = 0           # packets sent again that the board may have had
+
+    def probe(self) -> None:
+        """Send no more than a packet, from the first byte on that is not acknowledged."""
+        self.sent = max(self.sent, self.next)
+        self.next, self.rewound = self.base, -1
+        self.probing = True
+        self.twice += 1
+
+    def move(self, base: int) -> bool:
+        """Bytes before ``base`` arrived; whether it is late news of what was sent before."""
+        late = self.probing and base > self.next
+        self.probing &= base == self.base
+        self.base = base
+        self.next = max(self.sent if late else self.next, base)
+        return late
 
     def unwrap(self, position: int, near: int) -> int:
         """The place in the stream that a position modulo twice the buffer means, from near on."""
@@ -97,6 +120,8 @@ class Session:
         self._sizes: list[int] = []
         self._positions: dict[str, int] = {}
         self._payload = MAX_PAYLOAD                      # halved by every loss, then growing again
+        self._wait = patience                            # that this board needs
+        self._late = False                               # it has only taken its time
         self.resent = 0
         self.reset()
         self._check_core()
@@ -179,9 +204,10 @@ class Session:
                    for stream in self._inputs]
         receiving = [_Receiving(SegmentReader(stream), job.outputs[stream.name], next(sizes))
                      for stream in self._outputs]
-        turn, wait, tries = 0, self.patience, 0
+        turn, wait, tries = 0, self._wait, 0
         self._positions = {stream.name: 1 for stream in self.config.streams}
-        deadline = self.port.clock() + wait
+        heard = self.port.clock()
+        deadline = heard + wait
         while not all(part.done for part in (*sending, *receiving)):
             for offset in range(len(sending)):           # the streams take turns
                 index = (turn + offset) % len(sending)
@@ -197,9 +223,12 @@ class Session:
                     max(0.0, deadline - self.port.clock()) if idle else 0.0)):
                 moved |= self._take(packet, sending, receiving)
             if moved:
-                wait, tries = self.patience, 0
+                pause, heard = self.port.clock() - heard, self.port.clock()
+                if not tries or self._late:
+                    self._learn(pause)
+                wait, tries, self._late = self._wait, 0, False
                 self._payload = min(MAX_PAYLOAD, self._payload + SHORTEST // 2)
-                deadline = self.port.clock() + wait
+                deadline = heard + wait
             elif self.port.clock() >= deadline:
                 tries += 1
                 if tries > TRIES:
@@ -216,7 +245,13 @@ class Session:
             beats[part.reader.stream.name] = part.reader.result()
         return beats
 
+    def _learn(self, pause: float) -> None:
+        """A board that takes its time is not asked again so soon."""
+        self._wait = min(max(self.patience, 2 * pause, EASE * self._wait), LONGEST * self.patience)
+
     def _send_some(self, index: int, part: _Sending) -> bool:
+        if part.probing and part.next > part.base:
+            return False
         end = min(part.limit, len(part.octets), part.next + self._payload)
         # A short packet only at the end: room comes in quarters of the buffer.
         if end <= part.next or (end < len(part.octets) and part.next > part.base
@@ -237,12 +272,14 @@ class Session:
             news = base > part.base
             limit = part.unwrap(int.from_bytes(packet.payload, "little"), base)
             news |= limit > part.limit
-            if not news and base < part.next and base != part.rewound and part.limit == limit:
+            if not news and part.twice:
+                part.twice -= 1
+            elif not news and base < part.next and base != part.rewound and part.limit == limit:
                 # It expects what was sent already, and heard something since: a packet was lost.
                 part.rewound, part.next = base, base
                 self.resent += 1
                 self._payload = max(SHORTEST, self._payload // 2)
-            part.base, part.next = base, max(part.next, base)
+            self._late |= part.move(base)
             part.limit = max(part.limit, limit)
             return news
         if packet.kind == Kind.DATA and packet.index < len(receiving):
@@ -267,7 +304,7 @@ class Session:
         for index, part in enumerate(sending):
             if not part.done:
                 self.resent += 1
-                part.next, part.rewound = part.base, -1
+                part.probe()
                 if part.limit <= part.base:              # no room as far as is known: ask
                     self._send(Packet(Kind.WRITE, index, part.base % part.modulus))
         for index, part in enumerate(receiving):
@@ -312,7 +349,7 @@ class Session:
     def _ask(self, packet: Packet, fits: Callable[[Packet], bool], what: str, *,
              flush: bool = False) -> Packet:
         """Send until an answer comes."""
-        wait = self.patience
+        wait, asked = self._wait, self.port.clock()
         damaged = self._splitter.damaged
         for attempt in range(TRIES + 1):
             if attempt or flush:
@@ -323,6 +360,7 @@ class Session:
             while (left := deadline - self.port.clock()) > 0:
                 for answer in self._splitter.feed(self.port.read(left)):
                     if fits(answer):
+                        self._learn(self.port.clock() - asked)
                         return answer
             wait = min(2 * wait, LONGEST * self.patience)
         if self._splitter.damaged > damaged:

@@ -145,6 +145,31 @@ def test_efficiency(top):
         assert best / cycles >= 0.9
 
 
+class SlowBoard(BoardPort):
+    """As the host sees a board that takes so many times as long for everything."""
+
+    times = 1
+
+    def read(self, seconds):
+        return super().read(seconds / self.times)
+
+    def clock(self):
+        return super().clock() * self.times
+
+
+@pytest.mark.parametrize("times, efficiency", [(10, 0.8), (40, 0.4)])
+def test_a_slow_board_is_not_flooded(top, times, efficiency):
+    link = top.linked.link
+    port = SlowBoard(simulated(top), link.clock_hz, link.divisor)
+    port.run(1000)
+    port.times = times
+    with Session(port, CONFIG, "core", PATIENCE) as session:
+        x, y = np.random.default_rng(1).integers(-128, 128, (2, 4, 1200))
+        start = port.cycle
+        assert wrong(session, work_out(MODEL, CONFIG, Workload("large", {"x": x, "y": y}))) == []
+        assert 10 * port.divisor * (x.size + y.size) > efficiency * (port.cycle - start)
+
+
 @pytest.mark.parametrize("old, new", [
     ("& (crc_crc == 16'd0)", ""),                        # damage unnoticed
     ("argument == {6'd0, head}", "argument != 16'd65535"),   # lost packets unnoticed
