@@ -20,8 +20,9 @@ from systolith.sim.simulators.harness import Result
 
 ANSWER = 0.25                # seconds until something is sent again, at first
 TRIES = 7                    # each waits twice as long as the one before, up to
-LONGEST = 16                 # times as long as the first
-EASE = 0.9                   # by which a wait shrinks with what comes soon
+LONGEST = 16                 # times as long as the first, or 4 times as the board was found to need
+SLOWEST = 240                # times the first wait, that a board may need
+EASE = 0.95                  # by which a wait shrinks with what comes soon
 SHORTEST = 30                # bytes of payload that a bad line brings packets down to
 
 
@@ -233,7 +234,7 @@ class Session:
                 tries += 1
                 if tries > TRIES:
                     raise self._silent("to go on", sending, receiving)
-                wait = min(2 * wait, LONGEST * self.patience)
+                wait = self._longer(wait)
                 deadline = self.port.clock() + wait
                 self._prod(sending, receiving)
         beats = {}
@@ -247,7 +248,11 @@ class Session:
 
     def _learn(self, pause: float) -> None:
         """A board that takes its time is not asked again so soon."""
-        self._wait = min(max(self.patience, 2 * pause, EASE * self._wait), LONGEST * self.patience)
+        self._wait = min(max(self.patience, 2 * pause, EASE * self._wait), SLOWEST * self.patience)
+
+    def _longer(self, wait: float) -> float:
+        """The next wait where nothing came."""
+        return min(2 * wait, max(LONGEST * self.patience, 4 * self._wait))
 
     def _send_some(self, index: int, part: _Sending) -> bool:
         if part.probing and part.next > part.base:
@@ -362,7 +367,7 @@ class Session:
                     if fits(answer):
                         self._learn(self.port.clock() - asked)
                         return answer
-            wait = min(2 * wait, LONGEST * self.patience)
+            wait = self._longer(wait)
         if self._splitter.damaged > damaged:
             raise ToolError("link", f"{self.port.name}: only garbage in answer {what}; is the "
                                     "baud rate right, and is it this board?")
