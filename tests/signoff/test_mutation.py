@@ -46,7 +46,7 @@ def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
 def test_what_the_exercise_does_not_see_the_proof_of_its_part_does(core, tmp_path, monkeypatch):
     look_away(monkeypatch)
     monkeypatch.setattr(Judge, "in_parents", lambda self, mutant: mutant)
-    monkeypatch.setattr(judge, "PART_SECONDS", 5)
+    monkeypatch.setattr(judge, "PART_SECONDS", 2)
     result = run(core, tmp_path, 8)
     assert result.details["killed"]
     assert all(name.startswith("proof of ") for name, _ in result.tables[1].rows)
