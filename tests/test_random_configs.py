@@ -95,7 +95,7 @@ def test_a_failure_shrinks(tmp_path, monkeypatch):
     template = registry.get("dot")
     monkeypatch.setattr(random_configs.lint, "warnings", lambda core, folder: (
         ["too wide"] if core.config.lanes >= 5 else []))
-    message, = failures(template, 30, tmp_path)
+    message, = failures(template, 12, tmp_path)
     assert '"lanes": 5,' in message and message.endswith("too wide")
 
 
