@@ -85,6 +85,7 @@ class BoardPort:
         self.damage, self._random = damage, random.Random(seed)
         self.damaged = 0
         self.carried = [0, 0]                # bytes to and from the board
+        self._end = 0                        # the last cycle, once it is closed
         self._library = _load(top.library())
         self._board = self._library.board_new(divisor)
 
@@ -116,7 +117,7 @@ class BoardPort:
     @property
     def cycle(self) -> int:
         """Cycles so far."""
-        return self._library.board_cycle(self._board)
+        return self._library.board_cycle(self._board) if self._board else self._end
 
     def clock(self) -> float:
         """Seconds of the board's time."""
@@ -125,6 +126,7 @@ class BoardPort:
     def close(self) -> None:
         """Free the model."""
         if self._board:
+            self._end = self.cycle
             self._library.board_delete(self._board)
             self._board = None
 

@@ -7,7 +7,7 @@ cache; a quick run shows what was found so far, and searches the systolic core o
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from systolith.bench.largest import LIMIT_S, Fit, built_in, dies, fit, fit_of_before, square
+from systolith.bench.largest import LIMIT, Fit, built_in, dies, fit, fit_of_before, square
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
@@ -65,10 +65,9 @@ def _fits(found: Fits) -> Grid:
              "With the link. Boards with devices of the same size share a row, built for the "
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own; where its smallest size is too large, parts that it can do "
-             "without go first. A core that takes more than "
-             f"{LIMIT_S} s of the processor to place and route counts as too large. A "
-             "multiply-accumulate counts as two operations; softmax, norm, activation and topn "
-             "count elements. Sustained: the core alone, its data always "
+             f"without go first. A core that takes more than {LIMIT} to place and route counts as "
+             "too large. A multiply-accumulate counts as two operations; softmax, norm, activation "
+             "and topn count elements. Sustained: the core alone, its data always "
              "there, on the most useful workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")
 

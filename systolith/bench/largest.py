@@ -37,6 +37,7 @@ UNPAIRED = {"ice40": 0.6}
 #: Seconds of the processor for each way to place and route; a core that takes longer counts as too
 #: large.
 LIMIT_S = 240
+LIMIT = f"{LIMIT_S} s of the processor"
 
 #: Share of the board's clock below which a build is not tried again with that clock.
 HOPELESS = 0.9
@@ -157,8 +158,7 @@ def _key(template: str, board: str) -> str:
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family],
-                                f"{LIMIT_S} s of the processor"]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT]),
                      _small(template))
 
 
@@ -263,8 +263,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz), f"{LIMIT_S} s of the processor",
-                    *boards.get(board).device.steps("top"))
+                    str(mhz), LIMIT, *boards.get(board).device.steps("top"))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])

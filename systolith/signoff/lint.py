@@ -22,7 +22,7 @@ WAIVERS = {
     "yosys": {},
 }
 
-#: Programs of their own, for Yosys ends whole processes, and slang crashes one now and then.
+#: Programs of their own: Yosys ends its process on errors, and a crash takes no other work along.
 _SLANG = """\
 import sys
 from pyslang.driver import Driver
