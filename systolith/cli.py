@@ -276,7 +276,7 @@ def bench_command(topics: tuple[str, ...], quick: bool, root: Path | None) -> Re
 
     found, written = {}, []
     with show_progress("measuring") as progress:
-        for topic, parts in bench.run(topics, progress, quick=quick):
+        for topic, parts in bench.run(topics, progress, quick=quick, checkout=root):
             found[topic] = parts
             if root:
                 written += documents.record(topic, parts, root, quick=quick)

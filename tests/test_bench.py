@@ -1,13 +1,16 @@
 """Figures: what a measurement yields becomes tables, pages and pictures."""
 
+import json
 import re
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import systolith
 from systolith import bench
-from systolith.bench import documents, signoff
+from systolith.bench import documents, findings, signoff
 from systolith.bench.results import (
     Figure,
     Grid,
@@ -22,6 +25,7 @@ from systolith.bench.results import (
 from systolith.generators import registry
 from systolith.signoff import rung
 from systolith.signoff.rung import Outcome, RungResult
+from systolith.sim.simulators import cache
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,6 +180,69 @@ def test_what_was_signed_is_shown_and_what_failed_is_named(tmp_path, monkeypatch
     assert cores.rows == (("topn_all", "failed: mutation", 230, 9, 1, 5, 1, 0, 3),)
     assert upsets.rows == (("topn_all", 7, 0, 80, 0, 0, 0, 20, 0),)
     assert (tmp_path / "pages/topn_all.html").read_text().startswith("<!doctype html>")
+
+
+def searching(keys):
+    """A topic with a search, and what it was asked for."""
+    topic = ModuleType("searching")
+    topic.FINDINGS, topic.keys, topic.asked = "search", lambda: keys, []
+    topic.find = lambda key: findings.find("search", key, lambda folder: topic.asked.append(key)
+                                           or {"largest": len(key)})
+    return topic
+
+
+def test_what_one_machine_has_found_the_next_one_knows(tmp_path, monkeypatch):
+    old, new = cache.key("old"), cache.key("new")
+    topic = searching({"one": old, "two": new})
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "first"))
+    assert findings.known("search", old) is None
+    topic.find(old)
+    written, = findings.keep("searching", topic, tmp_path)
+    assert written == tmp_path / "docs/figures/found/searching.json"
+    assert list(json.loads(written.read_text())) == ["one"]
+
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "second"))
+    findings.recall("searching", topic, tmp_path)
+    assert topic.find(old) == {"largest": 64} == findings.known("search", old)
+    assert topic.asked == [old]
+    topic.find(new)
+    findings.keep("searching", topic, tmp_path)
+    assert list(json.loads(written.read_text())) == ["one", "two"]
+
+
+def test_what_was_found_for_another_state_is_neither_shown_nor_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "first"))
+    before = searching({"one": cache.key("before")})
+    before.find(cache.key("before"))
+    path, = findings.keep("searching", before, tmp_path)
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "second"))
+    now = searching({"one": cache.key("now")})
+    findings.recall("searching", now, tmp_path)
+    assert findings.known("search", cache.key("before")) is None
+    findings.keep("searching", now, tmp_path)
+    assert json.loads(path.read_text()) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"one": 1}', '{"one": {"found": {}}}'])
+def test_damaged_findings_are_refused(text, tmp_path):
+    path = tmp_path / findings.PAGES / "searching.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(systolith.Error, match=r"searching\.json does not hold findings: "):
+        findings.recall("searching", searching({}), tmp_path)
+
+
+def test_topics_without_a_search_keep_nothing(tmp_path):
+    module = ModuleType("measuring")
+    findings.recall("measuring", module, tmp_path)
+    assert findings.keep("measuring", module, tmp_path) == []
+
+
+def test_the_findings_of_the_project_have_pages():
+    for path in (ROOT / findings.PAGES).glob("*.json"):
+        module = import_module(f"systolith.bench.{path.stem}")
+        assert isinstance(module, findings.Searching)
+        assert set(json.loads(path.read_text())) <= set(module.keys())
 
 
 def climbed():

@@ -7,8 +7,10 @@ A topic is a module of this package with ``tables(progress, *, quick)``, which y
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 
+from systolith.bench import findings
 from systolith.bench.results import Part, Progress
 from systolith.hdl.config import did_you_mean
 from systolith.hdl.errors import Error
@@ -33,8 +35,8 @@ TOPICS: Mapping[str, str] = MappingProxyType({
 })
 
 
-def run(topics: Sequence[str], progress: Progress, *, quick: bool = False
-        ) -> Iterator[tuple[str, list[Part]]]:
+def run(topics: Sequence[str], progress: Progress, *, quick: bool = False,
+        checkout: Path | None = None) -> Iterator[tuple[str, list[Part]]]:
     """Measure topics, all of them if none is named, one after the other.
 
     Parameters
@@ -43,6 +45,8 @@ def run(topics: Sequence[str], progress: Progress, *, quick: bool = False
         Gets a line on each step that begins.
     quick : bool
         Leave out what takes many minutes.
+    checkout : Path, optional
+        Whose findings need not be searched again.
 
     Raises
     ------
@@ -55,4 +59,6 @@ def run(topics: Sequence[str], progress: Progress, *, quick: bool = False
                         f"{', '.join(TOPICS)}")
     for topic in dict.fromkeys(topics or TOPICS):
         module = import_module(f"systolith.bench.{topic}")
+        if checkout:
+            findings.recall(topic, module, checkout)
         yield topic, list(module.tables(progress, quick=quick))

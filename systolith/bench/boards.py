@@ -1,17 +1,20 @@
 """Figures of the boards: the largest core of each template that fits.
 
 A search of everything takes many hours. What one run has found the next one finds in the build
-cache; a quick run shows what was found so far, and searches the systolic core of one board only.
+cache, or in the checkout that it records in; a quick run shows what was found so far, and searches
+the systolic core of one board only.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from systolith.bench import largest
 from systolith.bench.largest import LIMIT, Fit, built_in, dies, fit, fit_of_before, square
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
 
+FINDINGS = largest.KIND
 QUICK = (("icebreaker", "systolic"),)
 
 Fits = Mapping[tuple[str, str], Fit | None]              # None: not measured yet
@@ -19,9 +22,8 @@ Fits = Mapping[tuple[str, str], Fit | None]              # None: not measured ye
 
 def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
     """Measure everything, a table at a time."""
-    pairs = [(board, template.name) for board in dies() for template in registry.TEMPLATES]
-    pairs.sort(key=lambda pair: (pair[1] != "systolic",
-                                 boards.get(pair[0]).device.capacity["logic"]))
+    pairs = sorted(_pairs(), key=lambda pair: (pair[1] != "systolic",
+                                               boards.get(pair[0]).device.capacity["logic"]))
     found: dict[tuple[str, str], Fit | None] = {}
     for board, template in pairs:
         if quick and (board, template) not in QUICK:
@@ -31,6 +33,15 @@ def tables(progress: Progress, *, quick: bool) -> Iterator[Table | Grid]:
             found[board, template] = fit(template, board, progress)
     yield _targets(found, progress)
     yield _fits(found)
+
+
+def keys() -> dict[str, str]:
+    """Of what :mod:`~systolith.bench.findings` keeps."""
+    return {f"{template} on {board}": largest.key(template, board) for board, template in _pairs()}
+
+
+def _pairs() -> list[tuple[str, str]]:
+    return [(board, template.name) for board in dies() for template in registry.TEMPLATES]
 
 
 def _targets(found: Fits, progress: Progress) -> Table:

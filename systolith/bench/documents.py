@@ -1,10 +1,11 @@
 """Figures as documents: a page and pictures for each topic, the headlines in the README."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import systolith
-from systolith.bench import TOPICS
+from systolith.bench import TOPICS, findings
 from systolith.bench.results import Grid, Part, Plot, Table, cell, number
 
 PAGES, PICTURES = Path("docs/figures"), Path("docs/images")
@@ -13,7 +14,8 @@ START, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def record(topic: str, parts: list[Part], root: Path, *, quick: bool = False) -> list[Path]:
-    """Write what was measured into the documents of a checkout; ``quick`` says how.
+    """Write what was measured into the documents of a checkout, and what a long search has found;
+    ``quick`` says how it was measured.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def record(topic: str, parts: list[Part], root: Path, *, quick: bool = False) ->
             save(part, written[-1])
     page = root / PAGES / f"{topic}.md"
     page.write_text(as_page(topic, parts, quick=quick))
-    written.append(page)
+    written += [page, *findings.keep(topic, import_module(f"systolith.bench.{topic}"), root)]
     if topic == HEADLINES:
         readme.write_text(text[:text.index(START)] + START + "\n\n" + as_headlines(parts) + "\n"
                           + text[text.index(END):])

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache as once
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from systolith.bench import findings
 from systolith.bench.results import SEED, Progress
 from systolith.fpga import boards, toolchain
 from systolith.fpga.boards import Board
@@ -136,24 +136,18 @@ def fit(template: str, board: str, progress: Progress) -> Fit:
 
     What the cores are is in the key by the Verilog of a small one.
     """
-    def make(folder: Path) -> None:
-        found = _search(template, board, progress)
-        (folder / "fit.json").write_text(json.dumps(asdict(found)))
-
-    return _read(cache.entry(KIND, _key(template, board), make))
+    return Fit(**findings.find(KIND, key(template, board),
+                               lambda folder: asdict(_search(template, board, progress))))
 
 
 def fit_of_before(template: str, board: str) -> Fit | None:
     """What :func:`fit` found before; None where it was not asked."""
-    place = cache.root() / KIND / _key(template, board)
-    return _read(place) if place.is_dir() else None
+    found = findings.known(KIND, key(template, board))
+    return Fit(**found) if found else None
 
 
-def _read(folder: Path) -> Fit:
-    return Fit(**json.loads((folder / "fit.json").read_text()))
-
-
-def _key(template: str, board: str) -> str:
+def key(template: str, board: str) -> str:
+    """What a fit depends on."""
     sizes = _sizes(template, board)
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
