@@ -188,6 +188,9 @@ def _search(template: str, board: str, progress: Progress) -> Fit:
             low = middle
         else:
             high = middle
+    # The smallest is worth place and route even where that leaves no room.
+    if low < 0 and _may_fit(_core(known, sizes[0]), target, progress, fullest=1):
+        low = 0
     for index in range(low, -1, -1):
         core = _core(known, sizes[index])
         for mhz in _clocks(board):
@@ -218,12 +221,13 @@ def _core(template: Template, values: Mapping[str, Any]) -> GeneratedCore:
     return elaborate(template, template.config.parse(dict(values)), "core")
 
 
-def _may_fit(core: GeneratedCore, board: Board, progress: Progress) -> bool:
+def _may_fit(core: GeneratedCore, board: Board, progress: Progress,
+             fullest: float | None = None) -> bool:
     certain = board.device.family.resources(_blocks(core))
     if any(certain[name] > total for name, total in board.device.capacity.items()):
         return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
-    fullest = FULLEST[board.device.family.name]
+    fullest = fullest or FULLEST[board.device.family.name]
     area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]
     return all(area[name] + LINK[name] <= total * (fullest if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())

@@ -18,8 +18,9 @@ def silent(message):
     pass
 
 
-def search(monkeypatch, largest, builds, fmax=12):
-    """Lanes of the ``dot`` that is found where ``largest`` fits by estimate, and what was built."""
+def search(monkeypatch, largest, builds, fmax=12, fullest=0):
+    """Lanes of the ``dot`` that is found where ``largest`` fits by estimate, ``fullest`` without
+    any room, and what was built."""
     asked = []
 
     def built(core, board, mhz, progress):
@@ -27,7 +28,8 @@ def search(monkeypatch, largest, builds, fmax=12):
         return FOUND if builds(core.config.lanes, mhz) else {"failure": "no", "fmax_mhz": fmax}
 
     monkeypatch.setattr(largest_core, "_may_fit",
-                        lambda core, board, progress: core.config.lanes <= largest)
+                        lambda core, board, progress, fullest=0, tight=fullest:
+                        core.config.lanes <= (tight if fullest else largest))
     monkeypatch.setattr(largest_core, "_built", built)
     found = largest_core._search("dot", "icebreaker", silent)
     return found.parameters.get("lanes", 0), asked
@@ -38,6 +40,12 @@ def test_the_largest_is_found(largest, monkeypatch):
     found, asked = search(monkeypatch, largest, lambda lanes, mhz: True)
     assert found == largest
     assert asked == ([(largest, 18)] if largest else [])
+
+
+@pytest.mark.parametrize("builds, found", [(True, 1), (False, 0)])
+def test_the_smallest_is_built_even_where_it_leaves_no_room(builds, found, monkeypatch):
+    assert search(monkeypatch, 0, lambda lanes, mhz: builds, fmax=0, fullest=2) == (
+        found, [(1, 18)])
 
 
 def test_a_build_that_fails_is_followed_by_a_slower_and_then_a_smaller_one(monkeypatch):
