@@ -14,7 +14,7 @@ from typing import Any
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.devices import Device
-from systolith.fpga.errors import ConstraintError, SlowError, UnfinishedError
+from systolith.fpga.errors import ConstraintError, SlowError
 from systolith.fpga.gates import cells_by_type
 from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
@@ -411,13 +411,11 @@ def route(program: toolchain.Program, arguments: Sequence[str], ways: Sequence[S
           folder: Path, device: Device, goal: float, limit_s: float | None = None) -> None:
     """Place and route one way after the other, until one fits and reaches the clock.
 
-    Where time is limited, a way that takes too long, or stays far below the clock, is the last.
+    Where time is limited, a way that stays far below the clock is the last.
     """
     for options in ways[:-1]:
         try:
             run_nextpnr(program, (*arguments, *options), folder, device, limit_s=limit_s)
-        except UnfinishedError:
-            raise
         except (ConstraintError, ToolError):
             continue
         report = json.loads((folder / "report.json").read_text())

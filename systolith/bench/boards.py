@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from systolith.bench import largest
-from systolith.bench.largest import LIMIT, Fit, built_in, dies, fit, fit_of_before, square
+from systolith.bench.largest import LIMITS, Fit, built_in, dies, fit, fit_of_before, square
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
@@ -76,10 +76,11 @@ def _fits(found: Fits) -> Grid:
              "With the link. Boards with devices of the same size share a row, built for the "
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own; where its smallest size is too large, parts that it can do "
-             f"without go first. A core that takes more than {LIMIT} to place and route counts as "
-             "too large. A multiply-accumulate counts as two operations; softmax, norm, activation "
-             "and topn count elements. Sustained: the core alone, its data always "
-             "there, on the most useful workload; the link is slower. Highest clocks in brackets "
+             "without go first. Of the ways to place and route, each gets so many seconds of the "
+             f"processor: {LIMITS}; a core with which none ends counts as too large. A "
+             "multiply-accumulate counts as two operations; softmax, norm, activation and topn "
+             "count elements. Sustained: the core alone, its data always there, on the most useful "
+             "workload; the link is slower. Highest clocks in brackets "
              "are those of a timing model that leaves delays out.")
 
 

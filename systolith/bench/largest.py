@@ -34,10 +34,10 @@ FULLEST = {"ice40": 0.8, "ecp5": 0.9, "gowin": 0.8, "gatemate": 0.8}
 #: its table.
 UNPAIRED = {"ice40": 0.6}
 
-#: Seconds of the processor for each way to place and route; a core that takes longer counts as too
-#: large.
-LIMIT_S = 240
-LIMIT = f"{LIMIT_S} s of the processor"
+#: Seconds of the processor for each way to place and route, several times what builds take that end
+#: at all; a core that takes longer counts as too large.
+LIMIT_S = {"ice40": 120, "ecp5": 240, "gowin": 240, "gatemate": 240}
+LIMITS = ", ".join(f"{seconds} s on {family}" for family, seconds in LIMIT_S.items())
 
 #: Share of the board's clock below which a build is not tried again with that clock.
 HOPELESS = 0.9
@@ -152,7 +152,7 @@ def key(template: str, board: str) -> str:
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT_S[family]]),
                      _small(template))
 
 
@@ -250,7 +250,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
 
     def make(folder) -> None:
         try:
-            built = build(core, board, mhz=mhz, limit_s=LIMIT_S, progress=progress)
+            built = build(core, board, mhz=mhz, limit_s=LIMIT_S[family], progress=progress)
         except ConstraintError as error:
             fmax = error.fmax_mhz if isinstance(error, SlowError) else 0.0
             found = {"failure": str(error), "fmax_mhz": fmax}
@@ -261,7 +261,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
         (folder / "found.json").write_text(json.dumps(found))
 
     key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz), LIMIT, *boards.get(board).device.steps("top"))
+                    str(mhz), str(LIMIT_S[family]), *boards.get(board).device.steps("top"))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])
