@@ -18,6 +18,7 @@ from systolith.sim.simulators.errors import LateError, ToolError
 #: What nextpnr says when a design is larger than the device.
 _TOO_LARGE = re.compile(r"ERROR: (.*(?:no BELs remaining|Unable to place|unable to find|too many|"
                         r"failed to place|exceeds).*)", re.I)
+_NO_REGION = re.compile(r"ERROR: Failed to expand region .* of (\d+ \w+)")
 
 #: What Yosys' autoname and nextpnr's packer add to the name of the register or wire.
 _ADDED = re.compile(r"(_[A-Z][A-Z0-9]*(?:_|$)|\$).*|(\.\d+)+$")
@@ -126,9 +127,12 @@ def run_nextpnr(program: toolchain.Program, arguments: Sequence[str], folder: Pa
                               f"{limit_s:g} s of the processor") from None
     except ToolError as error:
         if found := _TOO_LARGE.search(error.tail):
-            raise ConstraintError(f"the design does not fit {device.title}: "
-                                  f"{found[1]}") from None
-        raise
+            why = found[1]
+        elif found := _NO_REGION.search(error.tail):
+            why = f"no region of it holds {found[1]}"
+        else:
+            raise
+        raise ConstraintError(f"the design does not fit {device.title}: {why}") from None
 
 
 def read_report(report: Mapping[str, Any], goal_mhz: float, seed: int, caveat: str,

@@ -12,7 +12,7 @@ from systolith.fpga import devices, enables, synthesis, toolchain
 from systolith.fpga.design import Design, Port
 from systolith.fpga.errors import ConstraintError
 from systolith.fpga.pin_shell import pin_shell
-from systolith.fpga.place_route import read_report, source_name
+from systolith.fpga.place_route import read_report, run_nextpnr, source_name
 from systolith.fpga.synthesis import synthesize
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
@@ -213,6 +213,26 @@ def test_too_large_is_said_before_place_and_route():
                                               r"grade 6: it needs 29 dsp of 28$"):
         synthesize(Products(29), "ecp5-12k", pnr=True)
     assert synthesize(Products(29), "ecp5-12k").excess == "29 dsp of 28"
+
+
+@pytest.mark.parametrize("said, why", [
+    ("ERROR: Unable to place cell 'a', no BELs remaining to implement cell type 'SB_MAC16'",
+     "Unable to place cell 'a', no BELs remaining to implement cell type 'SB_MAC16'"),
+    ("ERROR: Failed to expand region (0, 0) |_> (25, 31) of 5672 ICESTORM_LCs\n0 warnings",
+     "no region of it holds 5672 ICESTORM_LCs"),
+    ("ERROR: no such file", None),
+])
+def test_too_large_is_said_after_place_and_route(said, why, tmp_path, monkeypatch):
+    def run(self, arguments, folder, *, limit_s=None):
+        raise ToolError(self.name, "ended in status 125", output=said)
+
+    monkeypatch.setattr(toolchain.Program, "run", run)
+    monkeypatch.setattr(enables, "check", lambda netlist, device: None)
+    device = devices.get("ice40-up5k")
+    with pytest.raises(ConstraintError if why else ToolError) as caught:
+        run_nextpnr(toolchain.NEXTPNR["ice40"], ("--json", "x"), tmp_path, device)
+    if why:
+        assert str(caught.value) == f"the design does not fit {device.title}: {why}"
 
 
 @pytest.mark.parametrize("blocks, common, refused", [(117, True, False), (118, True, True),
