@@ -58,12 +58,13 @@ _BESIDE: Mapping[str, Mapping[str, Any]] = {"systolic": {"max_k": 1024, "acc_dep
 
 #: What stands below the smallest size of some, for devices that do not hold that: with what else
 #: the template can do without.
-_LEAN: Mapping[str, Mapping[str, Any]] = {
-    "sparse_chain": {"chains": 1, "cells": 4, "max_m": 4, "max_speedup": 2, "max_tokens": 4},
-    "bitserial": {"rows": 1, "cols": 1, "a_format": "int8"},
-    "softmax": {"lanes": 1, "algorithm": "integer"},
-    "norm": {"lanes": 1, "affine": "weight", "w_format": "int8", "w_fraction": 6,
-             "max_length": 128, "precision": 6},
+_LEAN: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "sparse_chain": tuple({"chains": 1, "cells": 4, "lanes": lanes, "max_m": 4, "max_speedup": 2,
+                           "max_tokens": 4} for lanes in (1, 2)),
+    "bitserial": ({"rows": 1, "cols": 1, "a_format": "int8"},),
+    "softmax": ({"lanes": 1, "algorithm": "integer"},),
+    "norm": ({"lanes": 1, "affine": "weight", "w_format": "int8", "w_fraction": 6,
+              "max_length": 128, "precision": 6},),
 }
 
 #: The same as ``_BESIDE`` for one family: no more than three quarters of the blocks of an ECP5 can
@@ -75,7 +76,7 @@ def ladder(template: str) -> list[dict[str, Any]]:
     """Parameters by size, the smallest first; what is not named stays as the template has it."""
     fields = registry.get(template).config.model_fields
     beside = _BESIDE.get(template, {})
-    lean = [dict(_LEAN[template])] if template in _LEAN else []
+    lean = [dict(values) for values in _LEAN.get(template, ())]
     if {"rows", "cols"} <= fields.keys():
         return lean + [{"rows": rows, "cols": cols, **beside} for rows, cols in _SIDES]
     growing = next((name for name in _GROWING if name in fields), None)
