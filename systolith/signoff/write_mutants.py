@@ -15,6 +15,7 @@ from pyosys import libyosys as ys
 from systolith.sim.simulators.exercise.counters import COUNTER_REGISTERS, STORED
 
 SELECT, SELECT_BITS = "mutsel", 16
+HELD = f"{SELECT}_held"
 
 #: The contents of a table are no cell that a select input could change, and all registers have the
 #: same clock: that is read off the text.
@@ -56,9 +57,22 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
     for index, line in enumerate(lines):
         ys.run_pass(control(line, index), design)
     ys.run_pass(f"write_verilog -noattr {verilog}", design)
-    text = Path(verilog).read_text()
+    text = re.sub(rf"^module {top}\(.*?^endmodule", _hold_selection, Path(verilog).read_text(),
+                  flags=re.MULTILINE | re.DOTALL)
     Path(verilog).write_text(HEADER + re.sub(r"^module .*?^endmodule", _name_registers, text,
                                              flags=re.MULTILINE | re.DOTALL))
+
+
+def _hold_selection(found: re.Match[str]) -> str:
+    """The core takes its selection from a register: Verilator looks at all that depends on an
+    input several times a cycle, and with the mutants that were nearly everything."""
+    header, body = found.group().split(";", 1)
+    body = re.sub(rf"(?<!\.)\b{SELECT}\b", HELD, body)
+    ports = re.search(rf"  input \[\d+:0\] {HELD};\n  wire \[\d+:0\] {HELD};\n", body)
+    register = (f"  input [{SELECT_BITS - 1}:0] {SELECT};\n  reg [{SELECT_BITS - 1}:0] {HELD};\n"
+                f"  always @(posedge clk)\n    {HELD} <= {SELECT};\n")
+    assert ports
+    return header + ";" + body.replace(ports.group(), register)
 
 
 def _name_registers(found: re.Match[str]) -> str:
