@@ -28,7 +28,7 @@ from systolith.sim.simulators import cache
 LINK = {"logic": 900, "ff": 1300, "bram": 6, "dsp": 0}
 
 #: How full a device may get before routing fails, or takes hours.
-FULLEST = {"ice40": 0.8, "ecp5": 0.9, "gowin": 0.8, "gatemate": 0.8}
+FULLEST = 0.8
 
 #: Share of the flip-flops that take a logic cell of their own, where that has one flip-flop behind
 #: its table.
@@ -153,7 +153,7 @@ def key(template: str, board: str) -> str:
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST[family], LIMIT_S[family]]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST, LIMIT_S[family]]),
                      _small(template))
 
 
@@ -228,7 +228,7 @@ def _may_fit(core: GeneratedCore, board: Board, progress: Progress,
     if any(certain[name] > total for name, total in board.device.capacity.items()):
         return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
-    fullest = fullest or FULLEST[board.device.family.name]
+    fullest = fullest or FULLEST
     area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]
     return all(area[name] + LINK[name] <= total * (fullest if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())
