@@ -15,7 +15,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from systolith.fpga import devices
 from systolith.fpga.core_netlist import Netlist, netlist, targets_of
+from systolith.fpga.synthesis import synthesize
 from systolith.generators.core import GeneratedCore, write
 from systolith.proofs import engine
 from systolith.signoff.rung import Finding, Options, Outcome, Progress, RungResult, Table
@@ -28,6 +30,8 @@ from systolith.sim.simulators.harness import Pauses
 #: Cells of the largest netlist that is simulated: Verilator takes minutes beyond.
 MOST_CELLS = 25_000
 _LIMIT = f"netlists of up to {MOST_CELLS:,} are simulated: sign a smaller instance off"
+#: Share of that, counted module by module, above which a core is not synthesized as a whole.
+SURELY = 2
 #: Bits of state up to which equivalence is tried, and seconds that it may take.
 MOST_LATCHES = 20_000
 SECONDS = 120
@@ -41,10 +45,15 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
     started = time.monotonic()
     outcomes: list[Outcome] = []
     rows, findings = [], []
-    too_large = None         # the gates of a core that is: no family needs to be tried then
+    about = 0
+    if not core.manifest["cells"]:                       # those have no gates
+        progress(f"netlist: size of {core.name}")
+        about = gates_about(core)
+    # The gates of a core that is too large: no family needs to be tried then.
+    too_large = f"about {about:,}" if about > SURELY * MOST_CELLS else ""
     for target in targets_of(core):
-        if too_large is not None:
-            outcomes.append(Outcome(target.name, skipped=f"{too_large:,} gates; {_LIMIT}"))
+        if too_large:
+            outcomes.append(Outcome(target.name, skipped=f"{too_large} gates; {_LIMIT}"))
             rows.append((target.name, 0, 0, 0, "skipped", "not tried", 0.0))
             continue
         progress(f"netlist: {core.name} in cells of {target.name}")
@@ -57,7 +66,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         count = sum(made.cells.values())
         if count > MOST_CELLS:
             outcomes.append(Outcome(target.name, skipped=f"{count:,} cells; {_LIMIT}"))
-            too_large = count if target.name == "gates" else None
+            too_large = f"{count:,}" if target.name == "gates" else ""
             rows.append((target.name, count, 0, 0, "skipped", "not tried",
                          round(time.monotonic() - begun, 1)))
             continue
@@ -91,6 +100,13 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         findings=tuple(findings), seeds=(options.seed,),
         tools={"yosys": importlib.metadata.version("pyosys"), "verilator": verilator.version()},
         seconds=round(time.monotonic() - started, 3))
+
+
+def gates_about(core: GeneratedCore) -> int:
+    """Gates and bits of memories, counted module by module: seconds, where the netlist of a large
+    core takes minutes."""
+    found = synthesize(core, devices.GATES, by_module=True)
+    return sum(found.cells.values()) + int(found.resources["memory_bits"])
 
 
 def simulated(core: GeneratedCore, made: Netlist, options: Options

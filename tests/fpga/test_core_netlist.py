@@ -75,15 +75,20 @@ def test_a_core_of_blocks_is_mapped_to_their_family():
     assert [target.name for target in targets_of(blocks)] == ["ecp5"]
 
 
-def test_a_large_netlist_is_skipped_with_its_size(core, tmp_path, monkeypatch):
+@pytest.mark.parametrize("surely, synthesized", [(2, False), (10**6, True)])
+def test_a_large_netlist_is_skipped_with_its_size(surely, synthesized, core, tmp_path, monkeypatch):
     monkeypatch.setattr(rung, "MOST_CELLS", 100)
+    monkeypatch.setattr(rung, "SURELY", surely)
     monkeypatch.setattr(rung, "targets_of", lambda core: [TARGETS["gates"], TARGETS["gowin"]])
+    if not synthesized:
+        monkeypatch.setattr(rung, "netlist", None)
     found = rung.run(core, Options(directory=tmp_path), print)
     assert found.status == "skipped"
     assert all("are simulated: sign a smaller instance off" in outcome.skipped
+               and outcome.skipped.startswith("about ") is not synthesized
                for outcome in found.outcomes)
     assert [(row[0], row[1] > 100) for row in found.tables[0].rows] == [
-        ("gates", True), ("gowin", False)]               # which is not even synthesized
+        ("gates", synthesized), ("gowin", False)]        # which is not even synthesized
 
 
 @pytest.mark.nightly
