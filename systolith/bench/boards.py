@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from systolith.bench import largest
-from systolith.bench.largest import LIMITS, Fit, built_in, dies, fit, fit_of_before, square
+from systolith.bench.largest import LIMITS, PLACED, Fit, built_in, dies, fit, fit_of_before, square
 from systolith.bench.results import Grid, Progress, Table, at_least, at_most, number
 from systolith.fpga import boards
 from systolith.generators import registry
@@ -77,7 +77,8 @@ def _fits(found: Fits) -> Grid:
              "first of them. Sizes are from a fixed ladder for each template, parameters not named "
              "are the template's own; where its smallest size is too large, parts that it can do "
              "without go first. Of the ways to place and route, each gets so many seconds of the "
-             f"processor: {LIMITS}; a core with which none ends counts as too large. A "
+             f"processor: {LIMITS}; a core with which none ends counts as too large, and so does "
+             f"one of more look-up tables and flip-flops than end in that time ({PLACED}). A "
              "multiply-accumulate counts as two operations; softmax, norm, activation and topn "
              "count elements. Sustained: the core alone, its data always there, on the most useful "
              "workload; the link is slower. Highest clocks in brackets "

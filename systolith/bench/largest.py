@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache as once
 from itertools import islice
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,10 @@ UNPAIRED = {"ice40": 0.6}
 #: Seconds of the processor for each way to place and route, several times what builds take that end
 #: at all; a core that takes longer counts as too large.
 LIMIT_S = {"ice40": 120, "ecp5": 240, "gowin": 240, "gatemate": 240}
+#: Logic and flip-flops of a core that are placed and routed in that time, where devices hold more.
+MOST_PLACED = {"ecp5": 24_000}
 LIMITS = ", ".join(f"{seconds} s on {family}" for family, seconds in LIMIT_S.items())
+PLACED = ", ".join(f"{count:,} on {family}" for family, count in MOST_PLACED.items())
 
 #: Share of the board's clock below which a build is not tried again with that clock.
 HOPELESS = 0.9
@@ -153,7 +157,8 @@ def key(template: str, board: str) -> str:
     family = boards.get(board).device.family.name
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST, LIMIT_S[family]]),
+                     json.dumps([sizes, _clocks(board), LINK, FULLEST, LIMIT_S[family],
+                                 *(MOST_PLACED[name] for name in MOST_PLACED if name == family)]),
                      _small(template))
 
 
@@ -229,6 +234,8 @@ def _may_fit(core: GeneratedCore, board: Board, progress: Progress,
         return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
     fullest = fullest or FULLEST
+    if area["logic"] + area["ff"] > MOST_PLACED.get(board.device.family.name, inf):
+        return False
     area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]
     return all(area[name] + LINK[name] <= total * (fullest if name in ("logic", "ff") else 1)
                for name, total in board.device.capacity.items())

@@ -51,7 +51,8 @@ class Exercise:
 
     #: What can be among the events, whatever the core; flags come from its config.
     EVENTS = (*(f"pauses: {name}" for name in PATTERNS), "frames back to back",
-              "a reset in a frame", "frames of wrong lengths", "frames without end",
+              "a reset in a frame", "frames of wrong lengths", "frames of any bits",
+              "frames without end",
               "registers read in traffic", "counters carry into their high word", "counters wrap")
 
     def __init__(self, core: Core, seed: int, frames: int | None = None):
@@ -83,6 +84,7 @@ class Exercise:
         yield Step("registers in traffic", Registers(*shared).in_traffic)
         yield Step("resets in frames", traffic.resets)
         yield Step("bad traffic", malformed.bad_traffic)
+        yield Step("any bits", malformed.any_bits)
         yield Step("short frames", malformed.short_frames)
         yield Step("long frames", malformed.long_frames)
         yield Step("going on", malformed.going_on)

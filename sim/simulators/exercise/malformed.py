@@ -13,7 +13,7 @@ from systolith.sim.simulators.errors import HangError
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
 
-ANY_SETTINGS = "settings of any value"
+ANY_BITS, ANY_SETTINGS = "frames of any bits", "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
 FILLED = 6                   # of the smallest and of the largest cases, for short frames
@@ -40,6 +40,18 @@ class Malformed(Part):
             simulator.prepare(case.job)
             self._survives(simulator, case, broken, 2 * case.cycles)
             self.events.add("frames of wrong lengths")
+
+    def any_bits(self, simulator: Simulator) -> None:
+        """Frames of the right lengths that hold anything, of one input after the other."""
+        rng = np.random.default_rng(self.seed)
+        for stream, case in product(self.core.inputs, self.cases[-3:]):
+            beats = case.job.inputs[stream.name]
+            codes = rng.integers(1 << stream.element.bits, size=beats.data.shape, dtype=np.uint64)
+            simulator.prepare(case.job)
+            self._survives(simulator, case, {
+                **case.job.inputs, stream.name: replace(beats, data=codes.astype(np.int64))},
+                2 * case.cycles)
+            self.events.add(ANY_BITS)
 
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
