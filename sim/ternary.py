@@ -149,7 +149,7 @@ class TernaryModel(Model):
         frames = ceil_div(len(_packed(config, workload)), config.rows)
         beats, words = ceil_div(inner, config.a_lanes), ceil_div(inner, config.word)
         reduction = (config.a_lanes - 1).bit_length()
-        finishing = 8 if config.scaled else 2 if config.quantized else 0
+        finishing = 7 if config.scaled else 2 if config.quantized else 0
         tree = ceil_div((config.word - 1).bit_length(), 2)
 
         block_end = next_issue = -config.rows

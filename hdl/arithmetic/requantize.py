@@ -1,5 +1,5 @@
-"""Requantization: 32-bit sums with a bias, scaled to a narrow format, bit-exact to a rounding
-rule."""
+"""Requantization: sums scaled to a narrow format, bit-exact to a rounding rule; with a bias, a zero
+point and bounds of their own, or without."""
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
@@ -81,16 +81,16 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         biased, changed = saturate(m, self.x + self.bias, INT32, "biased")
-        x = self._register(m, biased, "x_biased")
-        multiplier = self._register(m, self.multiplier, "multiplier_biased")
-        shift = self._register(m, self.shift, "shift_biased")
+        x = _register(m, biased, "x_biased")
+        multiplier = _register(m, self.multiplier, "multiplier_biased")
+        shift = _register(m, self.shift, "shift_biased")
         m.d.sync += self.saturated.eq(changed)
         if self.rounding == "tflite":
             rounded = self._tflite(m, x, multiplier, shift)
         else:
-            rounded = self._single(m, x, multiplier, shift)
+            rounded = _scaled(m, self.rounding, x, multiplier, shift)
 
-        offset = self._register(m, rounded + self.zero_point, "offset")
+        offset = _register(m, rounded + self.zero_point, "offset")
         clamped = Signal.like(self.y)
         with m.If(offset > self.high):
             m.d.comb += clamped.eq(self.high)
@@ -99,25 +99,9 @@ class Requantizer(wiring.Component):
             m.d.comb += clamped.eq(Mux(self.low > self.high, self.high, self.low))
         with m.Else():
             m.d.comb += clamped.eq(offset)
-        y = self._register(m, clamped, "clamped")
+        y = _register(m, clamped, "clamped")
         m.d.comb += self.y.eq(y)
         return m
-
-    @staticmethod
-    def _register(m: Module, value, name: str) -> Signal:
-        register = Signal(value.shape(), name=name, reset_less=True)
-        m.d.sync += register.eq(value)
-        return register
-
-    def _delayed(self, m: Module, value, name: str, cycles: int):
-        for stage in range(cycles):
-            value = self._register(m, value, f"{name}_{stage + 1}")
-        return value
-
-    def _product(self, m: Module, x, multiplier):
-        m.submodules.multiply = multiply = Multiplier(signed(32), signed(32), MULTIPLIER_STAGES)
-        m.d.comb += [multiply.a.eq(x), multiply.b.eq(multiplier)]
-        return multiply.p
 
     def _tflite(self, m: Module, x, multiplier, shift):
         left = Signal(5)
@@ -129,40 +113,102 @@ class Requantizer(wiring.Component):
         shifted = Signal(signed(63))
         m.d.comb += shifted.eq(x << left)
         scaled, _ = saturate(m, shifted, INT32, "scaled")
-        product = self._product(m, self._register(m, scaled, "x_scaled"),
-                                self._register(m, multiplier, "multiplier_scaled"))
+        product = _product(m, _register(m, scaled, "x_scaled"),
+                           _register(m, multiplier, "multiplier_scaled"))
 
         # gemmlowp adds a nudge of the product's sign and truncates: that is rounding half up.
         nudged = Signal(signed(65))
         m.d.comb += nudged.eq(product + (1 << 30))
         high, _ = saturate(m, nudged[31:].as_signed(), INT32, "high_half")
-        high = self._register(m, high, "high")
-        right = self._delayed(m, right, "right", MULTIPLIER_STAGES + 2)
+        high = _register(m, high, "high")
+        right = _delayed(m, right, "right", MULTIPLIER_STAGES + 2)
 
         # Half away from zero: the discarded bits exceed one half, or equal it and the sign is plus.
-        kept, dropped = self._shifted(m, high, right, 31)
-        negative = self._register(m, high < 0, "negative")
+        kept, dropped = _shifted(m, high, right, 31)
+        negative = _register(m, high < 0, "negative")
         above = Signal()
         m.d.comb += above.eq(dropped[-1] & (~negative | dropped[:-1].any()))
-        return self._register(m, kept + above, "rounded")
+        return _register(m, kept + above, "rounded")
 
-    def _single(self, m: Module, x, multiplier, shift):
-        right = Signal(6)                                # 31 - shift: 0 to 62
-        m.d.comb += right.eq(31 - shift)
-        product = self._product(m, x, multiplier)
-        right = self._delayed(m, right, "right", MULTIPLIER_STAGES)
-        kept, dropped = self._shifted(m, product, right, 62)
-        above = Signal()
-        match self.rounding:
-            case "rne":
-                m.d.comb += above.eq(dropped[-1] & (kept[0] | dropped[:-1].any()))
-            case "half_up":
-                m.d.comb += above.eq(dropped[-1])
-        return self._register(m, kept + above, "rounded")
 
-    def _shifted(self, m: Module, value, right, most: int):
-        """``value >> right`` and the bits that this drops, left-aligned in ``most`` bits."""
-        wide = Signal(signed(len(value) + most), name="wide")
-        m.d.comb += wide.eq(Cat(Const(0, most), value).as_signed() >> right)
-        register = self._register(m, wide, "split")
-        return register[most:].as_signed(), register[:most]
+class Rescaler(wiring.Component):
+    """Scales sums: saturate(round(x · multiplier · 2^(shift − 31))), to nearest, halves to even.
+
+    Parameters
+    ----------
+    x_format, out_format : IntegerFormat
+        Formats of the sums, and of ``y``.
+
+    Members
+    -------
+    x : In
+        Sum.
+    multiplier : In(signed(32))
+    shift : In(signed(6))
+        −31 to 31, with ``x``; positive shifts left.
+    y : Out
+
+    Timing
+    ------
+    Latency :attr:`latency` cycles, one sum per cycle.
+    """
+
+    latency = 1 + MULTIPLIER_STAGES + 3                  # inputs; shift; round; saturate
+
+    def __init__(self, x_format: IntegerFormat, out_format: IntegerFormat):
+        self.out_format = out_format
+        super().__init__({
+            "x": In(Shape(x_format.bits, x_format.signed)), "multiplier": In(signed(32)),
+            "shift": In(signed(6)), "y": Out(Shape(out_format.bits, out_format.signed)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        rounded = _scaled(m, "rne", *(_register(m, value, name) for value, name in (
+            (self.x, "x_taken"), (self.multiplier, "multiplier_taken"),
+            (self.shift, "shift_taken"))))
+        saturated, _ = saturate(m, rounded, self.out_format, "saturated")
+        m.d.comb += self.y.eq(_register(m, saturated, "result"))
+        return m
+
+
+def _register(m: Module, value, name: str) -> Signal:
+    register = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def _delayed(m: Module, value, name: str, cycles: int):
+    for stage in range(cycles):
+        value = _register(m, value, f"{name}_{stage + 1}")
+    return value
+
+
+def _product(m: Module, x, multiplier):
+    m.submodules.multiply = multiply = Multiplier(x.shape(), signed(32), MULTIPLIER_STAGES)
+    m.d.comb += [multiply.a.eq(x), multiply.b.eq(multiplier)]
+    return multiply.p
+
+
+def _scaled(m: Module, rounding: str, x, multiplier, shift):
+    """x · multiplier · 2^(shift − 31), rounded once."""
+    right = Signal(6)                                    # 31 - shift: 0 to 62
+    m.d.comb += right.eq(31 - shift)
+    product = _product(m, x, multiplier)
+    right = _delayed(m, right, "right", MULTIPLIER_STAGES)
+    kept, dropped = _shifted(m, product, right, 62)
+    above = Signal()
+    match rounding:
+        case "rne":
+            m.d.comb += above.eq(dropped[-1] & (kept[0] | dropped[:-1].any()))
+        case "half_up":
+            m.d.comb += above.eq(dropped[-1])
+    return _register(m, kept + above, "rounded")
+
+
+def _shifted(m: Module, value, right, most: int):
+    """``value >> right`` and the bits that this drops, left-aligned in ``most`` bits."""
+    wide = Signal(signed(len(value) + most), name="wide")
+    m.d.comb += wide.eq(Cat(Const(0, most), value).as_signed() >> right)
+    register = _register(m, wide, "split")
+    return register[most:].as_signed(), register[:most]

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
+from systolith.hdl.arithmetic.requantize import Rescaler
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.ternary.config import SCALE, SHIFT, TernaryConfig
@@ -55,7 +55,7 @@ class Finisher(wiring.Component):
     def latency(config: TernaryConfig) -> int:
         """Cycles from a sum to its result."""
         if config.scaled:
-            return requantizer_latency("rne")
+            return Rescaler.latency
         return MULTIPLY_STAGES if config.quantized else 0
 
     def elaborate(self, platform):
@@ -93,14 +93,12 @@ class Finisher(wiring.Component):
                     self.largest.shape(), unsigned(SCALE.bits), MULTIPLY_STAGES)
                 m.d.comb += [product.a.eq(self.largest), product.b.eq(self.scale)]
                 factor, age = product.p, MULTIPLY_STAGES
-            m.submodules.round = requantize = Requantizer(config.dot, config.y, "rne")
+            m.submodules.round = rescale = Rescaler(config.dot, config.y)
             m.d.comb += [
-                requantize.x.eq(self.total),
-                requantize.multiplier.eq(self._held(m, start.o, factor, "factor", age)),
-                requantize.shift.eq(self._held(m, start.o, self.shift, "shift", 0)),
-                requantize.low.eq(config.y.code_low),
-                requantize.high.eq(config.y.code_high),
-                self.y.eq(requantize.y),
+                rescale.x.eq(self.total),
+                rescale.multiplier.eq(self._held(m, start.o, factor, "factor", age)),
+                rescale.shift.eq(self._held(m, start.o, self.shift, "shift", 0)),
+                self.y.eq(rescale.y),
             ]
         return m
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
 from systolith.hdl import shell
-from systolith.hdl.arithmetic.requantize import Requantizer, requantizer_latency
+from systolith.hdl.arithmetic.requantize import Requantizer, Rescaler, requantizer_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.axi_lite import RegisterBank
 from systolith.hdl.bus.credits import Credits
@@ -293,6 +293,22 @@ def test_requantizer(rounding):
         seen += zip(group, got[latency:], strict=True)
     for step, (y,) in seen:
         assert y == requantized(**step, rounding=rounding), step
+
+
+@pytest.mark.parametrize("bits", [9, 15, 32])
+def test_rescaler(bits):
+    rng, low, high = random.Random(bits), -1 << bits - 1, (1 << bits - 1) - 1
+    cases = [(x, 1 << 30, shift) for x in range(-9, 10) for shift in (0, -1, -2)]
+    cases += [(x, m, s) for x in (low, -1, 0, 1, high) for m in (-1 << 31, -1, 1, (1 << 31) - 1)
+              for s in (-31, -1, 0, 1, 31)]
+    cases += [(rng.randint(low, high), rng.randrange(-1 << 31, 1 << 31), rng.randint(-31, 4))
+              for _ in range(200)]
+    part = Rescaler(IntegerFormat(bits, True), IntegerFormat(12, True))
+    steps = [dict(zip(("x", "multiplier", "shift"), case, strict=True)) for case in cases]
+    got = drive(part, steps + [{}] * part.latency, ["y"])
+    for step, (y,) in zip(steps, got[part.latency:], strict=True):
+        assert y == requantized(**step, bias=0, zero_point=0, low=-2048, high=2047,
+                                rounding="rne"), step
 
 
 def test_fifo_holds_its_depth():
