@@ -1,5 +1,6 @@
 """Rounding and saturation."""
 
+from collections.abc import Set
 from typing import Literal, get_args
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal
@@ -104,6 +105,8 @@ class FloatEncoder(wiring.Component):
     saturate : bool
         Whether a number beyond the range, infinities included, becomes the largest finite one, or
         Inf (NaN where there is no Inf). A format without either always saturates.
+    specials : set of str
+        What may come that is no number: ``inf``, ``nan``.
 
     Members
     -------
@@ -116,7 +119,7 @@ class FloatEncoder(wiring.Component):
         unless the magnitude has two bits more than the significand of the result, the leading one
         counted.
     inf, nan : In(1)
-        The number is none; ``nan`` goes first.
+        The number is none; ``nan`` goes first. Those that are among ``specials``.
     code : Out(format.bits)
         NaN is the format's one NaN; a format without NaN gives 0.
     overflow : Out(1)
@@ -132,13 +135,16 @@ class FloatEncoder(wiring.Component):
     STEPS = 4
 
     def __init__(self, format: FloatFormat, width: int, exponents: range, stages: int = 0,
-                 rounding: Rounding = "rne", *, saturate: bool = False):
+                 rounding: Rounding = "rne", *, saturate: bool = False,
+                 specials: Set[str] = frozenset({"inf", "nan"})):
         check_stages(stages, self.STEPS)
         self.format, self.width, self.exponents = format, width, exponents
         self.latency, self.rounding, self.saturate = stages, rounding, saturate
+        self.specials = specials
         super().__init__({
             "sign": In(1), "exponent": In(counter(len(exponents) - 1)),
-            "magnitude": In(width), "sticky": In(1), "inf": In(1), "nan": In(1),
+            "magnitude": In(width), "sticky": In(1),
+            **{name: In(1) for name in ("inf", "nan") if name in specials},
             "code": Out(format.bits), "overflow": Out(1), "invalid": Out(1),
         })
 
@@ -155,16 +161,18 @@ class FloatEncoder(wiring.Component):
         offset = self.exponents.start + self.width - 1 - format.exponent_low
         room_range = range(offset, offset + len(self.exponents))
         room = Signal(room_range)
-        m.submodules.zeros = zeros = LeadingZeros(width)
+        m.submodules.zeros = zeros = LeadingZeros(self.width)
         m.d.comb += [
             room.eq(self.exponent + offset),
-            zeros.word.eq(magnitude),
+            zeros.word.eq(magnitude[padding:]),
         ]
         count, zero = signal_of(m, zeros.count, "count"), signal_of(m, zeros.zero, "zero")
+        inf, nan = (getattr(self, name) if name in self.specials else Const(0)
+                    for name in ("inf", "nan"))
         magnitude, room, count, zero, sign, sticky, inf, nan = steps.after(
-            magnitude, room, count, zero, self.sign, self.sticky, self.inf, self.nan)
+            magnitude, room, count, zero, self.sign, self.sticky, inf, nan)
 
-        left = Signal(range(width))
+        left = Signal(range(self.width))
         field = Signal(range(max(room_range[-1], 0) + 1))
         with m.If(zero | (room < 0) if offset < 0 else zero):
             m.d.comb += [left.eq(0), field.eq(0)]
@@ -172,7 +180,7 @@ class FloatEncoder(wiring.Component):
             m.d.comb += [left.eq(room), field.eq(0)]
         with m.Else():
             m.d.comb += [left.eq(count), field.eq(room - count)]
-        m.submodules.left = shift_left = Shifter(width, width - 1, left=True)
+        m.submodules.left = shift_left = Shifter(width, self.width - 1, left=True)
         m.d.comb += [shift_left.word.eq(magnitude), shift_left.amount.eq(left)]
         shifted = signal_of(m, shift_left.result, "shifted")
         shifted, room, field, sign, sticky, inf, nan = steps.after(

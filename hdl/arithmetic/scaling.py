@@ -61,10 +61,12 @@ class PowerScaler(wiring.Component):
         exponents = [*codes, number.exponent] if number.shift_high else codes
         m.d.sync += [exponent.eq(sum(exponents[1:], exponents[0])), nan.eq(Cat(*invalid).any())]
         lsb = number.lsb_exponent - SCALE_BIAS * self.count
+        infinite = isinstance(self.source, FloatFormat)
         m.submodules.encode = encode = FloatEncoder(
-            FP32, len(number.magnitude), range(lsb, lsb + most + 1), FloatEncoder.STEPS)
+            FP32, len(number.magnitude), range(lsb, lsb + most + 1), FloatEncoder.STEPS,
+            specials={"nan", "inf"} if infinite else {"nan"})
         for port, value in ((encode.magnitude, number.magnitude), (encode.sign, number.sign),
-                            (encode.inf, number.inf)):
+                            *([(encode.inf, number.inf)] if infinite else [])):
             register = Signal(len(value), name=f"{port.name}_s1", reset_less=True)
             m.d.sync += register.eq(value)
             m.d.comb += port.eq(register)

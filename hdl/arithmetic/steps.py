@@ -1,6 +1,6 @@
 """Where a datapath is cut by registers."""
 
-from amaranth import Module, Shape, Signal
+from amaranth import Const, Module, Shape, Signal
 
 from systolith.hdl.formats import IntegerFormat
 
@@ -35,13 +35,17 @@ class Steps:
         self._registered = spread(steps, stages)
         self._step = 0
 
-    def after(self, *signals: Signal) -> tuple[Signal, ...]:
-        """End a step: what the next one sees of ``signals``, all that it uses."""
+    def after(self, *signals: Signal | Const) -> tuple[Signal | Const, ...]:
+        """End a step: what the next one sees of ``signals``, all that it uses; constants need no
+        registers."""
         self._step += 1
         if self._step not in self._registered:
             return signals
-        registers = []
+        registers: list[Signal | Const] = []
         for signal in signals:
+            if isinstance(signal, Const):
+                registers.append(signal)
+                continue
             register = Signal(signal.shape(), name=f"{self._prefix}{signal.name}_s{self._step}",
                               reset_less=True)
             self._m.d.sync += register.eq(signal)

@@ -29,6 +29,8 @@ class ChainLoader(wiring.Component):
         Beats of a frame and cells of the chain.
     pitch : int
         Cycles that the wavefront takes per cell, instead of one.
+    whole : bool
+        Frames are as long as the chain: there is no ``filling``, ``short`` and ``long``.
 
     Members
     -------
@@ -59,23 +61,25 @@ class ChainLoader(wiring.Component):
     ``(length - 1) * (pitch - 1)`` more. No path leads from ``swap`` to ``i.ready``.
     """
 
-    def __init__(self, data_bits: int, length: int, pitch: int = 1):
-        self.length = length
+    def __init__(self, data_bits: int, length: int, pitch: int = 1, *, whole: bool = False):
+        self.length, self.whole = length, whole
         self.wait = (length - 1) * (pitch - 1)
         self.module_name = f"chain_loader_{length}x{data_bits}"
-        super().__init__({
+        members = {
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
             "at_first": Out(1), "filling": Out(1), "load": Out(length), "data": Out(data_bits),
             "short": Out(1), "long": Out(1),
-        })
+        }
+        super().__init__({name: member for name, member in members.items()
+                          if not (whole and name in ("filling", "short", "long"))})
 
     def elaborate(self, platform):
         m = Module()
         full = Signal()
         complete = Signal()                  # full, or the last beat is none that has to arrive
-        filling = Signal()
-        dropping = Signal()
+        filling, dropping = (Const(0), Const(0)) if self.whole else (
+            Signal(name="filling"), Signal(name="dropping"))
         reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
         begun = reached[-2] if self.length > 1 else Const(0)
         free = Signal()
@@ -90,25 +94,27 @@ class ChainLoader(wiring.Component):
             ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
             self.wants.eq(free & ~filling),
-            self.filling.eq(filling),
+            *([] if self.whole else [self.filling.eq(filling)]),
             self.at_first.eq(~(filling | dropping | begun)),
-            self.short.eq(step & ~filling & self.i.last & ~reached[0]),
-            self.long.eq(ends & ~filling & ~self.i.last),
+            *([] if self.whole else [
+                self.short.eq(step & ~filling & self.i.last & ~reached[0]),
+                self.long.eq(ends & ~filling & ~self.i.last)]),
             self.full.eq(complete | (at_last & self.i.valid)),
             self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
             m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
         fills_last = Signal()
-        if self.length > 1:
+        if self.length > 1 and not self.whole:
             m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.short))
         still_full = signal_of(m, (full | ends) & ~self.swap, "still_full")
         m.d.sync += [full.eq(still_full), complete.eq(still_full | fills_last)]
-        with m.If(ends):
-            m.d.sync += filling.eq(0)
-        with m.Elif(self.short):
-            m.d.sync += filling.eq(1)
-        drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
+        if not self.whole:
+            with m.If(ends):
+                m.d.sync += filling.eq(0)
+            with m.Elif(self.short):
+                m.d.sync += filling.eq(1)
+            drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
 
         load = Signal(self.length)
         data = Signal.like(self.data, reset_less=True)

@@ -127,7 +127,7 @@ class SystolicCore(wiring.Component):
             reader = scales["w"].reader
             gate = signal_of(m, ~loader.at_first | reader.available, "w_scaled")
             begins = signal_of(m, w_taken & loader.at_first & reader.available, "w_begins")
-            m.d.comb += [reader.take.eq(begins), reader.finish.eq(begins)]
+            m.d.comb += reader.take.eq(begins)
             w_taken, w_valid, w_ready = w_taken & gate, w_valid & gate, w_ready & gate
             scales["w"].hold(m, loader.at_first, begins)
         if "a" in scales:
@@ -363,11 +363,15 @@ class SystolicCore(wiring.Component):
         found = {}
         for name, format in self.config.scales:
             stream = getattr(self, f"{name}_scale")
-            found[name] = shared = OperandScales(name, format, stream.signature.data_bits)
+            # With weight-stationary, a tile of W is within a block.
+            single = name == "w" and self.config.dataflow == "ws"
+            found[name] = shared = OperandScales(name, format, stream.signature.data_bits,
+                                                 single=single)
             m.submodules[f"{name}_scale_reader"] = shared.reader
             wiring.connect(m, wiring.flipped(stream), shared.reader.i)
-            for flag, pulse in (("short", shared.reader.short), ("long", shared.reader.long)):
-                flags[f"{name}_scale_{flag}"] = pulse
+            flags[f"{name}_scale_long"] = shared.reader.long
+            if not single:
+                flags[f"{name}_scale_short"] = shared.reader.short
         return found
 
     def _reading(self, scales) -> Value:

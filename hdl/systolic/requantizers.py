@@ -138,7 +138,7 @@ class ParameterLoader(wiring.Component):
         signature = axi_stream.Signature(PARAMETER_BITS)
         m.submodules.buffer = buffer = axi_stream.Fifo(signature, self.depth)
         m.submodules.places = places = Credits(self.depth, 1)
-        m.submodules.loader = loader = ChainLoader(PARAMETER_BITS, self.cols)
+        m.submodules.loader = loader = ChainLoader(PARAMETER_BITS, self.cols, whole=True)
 
         # Into the buffer: exactly `cols` beats per frame.
         count = Signal(range(self.cols))

@@ -26,6 +26,9 @@ class ScaleReader(wiring.Component):
     data_bits : int
     missing : int
         The beat that stands for one that the frame of scales does not have.
+    single : bool
+        Every frame of elements is one block: no beat is missing, and there are no ``finish`` and
+        ``short``.
 
     Members
     -------
@@ -48,16 +51,28 @@ class ScaleReader(wiring.Component):
     ``data`` and ``available`` are there with the beat.
     """
 
-    def __init__(self, data_bits: int, missing: int):
-        self.missing = missing
+    def __init__(self, data_bits: int, missing: int, *, single: bool = False):
+        self.missing, self.single = missing, single
         self.module_name = f"scale_reader_{data_bits}"
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)), "available": Out(1), "data": Out(data_bits),
-            "take": In(1), "finish": In(1), "busy": Out(1), "short": Out(1), "long": Out(1),
+            "take": In(1), **({} if single else {"finish": In(1)}), "busy": Out(1),
+            **({} if single else {"short": Out(1)}), "long": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
+        if self.single:
+            dropping = Signal()
+            m.d.comb += [
+                self.available.eq(self.i.valid & ~dropping),
+                self.data.eq(self.i.data),
+                self.i.ready.eq(self.take | dropping),
+                self.long.eq(self.take & ~self.i.last),
+                self.busy.eq(dropping),
+            ]
+            drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
+            return m
         over = Signal()                                  # the frame of scales has ended
         begun = Signal()
         dropping = Signal()
@@ -90,12 +105,14 @@ class OperandScales:
         elements have been there last.
     """
 
-    def __init__(self, name: str, format: BlockFormat | BitmodFormat, data_bits: int):
+    def __init__(self, name: str, format: BlockFormat | BitmodFormat, data_bits: int, *,
+                 single: bool):
         self.name, self.format = name, format
         self.bits = SCALE_BITS + format.select_bits
         self.lanes = data_bits // self.bits
         self.reader = ScaleReader(
-            data_bits, sum(missing_scale(format) << self.bits * lane for lane in range(self.lanes)))
+            data_bits, sum(missing_scale(format) << self.bits * lane for lane in range(self.lanes)),
+            single=single)
         self.now: Value = self.reader.data
         self.held: Value = self.reader.data
 

@@ -86,7 +86,7 @@ def _corners(config: SystolicConfig, rng: np.random.Generator
                                       ("A high, W high", values.highs, values.highs),
                                       ("extremes mixed", mixed, mixed)):
         yield label, odd, a_values, w_values
-    if 2 * (config.acc_depth + 1) <= MAX_BEATS and config.dataflow == "ws":
+    if config.acc_depth < MAX_BEATS and config.dataflow == "ws":
         yield "M > acc_depth", (config.acc_depth + 1, rows + 1, 1), uniform, uniform
         yield "M = acc_depth", (config.acc_depth, 1, 1), uniform, uniform
     # One dot product that needs every bit of the accumulator, or as long as is practical.
