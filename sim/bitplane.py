@@ -128,7 +128,9 @@ class BitplaneModel(Model):
         if a.code == BIPOLAR:
             writes["offset"] = tiling.k * a.planes.high * w.planes.high
         if config.serial:
-            writes |= {"a_bits": a.planes.bits, "w_bits": w.planes.bits}
+            writes |= {f"{operand}_bits": bits for operand, bits, highest in (
+                ("a", a.planes.bits, config.max_a_bits),
+                ("w", w.planes.bits, config.max_w_bits)) if highest > 1}
         return Job(writes, inputs, {"c": tiling.tiles * config.rows})
 
     def expect(self, config: BitplaneConfig, workload: Workload, outputs: Arrays,
@@ -181,6 +183,12 @@ class BitplaneModel(Model):
         highest = config.max_a_bits, config.max_w_bits
         return tuple(name for name, *given in zip("aw", formats, highest, strict=True)
                      if Operand.of(config, *given).planes.bits > 1)
+
+    def never(self, config: BitplaneConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        if stream != "c" or config.output == "scaled":
+            return super().never(config, stream, codes)
+        most = config.max_k * ((1 << config.max_a_bits) - 1) * ((1 << config.max_w_bits) - 1)
+        return abs(codes) > most
 
     def utilization(self, config: BitplaneConfig, workload: Workload, cycles: int) -> float:
         """Products of bits of the operands over those that the PEs offer in ``cycles``."""

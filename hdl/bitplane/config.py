@@ -63,6 +63,11 @@ class BitplaneConfig(CoreConfig):
         return IntegerFormat.holding(-highest, highest)
 
     @property
+    def several_steps(self) -> bool:
+        """A word takes a step for every pair of planes, not one."""
+        return self.serial and max(self.max_a_bits, self.max_w_bits) > 1
+
+    @property
     def acc(self) -> IntegerFormat:
         """Format of an accumulator; no sum overflows it."""
         return self.sum_of_words(self.max_words, self.max_a_bits, self.max_w_bits)
@@ -106,8 +111,10 @@ class BitplaneConfig(CoreConfig):
             ("offset", 32, 0, "K·(2^q − 1)·(2^p − 1), used with bipolar codes."),
         ]
         if self.serial:
-            names += [("a_bits", 4, self.max_a_bits, "Planes q of A."),
-                      ("w_bits", 4, self.max_w_bits, "Planes p of W.")]
+            names += [(f"{operand.lower()}_bits", 4, highest, f"Planes {letter} of {operand}.")
+                      for operand, letter, highest in (("A", "q", self.max_a_bits),
+                                                       ("W", "p", self.max_w_bits))
+                      if highest > 1]
         return tuple(
             Register(name, TEMPLATE_REGISTERS + 4 * index, "rw",
                      (Field("value", 0, bits, doc, reset=reset),), doc)
@@ -123,7 +130,7 @@ class BitplaneConfig(CoreConfig):
             ("w_long", "A w frame was longer than its a frame or than max_k; the rest was "
                        "dropped."),
         )
-        if self.serial:
+        if self.several_steps:
             flags += (
                 ("a_short", "An a frame ended within the planes of a word; missing planes count as "
                             "zeros."),

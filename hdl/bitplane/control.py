@@ -61,7 +61,7 @@ class PlaneSteps(wiring.Component):
     issue, in_frame : In(1)
         As in :class:`systolith.hdl.structure.paired_frames.PairedFrames`; a step is a pair.
     a_bits, w_bits : In(4)
-        Planes (``serial`` only).
+        Planes (``serial`` only, where there may be several).
     a_code, w_code : In(2)
     a_index : Out
         Number of the plane of A (``serial`` only).
@@ -81,7 +81,9 @@ class PlaneSteps(wiring.Component):
                                               "settings")}
         members |= {"a_code": In(2), "w_code": In(2), "negate": Out(2)}
         if config.serial:
-            members |= {"a_bits": In(4), "w_bits": In(4), "a_index": Out(range(config.max_a_bits))}
+            members |= {f"{operand}_bits": In(4) for operand, highest in (
+                ("a", config.max_a_bits), ("w", config.max_w_bits)) if highest > 1}
+            members["a_index"] = Out(range(config.max_a_bits))
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -105,15 +107,12 @@ class PlaneSteps(wiring.Component):
     def _planes(self, m: Module, operand: str, highest: int, step):
         """Count the planes of an operand; return whether their number is out of range."""
         first, last = getattr(self, f"first_{operand}"), getattr(self, f"last_{operand}")
-        if not self.config.serial:
+        if not self.config.serial or highest == 1:
             m.d.comb += [first.eq(1), last.eq(1)]
             return 0
         planes = getattr(self, f"{operand}_bits")
         wrong = Signal(name=f"{operand}_bits_wrong")
         m.d.comb += wrong.eq((planes == 0) | (planes > highest))
-        if highest == 1:
-            m.d.comb += [first.eq(1), last.eq(1)]
-            return wrong
         m.submodules[f"{operand}_counter"] = counter = PlaneCounter(highest)
         top = Mux(wrong, highest - 1, planes - 1)[:len(counter.top)]
         m.d.comb += [

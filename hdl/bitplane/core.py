@@ -75,7 +75,8 @@ class BitplaneCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, timing = self.config, self.timing
-        m.submodules.frames = frames = PairedFrames(config.rows, config.max_words)
+        m.submodules.frames = frames = PairedFrames(
+            config.rows, config.max_words, single=not config.several_steps)
         m.submodules.steps = steps = PlaneSteps(config)
         m.submodules.places = places = Credits(timing.depth, config.rows)
         m.submodules.buffer = buffer = axi_stream.Fifo(
@@ -88,9 +89,9 @@ class BitplaneCore(wiring.Component):
             frames.w_valid.eq(self.w.valid),
             frames.w_last.eq(self.w.last),
             self.w.ready.eq(frames.w_ready),
-            frames.takes_a.eq(steps.first_w),
-            frames.takes_w.eq(steps.last_a),
-            frames.ends_word.eq(steps.last_a & steps.last_w),
+            *([frames.takes_a.eq(steps.first_w),
+               frames.takes_w.eq(steps.last_a),
+               frames.ends_word.eq(steps.last_a & steps.last_w)] if config.several_steps else []),
             frames.room.eq(places.enough),
             steps.issue.eq(frames.issue),
             steps.in_frame.eq(frames.in_frame),
@@ -101,8 +102,8 @@ class BitplaneCore(wiring.Component):
             places.freed.eq(buffer.taken),
         ]
         waiting = frames.waiting
-        if config.serial:
-            m.d.comb += [steps.a_bits.eq(self.reg_a_bits), steps.w_bits.eq(self.reg_w_bits)]
+        m.d.comb += [getattr(steps, name).eq(getattr(self, f"reg_{name}"))
+                     for name in ("a_bits", "w_bits") if hasattr(steps, name)]
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         array = self._array(m, frames, steps, finishing)
@@ -124,7 +125,7 @@ class BitplaneCore(wiring.Component):
         ]
 
         flags = {name: getattr(frames, name)
-                 for name in ("a_long", "w_long", "a_short", "w_short")}
+                 for name in ("a_long", "w_long", "a_short", "w_short") if hasattr(frames, name)}
         flags["settings"] = steps.settings
         if config.output == "scaled":
             m.submodules.scales = scales = ScaleLoader(len(self.s.data), timing.result + 4)
@@ -163,12 +164,14 @@ class BitplaneCore(wiring.Component):
 
         a = Signal.like(self.a.data, name="a_issued", reset_less=True)
         w = Signal.like(self.w.data, name="w_issued", reset_less=True)
-        a_now = Mux(frames.a_missing, 0, self.a.data)
+        a_now, w_now = self.a.data, self.w.data
+        if config.several_steps:
+            a_now, w_now = Mux(frames.a_missing, 0, a_now), Mux(frames.w_missing, 0, w_now)
         # Planes of A that meet several of W come from the stream with the first of them only.
         repeated = config.serial and config.max_w_bits > 1
         with m.If(steps.first_w if repeated and config.max_a_bits == 1 else 1):
             m.d.sync += a.eq(a_now)
-        m.d.sync += w.eq(Mux(frames.w_missing, 0, self.w.data))
+        m.d.sync += w.eq(w_now)
         a_planes = a
         if repeated and config.max_a_bits > 1:
             # A plane is written until its step happens. It is never read in the cycle in which it

@@ -1,6 +1,6 @@
 """Two frames taken together, step by step: when a step may happen, and when a sum ends."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,9 @@ class PairedFrames(wiring.Component):
         Rows of a tile, which leave the array one per cycle.
     max_words : int
         Longest frame.
+    single : bool
+        A word takes one step, with a beat of each: there is nothing to say about steps, and no
+        frame ends within a word.
 
     Members
     -------
@@ -48,19 +51,28 @@ class PairedFrames(wiring.Component):
         ``max_words``; a frame ended within a word.
     """
 
-    def __init__(self, rows: int, max_words: int):
-        self.rows, self.max_words = rows, max_words
+    def __init__(self, rows: int, max_words: int, *, single: bool = False):
+        self.rows, self.max_words, self.single = rows, max_words, single
         inputs = ("a_valid", "a_last", "w_valid", "w_last", "takes_a", "takes_w", "ends_word",
                   "room", "may_finish")
         outputs = ("a_ready", "w_ready", "issue", "a_missing", "w_missing", "first_word", "finish",
                    "in_frame", "busy", "waiting", "a_long", "w_long", "a_short", "w_short")
-        super().__init__({name: In(1) for name in inputs} | {name: Out(1) for name in outputs})
+        members = {name: In(1) for name in inputs} | {name: Out(1) for name in outputs}
+        if single:
+            for name in ("takes_a", "takes_w", "ends_word", "a_missing", "w_missing", "a_short",
+                         "w_short"):
+                del members[name]
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
+        # A word of one step takes a beat of each, and no frame is over within it.
+        several = not self.single
+        takes_a, takes_w, ends_word = (getattr(self, name) if several else Const(1)
+                                       for name in ("takes_a", "takes_w", "ends_word"))
+        a_over, w_over = (Signal(name=name) if several else Const(0)
+                          for name in ("a_over", "w_over"))
         in_frame = Signal()
-        a_over = Signal()
-        w_over = Signal()
         a_dropping = Signal()
         w_dropping = Signal()
         word = Signal(range(self.max_words))
@@ -73,36 +85,37 @@ class PairedFrames(wiring.Component):
         w_ends = Signal()
         m.d.comb += [
             self.in_frame.eq(in_frame),
-            self.a_missing.eq(a_over),
-            self.w_missing.eq(w_over),
+            *([self.a_missing.eq(a_over), self.w_missing.eq(w_over)] if several else []),
             self.first_word.eq(word == 0),
-            a_wanted.eq(self.takes_a & ~a_over),
+            a_wanted.eq(takes_a & ~a_over),
             w_wanted.eq(~w_over),
             complete.eq((self.a_valid | ~a_wanted) & (self.w_valid | ~w_wanted)
                         & ~a_dropping & ~w_dropping),
             a_ends.eq(a_over | (a_wanted & self.a_last)),
             w_ends.eq(w_over | self.w_last),
-            self.finish.eq(self.ends_word & (a_ends | w_ends | (word == self.max_words - 1))),
+            self.finish.eq(ends_word & (a_ends | w_ends | (word == self.max_words - 1))),
             self.issue.eq(complete & (~self.finish | (self.room & self.may_finish
                                                       & (draining == 0)))),
             self.a_ready.eq((self.issue & a_wanted) | a_dropping),
-            self.w_ready.eq((self.issue & w_wanted & self.takes_w) | w_dropping),
+            self.w_ready.eq((self.issue & w_wanted & takes_w) | w_dropping),
             self.a_long.eq(self.issue & self.finish & ~a_ends),
             self.w_long.eq(self.issue & self.finish & ~w_ends),
-            self.a_short.eq(self.issue & a_wanted & self.a_last & ~self.takes_w),
-            self.w_short.eq(self.issue & self.takes_w & w_wanted & self.w_last & ~self.ends_word),
+            *([self.a_short.eq(self.issue & a_wanted & self.a_last & ~takes_w),
+               self.w_short.eq(self.issue & takes_w & w_wanted & self.w_last & ~ends_word)]
+              if several else []),
             self.busy.eq(in_frame | a_dropping | w_dropping),
             self.waiting.eq(Mux(a_dropping | w_dropping,
                                 (a_dropping & ~self.a_valid) | (w_dropping & ~self.w_valid),
                                 ~complete & (in_frame | self.a_valid | self.w_valid))),
         ]
         with m.If(self.issue):
-            m.d.sync += [
-                in_frame.eq(~self.finish),
-                a_over.eq(a_ends & ~self.finish),
-                w_over.eq(Mux(self.takes_w, w_ends, w_over) & ~self.finish),
-            ]
-        with m.If(self.issue & self.ends_word):
+            m.d.sync += in_frame.eq(~self.finish)
+            if several:
+                m.d.sync += [
+                    a_over.eq(a_ends & ~self.finish),
+                    w_over.eq(Mux(takes_w, w_ends, w_over) & ~self.finish),
+                ]
+        with m.If(self.issue & ends_word):
             m.d.sync += word.eq(Mux(self.finish, 0, word + 1))
         with m.If(self.issue & self.finish):
             m.d.sync += draining.eq(self.rows - 1)

@@ -140,8 +140,9 @@ def paired_frames(component: PairedFrames, edit: Edit) -> Harness:
     """
     h = Harness(component, edit)
     p, rows, max_words = h.ports, component.rows, component.max_words
-    for name in ("takes_a", "takes_w", "ends_word"):
-        h.drive(name, 1)
+    if not component.single:
+        for name in ("takes_a", "takes_w", "ends_word"):
+            h.drive(name, 1)
     a, w = (Flow(getattr(p, f"{s}_last"), getattr(p, f"{s}_valid"), getattr(p, f"{s}_ready"))
             for s in "aw")
     for name, stream in (("a", a), ("w", w)):
@@ -157,8 +158,9 @@ def paired_frames(component: PairedFrames, edit: Edit) -> Harness:
         h.check(f"{s} is taken in steps, or dropped", stream.moves == (
             p.issue | (dropped & stream.valid)))
         h.check(f"{s} too long is told", getattr(p, f"{s}_long") == (ends & ~stream.beat))
-        h.check(f"{s} is never short", ~getattr(p, f"{s}_short"))
-        h.check(f"{s} is never missing", ~getattr(p, f"{s}_missing"))
+        if not component.single:
+            h.check(f"{s} is never short", ~getattr(p, f"{s}_short"))
+            h.check(f"{s} is never missing", ~getattr(p, f"{s}_missing"))
     rest, both = dropping["a"] | dropping["w"], a.valid & w.valid
     h.check("no step while a rest is dropped", ~(p.issue & rest))
     h.check("a step needs both beats", ~p.issue | both)

@@ -123,6 +123,8 @@ PROOFS: tuple[Proof, ...] = (
         ("in_frame <= ~finish;", "in_frame <= 1'b1;"))),
     _proof(partial(PairedFrames, 1, 4), "1 row, up to 4 words", (
         ("a_dropping <= 1'b1;", "a_dropping <= 1'b0;"),)),
+    _proof(partial(PairedFrames, 2, 3, single=True), "2 rows, up to 3 words of one step", (
+        ("finish ? 2'd0 : (word + 2'd1)", "word + 2'd1"),)),
     _proof(partial(InputBuffer, _bytes("x", "in", 16), 8), "8 bytes, beats of 16 bits", (
         # As it was: a byte on its way when everything is forgotten still counts.
         ("(~o_tvalid) & (~clear)", "(~o_tvalid)"),)),
