@@ -154,6 +154,13 @@ class NormModel(Model):
         """Elements of the rows over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)
 
+    def never(self, config: NormConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        if stream != "y" or not isinstance(config.y, FloatFormat):
+            return super().never(config, stream, codes)
+        beyond = (codes & ~config.y.sign_code) >= config.y.high_code
+        return beyond if not config.y_overflows else beyond & (
+            (codes & ~config.y.sign_code) > config.y.high_code)
+
     def stimulus(self, config: NormConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in _stimulus(config, rng):
             yield self.check(config, workload)
@@ -251,7 +258,7 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     yield workload("rows of one beat", _draw(config, rng, (9, min(lanes, longest))))
     yield workload("one beyond a beat", _draw(config, rng, (5, min(lanes + 1, longest))),
                    kind="rms")
-    yield workload("longest", _draw(config, rng, (3, longest)))
+    yield workload("longest, more rows than fit inside", _draw(config, rng, (6, longest)))
     if longest < config.max_length:
         yield workload("as long as may be", _draw(config, rng, (2, config.max_length)))
         yield workload("as long as may be, both ends",
@@ -277,6 +284,13 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
             extreme = {name: np.full((2, longest), getattr(getattr(config, name), f"code_{what}"))
                        for name in _parameters(config)}
             yield workload(f"{what}est parameters", one_hot, **extreme)
+        yield workload("parameters of zero", one_hot, **{
+            name: np.zeros((2, longest), np.int64) for name in _parameters(config)})
+        # y from its last bit on.
+        halved = (high / 2.0**np.arange(max(longest // 2, 1))).astype(one_hot.dtype)
+        every = np.r_[halved, -halved if low < 0 else halved][None, :longest]
+        yield workload("smallest parameters, every magnitude", every, kind="rms", **{
+            name: np.ones(every.shape, np.int64) for name in _parameters(config)})
         for lane in range(min(lanes, longest)):
             one = (np.arange(lanes) == lane)[None, :longest].astype(int)
             single = {name: one * getattr(config, name).code_high for name in _parameters(config)}
@@ -285,6 +299,7 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         x = _draw(config, rng, (3, longest))
         x[0, :1], x[1, -1:], x[2, :2] = np.nan, -np.inf, (1e30, -1e-30)[:min(2, longest)]
         yield workload("no numbers", x)
+        yield workload("largest numbers", np.resize([config.x.high, config.x.low], (1, longest)))
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
         # Short rows as often as long ones; as many as are two of the longest.

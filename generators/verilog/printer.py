@@ -197,6 +197,8 @@ class ModulePrinter(ModuleStructure):
             if "0" in patterns[0]:
                 text = f"!({text})" if " " in text else f"!{text}"
             conditions.append(text)
+        if len(test) == 1 and {patterns for patterns, _ in cases} == {("0",), ("1",)}:
+            conditions[-1] = None                        # the last one is what is left
         return conditions
 
     def _case(self, statement: Switch, cases: list, assign: str, depth: int) -> list[str]:

@@ -288,6 +288,14 @@ class ActivationConfig(CoreConfig):
         return (self.function in ("gelu", "silu", "tanh") and isinstance(self.x, FloatFormat)
                 and isinstance(self.y, FloatFormat))
 
+    @property
+    def y_overflows(self) -> bool:
+        """Whether y may be beyond the range of its format: floats hold what lies between the limits
+        of a function, and x itself where their range is that of x."""
+        if isinstance(self.y, IntegerFormat) or self.function == "exp":
+            return True
+        return self.curve.rectified and self.x.high > self.y.high
+
     @cached_property
     def small_exponent(self) -> int:
         """|x| below 2 to this power gives x (tanh) or x/2 (gelu, silu), with ``passes_x``."""
@@ -403,8 +411,10 @@ class ActivationConfig(CoreConfig):
 
     @property
     def flags(self) -> tuple[tuple[str, str], ...]:
-        flags = [("y_saturated", "y was beyond the range of its format: it is the end of an "
-                                 "integer format, Inf of a float.")]
+        flags = []
+        if self.y_overflows:
+            flags.append(("y_saturated", "y was beyond the range of its format: it is the end of "
+                                         "an integer format, Inf of a float."))
         if isinstance(self.x, FloatFormat):
             what = "NaN" if isinstance(self.y, FloatFormat) else "what x = 0 gives"
             flags += [("nan", f"x held NaN; y is {what}."),

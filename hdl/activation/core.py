@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 
 from systolith.hdl.activation.config import ActivationConfig
-from systolith.hdl.activation.lane import ActivationLane, lane_latency
+from systolith.hdl.activation.lane import ActivationLane, flag_port, lane_latency
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.bus.credits import Credits
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
@@ -76,8 +76,7 @@ class ActivationCore(wiring.Component):
             self.waiting.eq(inside & places.enough & ~x.valid),
         ]
         wiring.connect(m, results.o, wiring.flipped(self.y))
-        flags = [done.o[0] & lanes.saturated.any()]
-        flags += [entered.o[0] & getattr(lanes, name.removeprefix("x_")).any()
-                  for name, _ in config.flags[1:]]
-        m.d.comb += self.flags.eq(Cat(*flags))
+        m.d.comb += self.flags.eq(Cat(
+            (done if name.startswith("y_") else entered).o[0]
+            & getattr(lanes, flag_port(name)).any() for name, _ in config.flags))
         return m

@@ -50,9 +50,8 @@ class ActivationLane(wiring.Component):
         self.config = config
         self.entry, self.middle, self.exit = stages(config)
         self.latency = self.entry + self.middle + self.exit
-        members = {"x": In(config.x.bits), "y": Out(config.y.bits), "saturated": Out(1)}
-        for name, _ in config.flags[1:]:
-            members[name.removeprefix("x_")] = Out(1)
+        members = {"x": In(config.x.bits), "y": Out(config.y.bits)}
+        members |= {flag_port(name): Out(1) for name, _ in config.flags}
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -104,15 +103,15 @@ class ActivationLane(wiring.Component):
             limit.eq(Mux(negative, 0, fixed[:positive_bits]) if curve.rectified else negative),
         ]
         m.submodules.curve = table = Piecewise(curve.difference, segments, config.technology)
-        m.submodules.beside = beside = Delay(len(limit) + 1, table.latency)
+        m.submodules.beside = beside = Delay(len(limit) + config.has_beyond, table.latency)
         m.d.comb += [
             table.x.eq(magnitude),
-            beside.i.eq(Cat(limit, magnitude >= segments.stop if config.has_beyond else 0)),
+            beside.i.eq(Cat(limit, magnitude >= segments.stop) if config.has_beyond else limit),
         ]
         lsb = config.exact.lsb_exponent
-        difference = signal_of(m, Mux(beside.o[-1], 0, table.y).shift_left(-config.precision - lsb),
-                               "difference")
-        limit_later = signal_of(m, beside.o[:-1], "limit_later")
+        found = Mux(beside.o[-1], 0, table.y) if config.has_beyond else table.y
+        difference = signal_of(m, found.shift_left(-config.precision - lsb), "difference")
+        limit_later = signal_of(m, beside.o[:len(limit)], "limit_later")
         one = 1 << -lsb
         if curve.rectified:
             exact = limit_later.shift_left(config.fixed.lsb_exponent - lsb) - difference
@@ -211,9 +210,12 @@ class ActivationLane(wiring.Component):
         if config.passes_x:
             first = x.lsb_exponent - config.curve.rectified      # of x, or of its half
             low, high = min(low, first), max(high, x.lsb_exponent + x.shift_high)
-        m.submodules.encode = encode = FloatEncoder(config.y, exact.bits, range(low, high + 1),
-                                                    FloatEncoder.STEPS)
-        m.d.comb += [self.y.eq(encode.code), self.saturated.eq(encode.overflow)]
+        m.submodules.encode = encode = FloatEncoder(
+            config.y, exact.bits, range(low, high + 1), FloatEncoder.STEPS,
+            bounded=not config.y_overflows)
+        m.d.comb += self.y.eq(encode.code)
+        if config.y_overflows:
+            m.d.comb += self.saturated.eq(encode.overflow)
         age = self.middle + 1
         if isinstance(x, FloatFormat):
             m.d.comb += encode.nan.eq(self._later(m, self.nan, "nan", age))
@@ -260,6 +262,11 @@ class ActivationLane(wiring.Component):
         m.submodules[f"{name}_later"] = delay
         m.d.comb += delay.i.eq(value)
         return delay.o
+
+
+def flag_port(flag: str) -> str:
+    """The output of a lane that tells of it."""
+    return flag.removeprefix("x_").removeprefix("y_")
 
 
 def stages(config: ActivationConfig) -> tuple[int, int, int]:

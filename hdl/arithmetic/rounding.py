@@ -107,6 +107,8 @@ class FloatEncoder(wiring.Component):
         Inf (NaN where there is no Inf). A format without either always saturates.
     specials : set of str
         What may come that is no number: ``inf``, ``nan``.
+    bounded : bool
+        No finite number is beyond the range, though its bits would allow that.
 
     Members
     -------
@@ -136,11 +138,13 @@ class FloatEncoder(wiring.Component):
 
     def __init__(self, format: FloatFormat, width: int, exponents: range, stages: int = 0,
                  rounding: Rounding = "rne", *, saturate: bool = False,
-                 specials: Set[str] = frozenset({"inf", "nan"})):
+                 specials: Set[str] = frozenset({"inf", "nan"}), bounded: bool = False):
         check_stages(stages, self.STEPS)
         self.format, self.width, self.exponents = format, width, exponents
         self.latency, self.rounding, self.saturate = stages, rounding, saturate
         self.specials = specials
+        #: Whether a finite number may be beyond the range.
+        self.overflows = not bounded and width + exponents[-1] > format.exponent_high
         super().__init__({
             "sign": In(1), "exponent": In(counter(len(exponents) - 1)),
             "magnitude": In(width), "sticky": In(1),
@@ -176,8 +180,9 @@ class FloatEncoder(wiring.Component):
         field = Signal(range(max(room_range[-1], 0) + 1))
         with m.If(zero | (room < 0) if offset < 0 else zero):
             m.d.comb += [left.eq(0), field.eq(0)]
-        with m.Elif(room < count):
-            m.d.comb += [left.eq(room), field.eq(0)]
+        if offset < self.width - 1:
+            with m.Elif(room < count):
+                m.d.comb += [left.eq(room), field.eq(0)]
         with m.Else():
             m.d.comb += [left.eq(count), field.eq(room - count)]
         m.submodules.left = shift_left = Shifter(width, self.width - 1, left=True)
@@ -205,7 +210,7 @@ class FloatEncoder(wiring.Component):
         up = signal_of(m, round_up(kept[0], half, rest, self.rounding), "up")
         # The hidden bit carries into the exponent field, and so does a significand rounded up.
         code = signal_of(m, Cat(Const(0, format.fraction_bits), field) + kept + up, "rounded")
-        over = signal_of(m, code > format.high_code, "over")
+        over = signal_of(m, code > format.high_code if self.overflows else Const(0), "over")
         beyond = format.inf_code if format.inf_code is not None else format.nan_code
         if self.saturate or beyond is None:
             beyond = format.high_code
@@ -219,7 +224,7 @@ class FloatEncoder(wiring.Component):
             m.d.comb += result.eq(Cat(Const(finite_beyond, format.bits - 1), sign))
         with m.Else():
             m.d.comb += result.eq(Cat(code[:format.bits - 1], sign))
-        overflow = signal_of(m, over & ~nan & ~inf, "finite_over")
+        overflow = signal_of(m, over & ~nan & ~inf, "finite_over") if self.overflows else Const(0)
         invalid = signal_of(m, nan if format.nan_code is None else Const(0, 1), "no_nan")
         result, overflow, invalid = steps.after(result, overflow, invalid)
         m.d.comb += [

@@ -184,6 +184,12 @@ class NormConfig(CoreConfig):
         exact = self.normalized
         return IntegerFormat(exact.bits + 1 + GUARD, True, exact.lsb_exponent - GUARD)
 
+    @property
+    def y_overflows(self) -> bool:
+        """Whether y may be beyond the range of its format, as far as bits tell."""
+        top = self.result.bits + self.result.lsb_exponent            # all are below that power
+        return isinstance(self.y, IntegerFormat) or top > self.y.exponent_high
+
     @cached_property
     def result(self) -> IntegerFormat:
         """y before it is rounded."""
@@ -242,7 +248,9 @@ class NormConfig(CoreConfig):
         if self.x_format == "bf16":
             flags += [("invalid", "x held NaN or Inf, which counts as zero."),
                       ("x_saturated", "x was beyond the fixed-point range and was saturated.")]
-        flags.append(("y_saturated", "y was beyond the range of its format and was saturated."))
+        if self.y_overflows:
+            flags.append(("y_saturated", "y was beyond the range of its format and was "
+                                         "saturated."))
         if self.affine != "none":
             flags.append(("w_differs", "A w frame did not have as many beats as its row; missing "
                                        "beats count as zero, the rest was dropped."))

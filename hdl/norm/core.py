@@ -147,7 +147,7 @@ class NormCore(wiring.Component):
                          dropping.eq(ends & ~x.last)]
         with m.If(dropping & x.valid & x.last):
             m.d.sync += dropping.eq(0)
-        counts = Cat(missing > lane for lane in range(config.lanes))
+        counts = Cat(Const(1, 1), *(missing > lane for lane in range(1, config.lanes)))
 
         m.submodules.entry = beside = Delay(2, timing.entry, reset=True)
         m.d.comb += [
@@ -250,7 +250,8 @@ class NormCore(wiring.Component):
             results.i.last.eq(issued.o[1]),
         ]
         wiring.connect(m, results.o, wiring.flipped(self.y))
-        flags["y_saturated"] = issued.o[0] & lanes.saturated.any()
+        if config.y_overflows:
+            flags["y_saturated"] = issued.o[0] & lanes.saturated.any()
         each = followers.values()
         busy = places.any_used | Cat(Const(0, 1), *(follower.busy for follower in each)).any()
         dropped = Cat(Const(0, 1), *(follower.waiting for follower in each)).any()

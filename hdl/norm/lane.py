@@ -57,7 +57,7 @@ class NormLane(wiring.Component):
             "length": In(counter(config.max_length)), "total": In(shape(config.total)),
             "exponent": In(counter(config.inverse.exponent_high)),
             "mantissa": In(shape(config.inverse.mantissa)),
-            "y": Out(config.y.bits), "saturated": Out(1),
+            "y": Out(config.y.bits), **({"saturated": Out(1)} if config.y_overflows else {}),
         }
         if config.affine != "none":
             members["w"] = In(shape(config.w))
@@ -137,13 +137,14 @@ class NormLane(wiring.Component):
             m.d.sync += [magnitude.eq(Mux(value < 0, -value, value)), sign.eq(value < 0)]
             exponents = range(result.lsb_exponent, result.lsb_exponent + 1)
             m.submodules.encode = encode = FloatEncoder(
-                config.y, width, exponents, FloatEncoder.STEPS, saturate=True)
+                config.y, width, exponents, FloatEncoder.STEPS, saturate=True, specials=set())
             m.d.comb += [
                 encode.sign.eq(sign),
                 encode.magnitude.eq(magnitude),
                 self.y.eq(encode.code),
-                self.saturated.eq(encode.overflow),
             ]
+            if config.y_overflows:
+                m.d.comb += self.saturated.eq(encode.overflow)
             return
         m.submodules.round = rounder = FixedRounder(
             IntegerFormat(result.bits, True, result.lsb_exponent), config.y)

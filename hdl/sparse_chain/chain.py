@@ -1,5 +1,7 @@
 """One chain: sparse multiplexers, groups of cells, reduction nodes, accumulators."""
 
+from collections.abc import Iterable
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -22,6 +24,14 @@ from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.select import select_word
 
 
+def without_unused(names: Iterable[str], config: SparseChainConfig) -> tuple[str, ...]:
+    """Members but those for flags of an index that there are not."""
+    needs = {"range": ("range", "beyond"), "order": ("order", "follows", "neighbor")}
+    unused = {name for flag, needed in needs.items() if flag not in config.index_flags
+              for name in needed}
+    return tuple(name for name in names if name not in unused)
+
+
 class SparseMultiplexer(wiring.Component):
     """Gives a cell its weight and, for each token, the activation that the weight's index selects.
 
@@ -33,7 +43,8 @@ class SparseMultiplexer(wiring.Component):
     mask, beyond : of the pattern.
     word : activations of the block, one cycle after ``element``.
     weight, activations : operands; activation l is at ``[8*l +: 8]``.
-    range, order : the index is not below M; it is not above the one before in its group.
+    range, order : the index is not below M; it is not above the one before in its group. What of
+        these may happen; ``beyond`` is for the one, ``neighbor`` and ``follows`` for the other.
 
     Timing
     ------
@@ -47,13 +58,14 @@ class SparseMultiplexer(wiring.Component):
         self.config = config
         self.cell_bits = (config.cells - 1).bit_length()
         bits = config.index_bits
-        super().__init__({
+        members = {
             "element": In(config.element_bits), "neighbor": In(bits),
             "base": In(self.cell_bits), "follows": In(1), "mask": In(bits), "beyond": In(bits),
             "word": In(config.lanes * config.cells * INT8.bits),
             "weight": Out(config.weight.bits), "activations": Out(config.lanes * INT8.bits),
             "range": Out(1), "order": Out(1),
-        })
+        }
+        super().__init__({name: members[name] for name in without_unused(members, config)})
 
     def elaborate(self, platform):
         m = Module()
@@ -62,9 +74,11 @@ class SparseMultiplexer(wiring.Component):
         m.d.comb += [
             index.eq(self.element[len(self.weight):]),
             place.eq(index & self.mask),
-            self.range.eq((index & self.beyond).any()),
-            self.order.eq(self.follows & (place <= (self.neighbor & self.mask))),
         ]
+        if "range" in self.config.index_flags:
+            m.d.comb += self.range.eq((index & self.beyond).any())
+        if "order" in self.config.index_flags:
+            m.d.comb += self.order.eq(self.follows & (place <= (self.neighbor & self.mask)))
         select = Signal(self.cell_bits, reset_less=True)
         weight_selecting = Signal.like(self.weight, reset_less=True)
         weight = Signal.like(self.weight, reset_less=True)
@@ -205,7 +219,8 @@ class Chain(wiring.Component):
     enable, first, address : banks that take a sum, one cycle after that.
     read_address, column : sums of one column, in the same cycle.
     sums : lane after lane.
-    range, order : some index is wrong, one cycle after ``elements``.
+    range, order : some index is wrong, one cycle after ``elements``; as of
+        :class:`SparseMultiplexer`.
     """
 
     broadcast = ("base", "follows", "mask", "beyond", "word", "starts", "log2_speedup", "enable",
@@ -215,7 +230,7 @@ class Chain(wiring.Component):
         self.config = config
         cells, groups, columns = config.cells, config.cells // config.group, config.max_speedup
         self.cell_bits = (cells - 1).bit_length()
-        super().__init__({
+        members = {
             "elements": In(cells * config.element_bits),
             "base": In(cells * self.cell_bits), "follows": In(cells),
             "mask": In(config.index_bits), "beyond": In(config.index_bits),
@@ -224,7 +239,8 @@ class Chain(wiring.Component):
             "enable": In(columns), "first": In(1), "address": In(range(config.acc_depth)),
             "read_address": In(range(config.acc_depth)), "column": In(range(max(columns, 2))),
             "sums": Out(config.lanes * config.acc.bits), "range": Out(1), "order": Out(1),
-        })
+        }
+        super().__init__({name: members[name] for name in without_unused(members, config)})
 
     @staticmethod
     def products(config: SparseChainConfig) -> PackedProducts:
@@ -248,24 +264,22 @@ class Chain(wiring.Component):
         cells, groups, columns = config.cells, config.cells // config.group, config.max_speedup
         m.submodules.multiplexers = muxes = LinearArray(
             lambda: SparseMultiplexer(config), cells, name="multiplexer",
-            broadcast=SparseMultiplexer.broadcast)
+            broadcast=without_unused(SparseMultiplexer.broadcast, config))
         bits = config.element_bits
         indices = [self.elements[cell * bits + config.weight.bits:(cell + 1) * bits]
                    for cell in range(cells)]
-        wrong_range = Signal()
-        wrong_order = Signal()
+        wrong = {name: Signal(name=f"wrong_{name}") for name in config.index_flags}
         m.d.comb += [
             muxes.element.eq(self.elements),
-            muxes.neighbor.eq(Cat(indices[0], *indices[:-1])),
+            *([muxes.neighbor.eq(Cat(indices[0], *indices[:-1]))] if "order" in wrong else []),
             muxes.base.eq(self.base),
-            muxes.follows.eq(self.follows),
+            *([muxes.follows.eq(self.follows)] if "order" in wrong else []),
             muxes.mask.eq(self.mask),
-            muxes.beyond.eq(self.beyond),
+            *([muxes.beyond.eq(self.beyond)] if "range" in wrong else []),
             muxes.word.eq(self.word),
-            self.range.eq(wrong_range),
-            self.order.eq(wrong_order),
+            *(getattr(self, name).eq(register) for name, register in wrong.items()),
         ]
-        m.d.sync += [wrong_range.eq(muxes.range.any()), wrong_order.eq(muxes.order.any())]
+        m.d.sync += [register.eq(getattr(muxes, name).any()) for name, register in wrong.items()]
 
         m.submodules.products = products = LinearArray(
             lambda: self.products(config), groups, name="group")

@@ -202,17 +202,29 @@ class SparseChainConfig(CoreConfig):
         )
 
     @property
+    def index_flags(self) -> tuple[str, ...]:
+        """What may be wrong with an index: those of dense weights are chosen here, and those of
+        quantized ones have as many bits as their pattern allows."""
+        return {"kept": ("range", "order"), "quantized": ("order",), "dense": ()}[self.weights]
+
+    @property
     def flags(self) -> tuple[tuple[str, str], ...]:
+        index_flags = {
+            "range": ("index_range", "An index was not below M; only its low bits count."),
+            "order": ("index_order", "An index did not follow the one before it in its group, so "
+                                     "one is repeated or out of order; the products count all the "
+                                     "same."),
+        }
+        several_beats = self.buffer_depth > PATTERN_LANES
         return (
             ("a_short", "An a frame ended within a block of K; the missing beats count as zero."),
             ("a_long", "An a frame was longer than half the buffer; the rest was dropped."),
             ("a_rounds", "An a frame had more rounds than max_tokens / lanes, which it got."),
-            ("p_short", "A p frame ended before the last block of K; the rest was skipped."),
+            *((("p_short", "A p frame ended before the last block of K; the rest was skipped."),)
+              if several_beats else ()),
             ("pattern", "A block had a pattern that is none, that was not built in, or that lies "
                         "beyond the activations; it was skipped, with a w frame."),
-            ("index_range", "An index was not below M; only its low bits count."),
-            ("index_order", "An index did not follow the one before it in its group, so one is "
-                            "repeated or out of order; the products count all the same."),
+            *(index_flags[name] for name in self.index_flags),
             ("w_short", "A w frame ended early; the missing weights count as zero."),
             ("w_long", "A w frame was longer than its block; the rest was dropped."),
             *self._loader_flags,

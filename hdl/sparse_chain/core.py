@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from systolith.hdl.shell import SLICE_LATENCY, inside_signature
 from systolith.hdl.sparse_chain.activations import ActivationBuffer, round_mask
-from systolith.hdl.sparse_chain.chain import Chain
+from systolith.hdl.sparse_chain.chain import Chain, without_unused
 from systolith.hdl.sparse_chain.config import SparseChainConfig
 from systolith.hdl.sparse_chain.dequantizer import Dequantizer
 from systolith.hdl.sparse_chain.drain import Drain
@@ -146,8 +146,8 @@ class SparseChainCore(wiring.Component):
         flags = {
             "a_short": buffer.short, "a_long": buffer.long, "a_rounds": buffer.too_many,
             "p_short": issue.p_short, "pattern": issue.pattern,
-            "index_range": checked & chains.range.any(),
-            "index_order": checked & chains.order.any(),
+            **{f"index_{name}": checked & getattr(chains, name).any()
+               for name in config.index_flags},
             "w_short": issue.w_short | bad.short if bad else issue.w_short,
             "w_long": issue.w_long,
         }
@@ -171,37 +171,33 @@ class SparseChainCore(wiring.Component):
         """The chains with what goes to all of them; and whether the flags of an index count."""
         config, timing = self.config, self.timing
         m.submodules.chains = chains = LinearArray(
-            lambda: Chain(config), config.chains, name="chain", broadcast=Chain.broadcast)
+            lambda: Chain(config), config.chains, name="chain",
+            broadcast=without_unused(Chain.broadcast, config))
 
         elements = Signal.like(elements_in, name="elements", reset_less=True)
         word = Signal.like(buffer.word, name="word", reset_less=True)
-        base = Signal.like(pattern.base, name="base", reset_less=True)
-        follows = Signal.like(pattern.follows, name="follows", reset_less=True)
-        mask = Signal.like(pattern.mask, name="mask", reset_less=True)
-        beyond = Signal.like(pattern.beyond, name="beyond", reset_less=True)
+        of_pattern = {name: Signal.like(getattr(pattern, name), name=name, reset_less=True)
+                      for name in without_unused(("base", "follows", "mask", "beyond"), config)}
         m.d.sync += [
             elements.eq(Mux(issue.blank, 0, elements_in)),
             word.eq(buffer.word),
-            base.eq(pattern.base),
-            follows.eq(pattern.follows),
-            mask.eq(pattern.mask),
-            beyond.eq(pattern.beyond),
+            *(register.eq(getattr(pattern, name)) for name, register in of_pattern.items()),
         ]
-        m.submodules.checked = checked = Delay(1, timing.elements + 1, reset=True)
+        checked = Const(0)
+        if config.index_flags:
+            m.submodules.checked = delay = Delay(1, timing.elements + 1, reset=True)
+            m.d.comb += delay.i.eq(issue.checked)
+            checked = delay.o
         groups = config.cells // config.group
         m.submodules.to_starts = to_starts = Delay(
             groups, timing.elements + Chain.start_latency(config))
         m.submodules.starts = starts = Skew(groups, 1)
         m.d.comb += [
-            checked.i.eq(issue.checked),
             to_starts.i.eq(pattern.starts),
             starts.i.eq(to_starts.o),
             chains.elements.eq(elements),
             chains.word.eq(word),
-            chains.base.eq(base),
-            chains.follows.eq(follows),
-            chains.mask.eq(mask),
-            chains.beyond.eq(beyond),
+            *(getattr(chains, name).eq(register) for name, register in of_pattern.items()),
             chains.starts.eq(starts.o),
             chains.read_address.eq(drain.read_address),
             chains.column.eq(drain.column),
@@ -238,4 +234,4 @@ class SparseChainCore(wiring.Component):
             chains.first.eq(first_added),
             chains.address.eq(address_added),
         ]
-        return chains, checked.o
+        return chains, checked

@@ -123,6 +123,8 @@ class SparseChainModel(Model):
         return tokens * kept / (config.chains * config.cells * config.lanes * cycles)
 
     def never(self, config: SparseChainConfig, stream: str, codes: np.ndarray) -> np.ndarray:
+        if stream == "c":
+            return abs(codes) > config.max_k * INT8.low * config.weight.low
         if stream != "p":
             return super().never(config, stream, codes)
         return ~np.isin(codes, [0, *(pattern.code for pattern in config.patterns)])
