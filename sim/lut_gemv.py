@@ -191,7 +191,7 @@ class LutGemvModel(Model):
             yield workload(f"{bits} bits, bipolar, sizes that do not divide",
                            (2, rows + 1, min(block + 3, config.max_k)), bits, True)
         yield workload("1x1x1", (1, 1, 1), 3)
-        yield workload("vectors of one block", (5, 1, block), 1)
+        yield workload("more vectors of one block than fit inside", (24, 1, block), 1)
         if longest < config.max_k:
             yield workload("as long as may be", (4, 1, config.max_k), 1)
         yield workload("zeros", (1, rows, longest), 4, a=0)

@@ -18,6 +18,6 @@ TEMPLATE = Template(
     presets={
         "exact": {"max_k": 256},
         "fp16": {"a_format": "fp16", "table": "int8", "rows": 3, "act_group": 12, "max_k": 48},
-        "one_row": {"rows": 1, "table": "int8", "act_group": 4, "max_k": 20, "technology": "ecp5"},
+        "one_row": {"rows": 1, "table": "int8", "act_group": 8, "max_k": 40, "technology": "ecp5"},
     },
 )
