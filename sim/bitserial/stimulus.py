@@ -57,11 +57,13 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         falling = 2.0 ** (15 - np.arange(group) % 30)
         yield workload("falling exponents", (rows, cols, group), 0, a=falling)
         yield workload("rising exponents", (rows, cols, group), 0, a=falling[::-1])
-        # The sum over groups grows beyond its bits, and to a power of two.
-        if 5 * group <= MAX_INNER:
+        # The sum over groups grows beyond its bits, and to a power of two. The sum of a group may
+        # be little more than half of what its bits hold.
+        groups = 5 if group >= 64 else 10
+        if groups * group <= MAX_INNER:
             for label, sign in (("highest", 1), ("lowest", -1)):
-                yield workload(f"{label} sum over groups", (1, cols, 5 * group), 0, a=sign * high,
-                               w=127, scales=127)
+                yield workload(f"{label} sum over groups", (1, cols, groups * group), 0,
+                               a=sign * high, w=127, scales=127)
         if 8 * group <= MAX_INNER:
             yield workload("sum over groups of -2 to a power", (1, cols, 8 * group), 0,
                            a=np.tile(np.r_[1, 1, [0] * (group - 2)], 8), w=1, scales=-128)
