@@ -62,6 +62,11 @@ class Counters(Part):
             simulator.idle(20)
             equal("counters at rest", {name: simulator.read_counter(name) for name, _ in COUNTERS},
                   counted)
+            for name, _ in COUNTERS:                     # what is latched stays, however long
+                low = simulator.read(f"{name}_low")
+                simulator.idle(1)
+                equal(f"counter {name}, its words a cycle later",
+                      low | simulator.read(f"{name}_high") << 32, counted[name])
         empties = (simulator.reset, lambda: simulator.write("control", 1))
         for empty, before in product(empties, (1, 2)):
             self._deposit(simulator, (1 << 64) - before)     # about to carry
