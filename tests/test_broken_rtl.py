@@ -56,7 +56,7 @@ BREAKS = {
     "sum of the tile before": (OS, "augend = first[1] ? 28'd0", "augend = first[0] ? 28'd0"),
     "drain too fast": (OS, "((~last) | (draining == 2'd0))", "1'b1"),
     "operands without a pair": (OS, "control_issue ? ", "1'b1 ? "),
-    "rounding": (REQUANT, "high_half_full = nudged", "high_half_full = ~nudged"),
+    "rounding": (REQUANT, "$signed(nudged[64:31])", "$signed(~nudged[64:31])"),
     "exponent of a product": (FP8, "{2'd0, a_exponent} + {1'd0, b_exponent}",
                               "{2'd0, a_exponent} | {1'd0, b_exponent}"),
     "codes of the other operand": (FP8_OS, "control_issue & (|a_decoder_invalid)",

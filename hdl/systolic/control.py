@@ -4,7 +4,7 @@ The mesh never stalls. A beat is issued only when everything behind it is sure t
 have their places in the output buffer reserved first.
 """
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -192,7 +192,13 @@ class WeightStationaryControl(wiring.Component):
         at_limit = Signal()
         end = Signal()
 
-        holding = self._hold(m, start, emit, issue)
+        # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
+        # frames that emit nothing make the next one wait for that. One bit for every cycle to wait,
+        # behind the row just issued (`due`) and from now on (`hold`). Loading the weights of the
+        # next frame takes longer, but may be over long before a row that came late.
+        due = Signal(self.interval - 1, reset_less=True)
+        hold = Signal(self.interval - 1)
+        behind = Signal(self.interval - 1)
 
         # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
         # that may follow; `row`, two below the number of the row just issued, is what `left` is
@@ -208,11 +214,12 @@ class WeightStationaryControl(wiring.Component):
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            may_start.eq(idle & self.full & (~holding | self.a_user[0])
+            may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
                          & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
             at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
             end.eq(self.a_last | at_limit),
+            behind.eq(Mux(start, ~0, due >> 1) & ~emit.replicate(len(behind))),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -224,7 +231,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_long.eq(issue & at_limit & ~self.a_last),
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
-            self.holding.eq(holding),
+            self.holding.eq(hold[0]),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
         with m.If(start):
@@ -239,31 +246,17 @@ class WeightStationaryControl(wiring.Component):
                 single_row.eq(start),
                 left.eq(Mux(in_frame, left - 1,
                             Mux(first, self.config.acc_depth - 3, row))),
+                due.eq(behind),
+                hold.eq(behind),
             ]
+        with m.Else():
+            m.d.sync += hold.eq(hold >> 1)
         dropped = dropping & self.a_valid & self.a_last
         m.d.sync += [
             idle.eq(select_late(issue, self.a_last, idle | dropped)),
             dropping.eq(select_late(issue, at_limit & ~self.a_last, dropping & ~dropped)),
         ]
         return m
-
-    def _hold(self, m: Module, start: Value, emit: Value, issue: Value) -> Value:
-        """A row of the accumulator memory is free for its next K tile ``interval`` cycles later:
-        short frames that emit nothing make the next one wait for that, unless loading its weights
-        takes as long anyway."""
-        rows, pitch = self.config.rows, self.config.pitch
-        if self.interval <= rows + (rows - 1) * (pitch - 1):
-            return Const(0)
-        # One bit for every cycle to wait, behind the row just issued and from now on.
-        due = Signal(self.interval - 1, name="due", reset_less=True)
-        hold = Signal(self.interval - 1, name="hold")
-        behind = Signal(self.interval - 1, name="behind")
-        m.d.comb += behind.eq(Mux(start, ~0, due >> 1) & ~emit.replicate(len(behind)))
-        with m.If(issue):
-            m.d.sync += [due.eq(behind), hold.eq(behind)]
-        with m.Else():
-            m.d.sync += hold.eq(hold >> 1)
-        return hold[0]
 
 
 class OutputStationaryControl(wiring.Component):
