@@ -75,6 +75,9 @@ def _corners(config: SystolicConfig, rng: np.random.Generator
     yield "zeros", full, values.zeros, values.zeros
     yield "ones", full, values.ones, values.ones
     yield "M = 1", (1, 2 * rows + 1, cols + 1), uniform, uniform
+    # Rows that are late are near to those of the next tile of K.
+    yield "M = 2", (2, 4 * rows, cols + 1), uniform, uniform
+    yield "M = 3", (3, 4 * rows, cols), uniform, uniform
     yield "K = 1", (rows + 1, 1, cols + 1), uniform, uniform
     yield "N = 1", (rows + 1, 2 * rows + 1, 1), uniform, uniform
     yield "one beyond the array", odd, values.ramp, uniform

@@ -19,6 +19,7 @@ PATTERNS = {
     "pauses of the sink that fill everything": (None, Pauses(0.01, 0.005)),
     "long pauses of the source": (Pauses(0.05, 0.02), None),
 }
+LATE = Pauses(0.3, 0.1)      # of one stream alone
 LONGEST_PAUSE = 10_000       # that a pattern makes in practice
 
 
@@ -33,6 +34,10 @@ class Traffic(Part):
                     yield self._stalled(case, pattern, index)
         for case, pattern in product(self.cases[:6], PATTERNS):
             yield self._stalled(case, pattern, len(self.cases))
+        # One stream is late, and everything else is there.
+        if len(self.core.inputs) > 1:
+            for index, (case, stream) in enumerate(product(self.cases, self.core.inputs)):
+                yield self._with(case, {stream.name: LATE}, f"{stream.name} late", index)
 
     def plain(self, case: Case) -> Step:
         """A case without pauses, to the cycle."""
@@ -44,9 +49,11 @@ class Traffic(Part):
 
     def _stalled(self, case: Case, pattern: str, seed: int) -> Step:
         source, sink = PATTERNS[pattern]
-        pauses = {stream.name: pause for stream in self.core.streams
-                  if (pause := source if stream.direction == "in" else sink)}
+        return self._with(case, {
+            stream.name: pause for stream in self.core.streams
+            if (pause := source if stream.direction == "in" else sink)}, pattern, seed)
 
+    def _with(self, case: Case, pauses: dict[str, Pauses], pattern: str, seed: int) -> Step:
         def run(simulator: Simulator) -> None:
             result = simulator.run(case.job, pauses=pauses, seed=self.seed + seed,
                                    patience=self.patience(case) + LONGEST_PAUSE)
