@@ -35,9 +35,8 @@ class Traffic(Part):
         for case, pattern in product(self.cases[:6], PATTERNS):
             yield self._stalled(case, pattern, len(self.cases))
         # One stream is late, and everything else is there.
-        if len(self.core.inputs) > 1:
-            for index, (case, stream) in enumerate(product(self.cases, self.core.inputs)):
-                yield self._with(case, {stream.name: LATE}, f"{stream.name} late", index)
+        for index, (case, stream) in enumerate(product(self.cases, self.core.streams)):
+            yield self._with(case, {stream.name: LATE}, f"{stream.name} late", index)
 
     def plain(self, case: Case) -> Step:
         """A case without pauses, to the cycle."""
