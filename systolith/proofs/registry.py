@@ -22,9 +22,13 @@ from systolith.hdl.shell import EventCounter
 from systolith.hdl.softmax.power_sums import PowerRunningSum
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
+from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
 from systolith.hdl.structure.reduction import Reduction
-from systolith.proofs import arithmetic, buses, softmax
+from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.lanes import AccumulatorLane
+from systolith.hdl.systolic.result_buffer import ResultLane
+from systolith.proofs import accumulators, arithmetic, buses, softmax
 from systolith.proofs.proof import Proof, Specification
 
 #: What a component of a class owes.
@@ -51,7 +55,20 @@ SPECIFICATIONS: dict[type, Specification] = {
     SteppedRounder: arithmetic.rounder,
     Reduction: arithmetic.reduction,
     PowerRunningSum: softmax.power_running_sum,
+    AccumulatorLane: accumulators.accumulator_lane,
 }
+
+#: The same for arrays of cells of a class.
+ARRAYS: dict[type, Specification] = {
+    ResultLane: accumulators.result_lanes,
+}
+
+
+def specification_of(component: object) -> Specification | None:
+    """What a component owes; None where that was not said."""
+    if isinstance(component, LinearArray):
+        return ARRAYS.get(type(component.prototype))
+    return SPECIFICATIONS.get(type(component))
 
 
 def _proof(make: partial, size: str, breaks: tuple[tuple[str, str], ...] = (), *,
@@ -114,6 +131,13 @@ PROOFS: tuple[Proof, ...] = (
         ("line <= 2'd0;", "line <= 2'd1;"),)),
     _proof(partial(BlockMemory, 2, 4), "4 words of 2 bits", (
         ("words[write_addr]", "words[signature_addr]"),)),
+    _proof(partial(AccumulatorLane, SystolicConfig.parse({
+        "rows": 1, "cols": 1, "a_format": "int2", "w_format": "int2", "acc_width": 4,
+        "acc_depth": 2})), "2 sums of 4 bits", (
+        ("first_in ? 4'd0", "1'b0 ? 4'd0"),
+        ("overflow_in | (valid_in &", "overflow_in | (1'b1 &"),
+        ("valid_out <= valid_in;", "valid_out <= ~valid_in;"),
+        ("write_enable(write_in)", "write_enable(1'b1)"))),
     _proof(partial(TileRows, 3, 2), "3 rows, 2 cycles", (
         ("(row == 2'd2)", "(row == 2'd1)"),)),
     _proof(partial(TileRows, 1, 1), "1 row, 1 cycle", (

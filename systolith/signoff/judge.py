@@ -18,7 +18,7 @@ from amaranth.lib import wiring
 from systolith.generators.core import GeneratedCore, write
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
-from systolith.proofs.registry import SPECIFICATIONS
+from systolith.proofs.registry import specification_of
 from systolith.signoff import formal
 from systolith.signoff.mutant import Mutant
 from systolith.signoff.rung import Progress
@@ -92,7 +92,7 @@ class Judge:
     def _refuted(self, mutants: Sequence[Mutant], module: str) -> dict[int, str]:
         """What the specification of a part finds wrong with mutants of it, by index."""
         component = self.components.get(module)
-        specification = SPECIFICATIONS.get(type(component))
+        specification = specification_of(component)
         if specification is None:
             return {}
         self.progress(f"mutation: does the proof of {module} fail with {len(mutants)} survivors?")

@@ -6,10 +6,12 @@ import pytest
 
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.power_sums import PowerRunningSum
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
 from systolith.proofs.proof import Answer, Proof, broken, prove
-from systolith.proofs.registry import PROOFS, SPECIFICATIONS
+from systolith.proofs.registry import PROOFS, SPECIFICATIONS, specification_of
 
 #: The few that also run outside of the night.
 QUICK = {"RegisterSlice, 3 bits and last", "Fifo, 2 places", "Credits, 4 places by 2",
@@ -36,6 +38,26 @@ def test_component_is_proven(proof, tmp_path):
                                               for proof, index in BREAKS])
 def test_broken_component_is_refuted(proof, index, tmp_path):
     assert broken(proof, index, tmp_path).status == "refuted"
+
+
+@pytest.mark.parametrize(("old", "new", "status"), [
+    ("", "", "proven"),
+    (".write_in(write_in_links[i + 1])", ".write_in(1'b1)", "refuted"),
+    (".address_in(address_in_links[(i + 1)*2 +: 2])", ".address_in(address_in)", "refuted")])
+def test_what_lanes_of_results_owe(old, new, status, tmp_path):
+    component = LinearArray(lambda: ResultLane(2, 3, "generic"), 3, name="result_lane",
+                            chain=ResultLane.chain, broadcast=ResultLane.broadcast, from_last=True)
+
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    harness = specification_of(component)(component, edit)
+    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
+    if not old:
+        covers = specification_of(component)(component, edit).sources(covers=True)
+        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
+                             ).status == "refuted"
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [

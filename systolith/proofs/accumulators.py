@@ -1,0 +1,83 @@
+"""Memories behind a systolic array against their specification: no workload that a driver would run
+comes to the end of the widest accumulators, nor fills the buffer of results to the brim."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Mux, Signal, Value
+
+from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.lanes import AccumulatorLane
+from systolith.proofs.harness import Edit, Harness, integer
+from systolith.proofs.timing import ago, settled
+
+
+def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
+    """A place of the memory, picked by the solver, holds the sum that was last kept there, and the
+    next sum of its row starts from that; what does not fit is told while there is a sum. What comes
+    from the lane before goes to the next one a cycle later."""
+    h = Harness(component, edit)
+    p, config = h.ports, component.config
+    after = settled(h, component.lead + component.latency + 1)
+    for before, then in component.chain.items():
+        if before != "overflow_in":
+            h.check(f"{then} follows", ~after | (
+                getattr(p, then) == ago(h, getattr(p, before), 1, then)))
+
+    place = h.constant(len(p.read_address_in), "place")
+    word, known = h.register(config.acc.bits, "word"), h.register(1, "known")
+    kept = p.write_in & (p.write_address_in == place)
+    h.step(word, Mux(kept, p.total, word))
+    h.step(known, known | kept)
+    read = known & (p.read_address_in == place) & ~kept
+
+    def added(value: Value, age: int, name: str) -> Value:
+        return integer(ago(h, value, age, name), config.acc.signed)
+
+    late = component.latency
+    fresh = ago(h, p.first_in, late, "first")
+    augend = Mux(fresh, 0, added(word, component.lead + late, "augend"))
+    psum = integer(ago(h, p.psum, late, "psum"), config.tile_sum.signed)
+    exact = Signal((augend + psum).shape(), name="exact")
+    h.m.d.comb += exact.eq(augend + psum)
+    total = integer(p.total, config.acc.signed)
+    certain = after & (fresh | ago(h, read, component.lead + late, "read"))
+    h.check("the sum is the one kept, and the next", ~certain | (
+        p.total == exact[:config.acc.bits]))
+    beyond = ago(h, p.valid_in & (exact != total), 1, "beyond")
+    h.check("what does not fit is told", ~ago(h, certain, 1, "certain") | (
+        p.overflow_out == (ago(h, p.overflow_in, 1, "overflow") | beyond)))
+    h.cover("a sum is read again", Cat(certain, ~fresh, total != 0).all())
+    h.cover("a sum does not fit", certain & p.valid_in & (exact != total))
+    return h
+
+
+def result_lanes(component: LinearArray, edit: Edit) -> Harness:
+    """A word of the memory of a lane, both picked by the solver, reads as it was last written; what
+    is written is said to the last lane, and to each one before it a cycle later."""
+    h = Harness(component, edit)
+    p, count, width = h.ports, component.count, component.widths["value"]
+    lane, place = h.constant(range(count), "lane"), h.constant(len(p.read_address), "place")
+    h.assume(place < component.prototype.depth)
+    h.assume(lane < count)
+    writes: list[Value] = [p.write_in]
+    addresses: list[Value] = [p.address_in]
+    for index in range(count):
+        writes.append(h.past(writes[-1], f"write_{index}"))
+        addresses.append(h.past(addresses[-1], f"address_{index}"))
+    h.check("the last write leaves", p.write_out == writes[-1])
+    here = reduce(or_, ((lane == index) & writes[count - 1 - index]
+                        & (addresses[count - 1 - index] == place) for index in range(count)))
+    word, known = h.register(width, "word"), h.register(1, "known")
+    h.step(word, Mux(here, p.value.word_select(lane, width), word))
+    h.step(known, known | here)
+    # Through the latch of the memory, and its output register.
+    due, want = known & (p.read_address == place) & ~here, Value.cast(word)
+    for name, enable in (("latched", p.read_enable), ("out", p.output_enable)):
+        next_due, next_want = h.register(1, name), h.register(width, f"{name}_word")
+        h.step(next_due, Mux(enable, due, next_due))
+        h.step(next_want, Mux(enable, want, next_want))
+        due, want = next_due, next_want
+    h.check("reads what was written", ~due | (p.read_data.word_select(lane, width) == want))
+    h.cover("a word is read", due & want.all())
+    return h
