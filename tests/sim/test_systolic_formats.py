@@ -364,7 +364,7 @@ def test_stimulus_is_legal_and_uses_every_code(name, dataflow):
     config = SystolicConfig.parse({"a_format": name, "w_format": name, "rows": 2, "cols": 2,
                                    "dataflow": dataflow})
     seen, flags = set(), 0
-    for workload in islice(MODEL.stimulus(config, np.random.default_rng(1)), 60):
+    for workload in islice(MODEL.stimulus(config, np.random.default_rng(1)), 120):
         seen |= set(np.unique(wires(config, workload)[0].array).tolist())
         flags |= MODEL.golden(config, workload)["flags"]
     if config.a_element.bits <= 8:
