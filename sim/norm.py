@@ -157,9 +157,8 @@ class NormModel(Model):
     def never(self, config: NormConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         if stream != "y" or not isinstance(config.y, FloatFormat):
             return super().never(config, stream, codes)
-        beyond = (codes & ~config.y.sign_code) >= config.y.high_code
-        return beyond if not config.y_overflows else beyond & (
-            (codes & ~config.y.sign_code) > config.y.high_code)
+        magnitudes = codes & ~config.y.sign_code
+        return magnitudes > config.y.high_code - (not config.y_overflows)
 
     def stimulus(self, config: NormConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in _stimulus(config, rng):

@@ -225,7 +225,7 @@ def test_what_was_found_for_another_state_is_neither_shown_nor_kept(tmp_path, mo
 
 @pytest.mark.parametrize("text", ["", "[]", '{"one": 1}', '{"one": {"found": {}}}'])
 def test_damaged_findings_are_refused(text, tmp_path):
-    path = tmp_path / findings.PAGES / "searching.json"
+    path = tmp_path / findings.FOLDER / "searching.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(systolith.Error, match=r"searching\.json does not hold findings: "):
@@ -239,7 +239,7 @@ def test_topics_without_a_search_keep_nothing(tmp_path):
 
 
 def test_the_findings_of_the_project_have_pages():
-    for path in (ROOT / findings.PAGES).glob("*.json"):
+    for path in (ROOT / findings.FOLDER).glob("*.json"):
         module = import_module(f"systolith.bench.{path.stem}")
         assert isinstance(module, findings.Searching)
         assert set(json.loads(path.read_text())) <= set(module.keys())

@@ -14,7 +14,7 @@ from systolith.hdl.errors import Error
 from systolith.sim.simulators import cache
 
 FILE = "found.json"          # of an entry in the build cache
-PAGES = Path("docs/figures/found")
+FOLDER = Path("docs/figures/found")
 
 Document = dict[str, Any]
 
@@ -52,7 +52,7 @@ def recall(topic: str, module: object, root: Path) -> None:
     Error
         If the file in the checkout is damaged.
     """
-    path = root / PAGES / f"{topic}.json"
+    path = root / FOLDER / f"{topic}.json"
     if not isinstance(module, Searching) or not path.exists():
         return
     try:
@@ -73,7 +73,7 @@ def keep(topic: str, module: object, root: Path) -> list[Path]:
     documents = {name: {"key": key, "found": found}
                  for name, key in module.keys().items()
                  if (found := known(module.FINDINGS, key)) is not None}
-    path = root / PAGES / f"{topic}.json"
+    path = root / FOLDER / f"{topic}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(documents, indent=1) + "\n")
     return [path]

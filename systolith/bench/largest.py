@@ -228,12 +228,11 @@ def _core(template: Template, values: Mapping[str, Any]) -> GeneratedCore:
 
 
 def _may_fit(core: GeneratedCore, board: Board, progress: Progress,
-             fullest: float | None = None) -> bool:
+             fullest: float = FULLEST) -> bool:
     certain = board.device.family.resources(_blocks(core))
     if any(certain[name] > total for name, total in board.device.capacity.items()):
         return False                                     # without the minutes of its synthesis
     area = synthesize(core, board.device.name, by_module=True, progress=progress).resources
-    fullest = fullest or FULLEST
     if area["logic"] + area["ff"] > MOST_PLACED.get(board.device.family.name, inf):
         return False
     area["logic"] += UNPAIRED.get(board.device.family.name, 0) * area["ff"]

@@ -18,7 +18,7 @@ from systolith.sim.cases import Case, draw, work_out
 from systolith.sim.simulators.core import Core
 from systolith.sim.simulators.errors import SimulationError
 from systolith.sim.simulators.exercise.counters import Counters
-from systolith.sim.simulators.exercise.malformed import Malformed
+from systolith.sim.simulators.exercise.malformed import ANY_BITS, Malformed
 from systolith.sim.simulators.exercise.part import ProblemError, Step
 from systolith.sim.simulators.exercise.registers import Registers
 from systolith.sim.simulators.exercise.traffic import PATTERNS, Traffic
@@ -51,8 +51,7 @@ class Exercise:
 
     #: What can be among the events, whatever the core; flags come from its config.
     EVENTS = (*(f"pauses: {name}" for name in PATTERNS), "frames back to back",
-              "a reset in a frame", "frames of wrong lengths", "frames of any bits",
-              "frames without end",
+              "a reset in a frame", "frames of wrong lengths", ANY_BITS, "frames without end",
               "registers read in traffic", "counters carry into their high word", "counters wrap")
 
     def __init__(self, core: Core, seed: int, frames: int | None = None):
