@@ -62,19 +62,9 @@ class ScaleReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if self.single:
-            dropping = Signal()
-            m.d.comb += [
-                self.available.eq(self.i.valid & ~dropping),
-                self.data.eq(self.i.data),
-                self.i.ready.eq(self.take | dropping),
-                self.long.eq(self.take & ~self.i.last),
-                self.busy.eq(dropping),
-            ]
-            drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
-            return m
-        over = Signal()                                  # the frame of scales has ended
-        begun = Signal()
+        over, begun = (Const(0), Const(0)) if self.single else (
+            Signal(name="over"), Signal(name="begun"))   # the frame of scales has ended; is open
+        finish = self.take if self.single else self.finish
         dropping = Signal()
         over_now = Signal()
         m.d.comb += [
@@ -82,14 +72,15 @@ class ScaleReader(wiring.Component):
             self.data.eq(Mux(over, self.missing, self.i.data)),
             self.i.ready.eq((self.take & ~over) | dropping),
             over_now.eq(over | (self.take & self.i.last)),
-            self.short.eq(self.take & over),
-            self.long.eq(self.finish & ~over_now),
+            *([] if self.single else [self.short.eq(self.take & over)]),
+            self.long.eq(finish & ~over_now),
             self.busy.eq(begun | dropping),
         ]
-        with m.If(self.finish):
-            m.d.sync += [over.eq(0), begun.eq(0)]
-        with m.Elif(self.take):
-            m.d.sync += [over.eq(over_now), begun.eq(1)]
+        if not self.single:
+            with m.If(finish):
+                m.d.sync += [over.eq(0), begun.eq(0)]
+            with m.Elif(self.take):
+                m.d.sync += [over.eq(over_now), begun.eq(1)]
         drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
         return m
 
