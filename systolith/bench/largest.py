@@ -158,7 +158,7 @@ def key(template: str, board: str) -> str:
     return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
                      *boards.get(board).device.steps("top"),
                      json.dumps([sizes, _clocks(board), LINK, FULLEST, LIMIT_S[family],
-                                 *(MOST_PLACED[name] for name in MOST_PLACED if name == family)]),
+                                 MOST_PLACED.get(family)]),
                      _small(template))
 
 
