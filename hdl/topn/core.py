@@ -101,7 +101,8 @@ class StackControl(wiring.Component):
     place : number of the element in its group.
     last_rank : number of entries less one.
     occupied : entries in use before it.
-    insert : the entry for an element that is kept, one bit; the last one if all are in use.
+    insert : entries that take it if it is kept: the one of its number, and the last one in use if
+        all are; what entries hold that are never in use does not matter.
     full : all are in use.
     """
 
@@ -116,9 +117,10 @@ class StackControl(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         place, last_rank, entries = self.place, self.last_rank, range(self.config.max_n)
+        lasts = {pattern.n - 1 for pattern in self.config.patterns}
         m.d.comb += [
             self.occupied.eq(Cat((place > i) & (last_rank >= i) for i in entries)),
-            self.insert.eq(Cat((place == i) & (last_rank > i) | (place >= i) & (last_rank == i)
+            self.insert.eq(Cat((place == i) | ((place > i) & (last_rank == i) if i in lasts else 0)
                                for i in entries)),
             self.full.eq(place > last_rank),
         ]

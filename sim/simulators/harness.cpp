@@ -196,13 +196,13 @@ struct Harness {
                 seen[i].starved += !*stream.valid && *stream.ready;
                 channels[i].moved_before = moved[i];
                 if (!moved[i]) continue;
-                progress = cycle;
                 if (stream.input) {
                     if (!started) first = cycle;
                     started = true;
-                } else {
-                    take(stream, channels[i]);
+                } else if (!take(stream, channels[i])) {
+                    continue;
                 }
+                progress = cycle;
             }
             paused += pausing;
         });
@@ -218,7 +218,7 @@ struct Harness {
     }
 
     // Clock until every beat is through, for `most` cycles, for about `seconds`, or until `patience`
-    // cycles pass in which no beat moves.
+    // cycles pass in which none moves that is owed.
     Status run(uint64_t patience, uint64_t most, double seconds) {
         const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
         for (;;) {
@@ -246,16 +246,18 @@ struct Harness {
         channel.held.push_back(*stream.last);
     }
 
-    void take(Stream& stream, Channel& channel) {
+    // Store an output beat; whether it was owed.
+    bool take(Stream& stream, Channel& channel) {
         Transfer& t = *channel.transfer;
         if (t.done == t.total) {
             channel.stray++;
-            return;
+            return false;
         }
         final = cycle;
         std::memcpy(t.data + t.done * stream.data_bytes, stream.data, stream.data_bytes);
         t.last[t.done] = *stream.last;
         t.cycle[t.done++] = started ? cycle - first : 0;
+        return true;
     }
 
     // A cycle between runs: inputs are quiet; beats of outputs are taken and counted as stray.

@@ -242,7 +242,7 @@ class Simulator:
         seed : int
             Of the pauses.
         patience : int
-            Cycles without a beat on any stream after which the core counts as hung.
+            Cycles without a beat that is owed, on any stream, after which the core counts as hung.
         """
         try:
             return self._run(job, pauses or {}, seed, patience)
@@ -285,8 +285,8 @@ class Simulator:
             status = self._library.core_run(self._handle, patience, left, SLICE)
             if status == _HUNG:
                 raise HangError(
-                    f"{self.core.name} hangs: no beat moved for {patience} cycles; still owed: "
-                    f"{self._owed(self._transfers)}")
+                    f"{self.core.name} hangs: no beat moved for {patience} cycles that was "
+                    f"owed; still owed: {self._owed(self._transfers)}")
             if status != _RUNNING:
                 return status == _DONE
             left -= min(left, self.cycle - before)

@@ -81,10 +81,19 @@ def test_hang_says_what_is_owed(make_adder):
     core = make_adder()
     with verilator.simulator(core) as simulator:
         with pytest.raises(SimulationError, match=(
-                r"^adder hangs: no beat moved for 200 cycles; still owed: "
+                r"^adder hangs: no beat moved for 200 cycles that was owed; still owed: "
                 r"s_axis_a must take 3 of 9 beats, m_axis_y must give 3 of 9 beats$")):
             simulator.run(_job(core, 9, 6, 9), patience=200)
         _check(core, *_again(core, simulator))
+
+
+def test_beats_nobody_expects_do_not_count_as_progress(make_adder):
+    core = make_adder(change=lambda text: text.replace(
+        "else if (emit) m_axis_y_tvalid <= 1'b0;", ""))
+    with verilator.simulator(core) as simulator, pytest.raises(SimulationError, match=(
+            r"^adder hangs: no beat moved for 200 cycles that was owed; still owed: "
+            r"s_axis_a must take 3 of 9 beats$")):
+        simulator.run(_job(core, 9, 6, 9), patience=200)
 
 
 def test_beats_nobody_expects(make_adder):
