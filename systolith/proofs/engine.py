@@ -4,7 +4,8 @@ Yosys makes an and-inverter graph of the circuit, and ABC, which comes with Yosy
 
 - :func:`prove` without bound, by IC3 (property-directed reachability: induction strengthened by
   clauses that the solver finds itself; ABC checks the invariant that it ends with);
-- :func:`search` for a run of bounded length that makes it high, by bounded model checking.
+- :func:`search` for a run of bounded length that makes it high, by bounded model checking;
+- :func:`simulate` for one among random inputs.
 
 Registers without a reset start with any value, as after power-up; so do memories.
 """
@@ -31,6 +32,8 @@ _LOWER = (
     "opt_expr", "opt_clean", "setundef -anyseq", "aigmap", "opt_clean",
     "write_aiger -zinit circuit.aig",
 )
+#: Of a simulation: cycles of 64 · words runs at once, and how often they go on from rare states.
+_SIMULATION = "sim3 -F 40 -W 20 -R 200"
 #: From a flat circuit without memories to gates, where what is undefined is zero: two circuits are
 #: compared from there.
 GATES_FROM_ZERO = (
@@ -138,6 +141,13 @@ def search(graph: Path, depth: int, seconds: int) -> Verdict:
         if later.status == "refuted":
             return later
     return found
+
+
+def simulate(graph: Path, seconds: int) -> Verdict:
+    """Look for a run among random ones: wrong arithmetic shows at once, where solvers take long."""
+    if not latches(graph):
+        return Verdict("open", None, "simulation", 0.0, 0)
+    return _abc(graph, f"{_SIMULATION} -T {seconds}", "simulation", seconds)
 
 
 def latches(graph: Path) -> int:

@@ -7,7 +7,7 @@ it is in.
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,10 @@ PROOF = Path(__file__).with_name("prove_mutant.py")
 SECONDS = 60                 # that a proof of equality may take
 PART = Path(__file__).with_name("mutate_part.py")
 PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
+PART_SIMULATION_SECONDS = 3
 FEW_LATCHES, MANY_LATCHES = 200, 1000    # of a check that is looked at alone, where all have more
+
+Checks = tuple[str, ...] | None          # names of some checks of a specification; all of them
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,13 @@ class Judge:
                 for index in self._same(mine, module, seconds)}
         return [replace(mutant, equal=mutant.index in same) for mutant in mutants]
 
-    def against_specifications(self, mutants: Sequence[Mutant]) -> list[Mutant]:
-        """Hold modules with mutants in them to their specification, where they have one."""
+    def against_specifications(self, mutants: Sequence[Mutant], *, solve: bool = True
+                               ) -> list[Mutant]:
+        """Hold modules with mutants in them to their specification, where they have one: with
+        random inputs, and those that a solver finds."""
         wrong: dict[int, str] = {}
         for module, mine in _by_module(mutants):
-            wrong |= self._refuted(mine, module)
+            wrong |= self._refuted(mine, module, solve)
         return [replace(mutant, problem=wrong.get(mutant.index)) for mutant in mutants]
 
     def in_parents(self, mutant: Mutant) -> Mutant:
@@ -89,7 +94,8 @@ class Judge:
         return set().union(*(self._same(mutants[part::groups], module, seconds)
                              for part in range(groups)))
 
-    def _refuted(self, mutants: Sequence[Mutant], module: str) -> dict[int, str]:
+    def _refuted(self, mutants: Sequence[Mutant], module: str, solve: bool = True
+                 ) -> dict[int, str]:
         """What the specification of a part finds wrong with mutants of it, by index."""
         component = self.components.get(module)
         specification = specification_of(component)
@@ -97,34 +103,40 @@ class Judge:
             return {}
         self.progress(f"mutation: does the proof of {module} fail with {len(mutants)} survivors?")
 
-        def circuit(line: str, checks: tuple[str, ...] | None) -> Path:
+        def circuit(line: str, checks: Checks) -> Path:
             tools.run("pyosys", [sys.executable, PART, self.core.name, module, "dut", "part.v",
                                  line, *source_names(self.core)], cwd=self.folder)
             text = (self.folder / "part.v").read_text()
             return engine.circuit(specification(component, lambda _: text).sources(checks),
                                   self.folder / "part")
 
-        def search(line: str, checks: tuple[str, ...] | None) -> Verdict:
-            return engine.search(circuit(line, checks), PART_CYCLES, PART_SECONDS)
+        def simulate(graph: Path) -> Verdict:
+            return engine.simulate(graph, PART_SIMULATION_SECONDS)
 
+        def search(graph: Path) -> Verdict:
+            return engine.search(graph, PART_CYCLES, PART_SECONDS)
+
+        attempts: list[tuple[Callable[[Path], Verdict], Checks]] = [(simulate, None)]
         # All checks; where that is much, before them those alone that look at little: of a buffer,
         # not the data.
-        alone: list[tuple[str, ...]] = []
-        if engine.latches(circuit("", None)) > MANY_LATCHES:
+        if solve and engine.latches(circuit("", None)) > MANY_LATCHES:
             harness = specification(component, lambda text: text)
             names, _ = harness.names, harness.sources()  # Amaranth warns of what is not used
-            alone = [(name,) for name in names
-                     if engine.latches(circuit("", (name,))) <= FEW_LATCHES]
+            attempts += [(search, (name,)) for name in names
+                         if engine.latches(circuit("", (name,))) <= FEW_LATCHES]
+        if solve:
+            attempts.append((search, None))
         found: dict[int, str] = {}
-        for checks in (*alone, None):
+        for attempt, checks in attempts:
             left = [mutant for mutant in mutants if mutant.index not in found]
-            answers = {mutant.index: search(mutant.line, checks) for mutant in left}
-            wrong = {index: answer.depth for index, answer in answers.items()
+            answers = {mutant.index: attempt(circuit(mutant.line, checks)) for mutant in left}
+            wrong = {index: answer for index, answer in answers.items()
                      if answer.status == "refuted"}
             # Otherwise what it assumes does not hold for this size.
-            if wrong and search("", checks).status != "refuted":
-                found |= {index: f"proof of {type(component).__name__}: fails, in cycle {depth}"
-                          for index, depth in wrong.items()}
+            if wrong and attempt(circuit("", checks)).status != "refuted":
+                found |= {index: f"proof of {type(component).__name__}: fails, in cycle "
+                                 f"{answer.depth} of a {answer.method}"
+                          for index, answer in wrong.items()}
         return found
 
 

@@ -37,9 +37,9 @@ def read(top: str, sources: list[str]) -> ys.Design:
     return design
 
 
-def control(line: str, index: int) -> str:
-    """The command that makes a mutant where the input selects ``index``."""
-    return line.replace("mutate ", f"mutate -ctrl {SELECT} {SELECT_BITS} {index} ", 1)
+def control(line: str, index: int, bits: int = SELECT_BITS) -> str:
+    """The command that makes a mutant where the input, of so many bits, selects ``index``."""
+    return line.replace("mutate ", f"mutate -ctrl {SELECT} {bits} {index} ", 1)
 
 
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:

@@ -82,21 +82,26 @@ class Malformed(Part):
                 self._goes_on(simulator, case, job, what, None, followed=False)
 
     def short_frames(self, simulator: Simulator) -> None:
-        """A last beat that is missing counts as one of zeros, where the model says so."""
+        """A last beat that is missing counts as one of zeros, where the model says so; it is not
+        waited for, as far as can be told where no other input may be late."""
         for stream in self.core.inputs:
             cases = [case for case in self.cases
                      if stream.name in self.core.model.filled(self.core.config, case.workload)
                      and _first(case.job.inputs[stream.name]) > 1]
             for case in cases[:FILLED] + cases[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
-                (short, _), (filled, _) = (self._anyway(simulator, case, stream, given)
-                                           for given in (_short(beats), _blank(beats)))
+                (short, _, waited), (filled, _, usual) = (
+                    self._anyway(simulator, case, stream, given)
+                    for given in (_short(beats), _blank(beats)))
+                where = (f"workload {case.workload.label!r} without the last beat of a frame of "
+                         f"{stream.name}")
+                if waited > usual and len(self.core.inputs) == 1:
+                    raise ProblemError(f"{where}: counter stalled_input is {waited}, and {usual} "
+                                       "with a beat of zeros there")
                 for name, taken in short.items():
                     if not (np.array_equal(taken.data, filled[name].data)
                             and np.array_equal(taken.last, filled[name].last)):
-                        raise ProblemError(
-                            f"workload {case.workload.label!r}: {name} without the last beat of a "
-                            f"frame of {stream.name} is not what it is with zeros there")
+                        raise ProblemError(f"{where}: {name} is not what it is with zeros there")
 
     def long_frames(self, simulator: Simulator) -> None:
         """Where a beat too many makes no difference but that it is told, no other input is said to
@@ -113,7 +118,7 @@ class Malformed(Part):
                          if owner not in (None, stream.name))
             for case in (self._longest(stream), *self.cases[-FILLED:]):
                 if beats := case.job.inputs[stream.name]:
-                    taken, flags = self._anyway(simulator, case, stream, _long(beats))
+                    taken, flags, _ = self._anyway(simulator, case, stream, _long(beats))
                     right = all(np.array_equal(taken[name].data, want.data)
                                 for name, want in case.expected.items())
                     if right and flags & own and flags & others & ~case.flags:
@@ -122,14 +127,15 @@ class Malformed(Part):
                             f"{stream.name}, which is told, flags are {flags:#b}, too")
 
     def _anyway(self, simulator: Simulator, case: Case, stream: Stream, beats: Beats
-                ) -> tuple[dict[str, Beats], int]:
-        """What a case gives with other beats of a stream, and its flags, from reset to reset."""
+                ) -> tuple[dict[str, Beats], int, int]:
+        """What a case gives with other beats of a stream, its flags, and how long it waited for
+        input, from reset to reset."""
         simulator.prepare(case.job)
         simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: beats}))
         taken = _run_dry(simulator, case, 4 * case.cycles)
-        flags = simulator.read("errors")
+        flags, waited = simulator.read("errors"), simulator.read_counter("stalled_input")
         simulator.reset()
-        return taken, flags
+        return taken, flags, waited
 
     def _longest(self, stream: Stream) -> Case:
         """The case whose first frame of a stream is the longest."""
