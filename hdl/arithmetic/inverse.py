@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.arithmetic.config import InverseParameters
 from systolith.hdl.arithmetic.normalizing import Normalizer
-from systolith.hdl.arithmetic.piecewise import Piecewise, piecewise_latency
+from systolith.hdl.arithmetic.piecewise import Function, Piecewise, piecewise_latency
 from systolith.hdl.arithmetic.steps import counter, shape
 from systolith.hdl.structure.delay import Delay
 
@@ -60,7 +60,7 @@ class Inverse(wiring.Component):
             point = normalize.below
             m.d.comb += exponent.eq(leading)
         m.submodules.curve = curve = Piecewise(
-            _function(parameters), parameters.segments, self.technology)
+            inverted_function(parameters), parameters.segments, self.technology)
         m.submodules.beside = beside = Delay(len(self.exponent) + 1, curve.latency)
         m.d.comb += [
             normalize.x.eq(self.x),
@@ -77,7 +77,9 @@ def inverse_latency(parameters: InverseParameters) -> int:
     return Normalizer.latency + piecewise_latency(parameters.segments)
 
 
-def _function(parameters: InverseParameters):
+def inverted_function(parameters: InverseParameters) -> Function:
+    """The mantissa of 1/(1 + v), v what follows the leading one; with ``root`` as in
+    :attr:`InverseParameters.segments`."""
     offset = parameters.offset
 
     def reciprocal(v: float) -> float:

@@ -4,16 +4,19 @@ Specifications are written another way than the components: sums of partial prod
 that a quotient solves, the bounds of an error.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Array, Cat, Const, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Mux, Shape, Signal, Value, signed
 
 from systolith.fpga.design import Design
 from systolith.generators.verilog import emit
+from systolith.hdl.arithmetic.config import InverseParameters, Segments
 from systolith.hdl.arithmetic.division import Divider
+from systolith.hdl.arithmetic.inverse import Inverse, inverted_function
 from systolith.hdl.arithmetic.multiplier import Multiplier
-from systolith.hdl.arithmetic.piecewise import Piecewise
+from systolith.hdl.arithmetic.piecewise import Piecewise, coefficients
 from systolith.hdl.arithmetic.popcount import Popcount
 from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
@@ -152,25 +155,61 @@ def rounder(component: FixedRounder | SteppedRounder, edit: Edit) -> Harness:
 def piecewise(component: Piecewise, edit: Edit) -> Harness:
     """Horner's rule with the coefficients of the input's segment, as :class:`Segments` says it."""
     h, segments = Harness(component, edit), component.segments
-    low, high = segments.target.code_low, segments.target.code_high
     x = integer(ago(h, h.ports.x, component.latency, "x"), segments.source.signed)
     known = settled(h, component.latency)
-    inside = Mux(x < segments.start, segments.start,
-                 Mux(x >= segments.stop, segments.stop - 1, x)) - segments.start
+    got = integer(h.ports.y, segments.target.signed)
+    h.check("result", ~known | (
+        got == on_curve(h, segments, component.coefficients, x)))
+    last = segments.start + (segments.count - 1 << segments.segment_bits)
+    h.cover("an input of the last segment", known & (x >= last))
+    return h
+
+
+def on_curve(h: Harness, segments: Segments, rows: Sequence[Sequence[int]], x: Value) -> Signal:
+    """What a function by segments gives of x, with the coefficients of each."""
+    low, high = segments.target.code_low, segments.target.code_high
     offset = Signal(range(segments.inputs), name="offset")
-    h.m.d.comb += offset.eq(inside)
+    h.m.d.comb += offset.eq(Mux(x < segments.start, segments.start,
+                                Mux(x >= segments.stop, segments.stop - 1, x)) - segments.start)
     segment, fraction = offset[segments.segment_bits:], offset[:segments.segment_bits]
-    *lower, value = (Array(column)[segment] for column in zip(*component.coefficients, strict=True))
+    *lower, value = (Array(column)[segment] for column in zip(*rows, strict=True))
     for index, coefficient in enumerate(reversed(lower)):
         product = Signal(signed(len(value) + len(fraction) + 1), name=f"product_{index}")
         h.m.d.comb += product.eq(value * fraction)
         value = coefficient + (product >> segments.segment_bits)
     if segments.guard:
         value = (value + (1 << segments.guard - 1)) >> segments.guard
-    got = integer(h.ports.y, segments.target.signed)
-    h.check("result", ~known | (got == Mux(value < low, low, Mux(value > high, high, value))))
-    h.cover("an input of the last segment", known & (segment == segments.count - 1))
+    limited = Signal(Shape(segments.target.bits, segments.target.signed), name="limited")
+    h.m.d.comb += limited.eq(Mux(value < low, low, Mux(value > high, high, value)))
+    return limited
+
+
+def inverse(component: Inverse, edit: Edit) -> Harness:
+    """The curve of what follows the leading one, and where that is."""
+    h = Harness(component, edit)
+    x = ago(h, h.ports.x, component.latency, "x")
+    known = settled(h, component.latency)
+    mantissa, exponent = inverted(h, component.parameters, x)
+    h.check("zero", ~known | (h.ports.zero == (x == 0)))
+    h.check("mantissa", ~known | (x == 0) | (h.ports.mantissa == mantissa))
+    h.check("exponent", ~known | (x == 0) | (h.ports.exponent == exponent))
+    h.cover("of the largest number", known & x.all())
     return h
+
+
+def inverted(h: Harness, parameters: InverseParameters, x: Value) -> tuple[Signal, Value]:
+    """Mantissa and exponent of 1/x or 1/√x; x is not 0."""
+    segments = parameters.segments
+    rows = coefficients(inverted_function(parameters), segments)
+    width, bits = parameters.width, parameters.fraction_bits
+    leading, below = Signal(range(width), name="leading"), Signal(bits, name="below")
+    for index in range(width):
+        with h.m.If(x[index]):
+            follows = x[max(index - bits, 0):index]
+            h.m.d.comb += [leading.eq(index), below.eq(follows << bits - len(follows))]
+    if parameters.root:
+        return on_curve(h, segments, rows, Cat(below, leading[0])), leading[1:]
+    return on_curve(h, segments, rows, below), leading
 
 
 def reduction(component: Reduction, edit: Edit) -> Harness:

@@ -4,8 +4,9 @@ from functools import partial
 
 from amaranth.hdl import Shape, signed, unsigned
 
-from systolith.hdl.arithmetic.config import Segments
+from systolith.hdl.arithmetic.config import InverseParameters, Segments
 from systolith.hdl.arithmetic.division import Divider
+from systolith.hdl.arithmetic.inverse import Inverse
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.piecewise import Piecewise
 from systolith.hdl.arithmetic.popcount import Popcount
@@ -19,7 +20,8 @@ from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.interface import Field, Register, Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.shell import EventCounter
-from systolith.hdl.softmax.power_sums import PowerRunningSum
+from systolith.hdl.softmax.power_sums import OnlineSum, PowerRunningSum
+from systolith.hdl.softmax.records import RowInverse
 from systolith.hdl.structure.block_memory import BlockMemory
 from systolith.hdl.structure.delay import Delay
 from systolith.hdl.structure.linear_array import LinearArray
@@ -48,6 +50,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     Divider: arithmetic.divider,
     SquareRoot: arithmetic.square_root,
     Piecewise: arithmetic.piecewise,
+    Inverse: arithmetic.inverse,
     Popcount: arithmetic.popcount,
     LeadingZeros: arithmetic.leading_zeros,
     Shifter: arithmetic.shifter,
@@ -55,6 +58,8 @@ SPECIFICATIONS: dict[type, Specification] = {
     SteppedRounder: arithmetic.rounder,
     Reduction: arithmetic.reduction,
     PowerRunningSum: softmax.power_running_sum,
+    RowInverse: softmax.row_inverse,
+    OnlineSum: softmax.online_sum,
     AccumulatorLane: accumulators.accumulator_lane,
 }
 
@@ -180,6 +185,10 @@ PROOFS: tuple[Proof, ...] = (
     _proof(partial(Piecewise, lambda v: 3 * v * (1 - v), Segments(
         IntegerFormat(4, True, -4), IntegerFormat(4, False, -4), -6, 6, 2, guard=1)),
         "lines of 4 inputs", (("8'd1", "8'd0"),)),
+    _proof(partial(Inverse, InverseParameters(6, 3)), "6 bits", (
+        ("place <= 3'd5 - count;", "place <= 3'd4 - count;"),)),
+    _proof(partial(Inverse, InverseParameters(7, 4, root=True)), "the root of 7 bits",
+           nightly=True),
     _proof(partial(Popcount, 7), "7 bits", (
         ("level_2[1] ^ level_2[2] ^ level_2[3]", "level_2[1] ^ level_2[2]"),)),
     _proof(partial(Popcount, 10, 2), "10 bits, 2 stages", (

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from systolith.hdl.softmax.config import SoftmaxConfig
-from systolith.hdl.softmax.power_sums import PowerRunningSum
+from systolith.hdl.softmax.power_sums import OnlineSum, PowerRunningSum
+from systolith.hdl.softmax.records import RowInverse
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import engine
@@ -39,6 +40,8 @@ def test_component_is_proven(proof, tmp_path):
 def test_broken_component_is_refuted(proof, index, tmp_path):
     assert broken(proof, index, tmp_path).status == "refuted"
 
+SOFTMAX = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2", "precision": 8})
+
 
 @pytest.mark.parametrize(("old", "new", "status"), [
     ("", "", "proven"),
@@ -47,15 +50,10 @@ def test_broken_component_is_refuted(proof, index, tmp_path):
 def test_what_lanes_of_results_owe(old, new, status, tmp_path):
     component = LinearArray(lambda: ResultLane(2, 3, "generic"), 3, name="result_lane",
                             chain=ResultLane.chain, broadcast=ResultLane.broadcast, from_last=True)
-
-    def edit(text: str) -> str:
-        assert old in text
-        return text.replace(old, new)
-
-    harness = specification_of(component)(component, edit)
+    harness = specification_of(component)(component, _edit(old, new))
     assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
     if not old:
-        covers = specification_of(component)(component, edit).sources(covers=True)
+        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
         assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
                              ).status == "refuted"
 
@@ -67,21 +65,36 @@ def test_what_lanes_of_results_owe(old, new, status, tmp_path):
 def test_what_a_sum_of_powers_owes(old, new, status, tmp_path):
     """Not proven without bound; it is there for mutants of parts, which are looked for in few
     cycles."""
-    config = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2",
-                                  "precision": 8})
-    component = PowerRunningSum(config, 2)
-
-    def edit(text: str) -> str:
-        assert old in text
-        return text.replace(old, new)
-
-    harness = SPECIFICATIONS[PowerRunningSum](component, edit)
+    component = PowerRunningSum(SOFTMAX, 2)
+    harness = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new))
     found = engine.search(engine.circuit(harness.sources(), tmp_path), 11, 60)
     assert found.status == status
     if status == "bounded":
         assert found.depth == 11
-        covers = SPECIFICATIONS[PowerRunningSum](component, edit).sources(covers=True)
+        covers = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new)).sources(covers=True)
         assert engine.search(engine.circuit(covers, tmp_path), 14, 60).status == "refuted"
+
+
+@pytest.mark.parametrize(("part", "old", "new", "status"), [
+    (RowInverse, "", "", "open"),
+    (RowInverse, "inverse_mantissa - {", "inverse_mantissa + {", "refuted"),
+    (OnlineSum, "", "", "open"),
+    (OnlineSum, ".done(running_done)", ".done()", "refuted"),
+    (OnlineSum, "o_beat = beat", "o_beat = ~beat", "refuted")])
+def test_what_random_inputs_show_of_a_row(part, old, new, status, tmp_path):
+    harness = SPECIFICATIONS[part](part(SOFTMAX), _edit(old, new))
+    assert engine.simulate(engine.circuit(harness.sources(), tmp_path), 20).status == status
+    if not old:
+        covers = SPECIFICATIONS[part](part(SOFTMAX), _edit(old, new)).sources(covers=True)
+        assert engine.simulate(engine.circuit(covers, tmp_path), 20).status == "refuted"
+
+
+def _edit(old, new):
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return edit
 
 
 def test_a_search_goes_on_behind_a_cycle_that_takes_too_long(monkeypatch, tmp_path):
