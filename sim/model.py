@@ -129,6 +129,11 @@ class Model(ABC):
         """Inputs whose frames are filled up: a last beat that is missing counts as one of zeros."""
         return ()
 
+    def ignored(self, config: CoreConfig, workload: Workload) -> Arrays:
+        """Which elements of its job may hold anything: of some streams, bool arrays of the shape
+        (beats, lanes)."""
+        return {}
+
     def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         """Which of these codes (of integers: values) an element of a stream is known never to have
         in a run without errors."""

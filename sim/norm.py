@@ -150,6 +150,11 @@ class NormModel(Model):
     def filled(self, config: NormConfig, workload: Workload) -> tuple[str, ...]:
         return tuple(stream.name for stream in config.streams if stream.name in "wb")
 
+    def ignored(self, config: NormConfig, workload: Workload) -> Arrays:
+        """Lanes beyond the row; what they hold of b they give."""
+        nothing = _beats(config, np.zeros(workload.arrays["x"].shape, bool), True).data
+        return dict.fromkeys({"x", "w"} & {stream.name for stream in config.streams}, nothing)
+
     def utilization(self, config: NormConfig, workload: Workload, cycles: int) -> float:
         """Elements of the rows over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)

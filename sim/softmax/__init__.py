@@ -107,6 +107,13 @@ class SoftmaxModel(Model):
     def cycles(self, config: SoftmaxConfig, workload: Workload) -> int:
         return cycles.cycles(config, Rows.of(config, workload).beats.tolist())
 
+    def ignored(self, config: SoftmaxConfig, workload: Workload) -> Arrays:
+        """Whatever is behind the elements that count."""
+        rows = Rows.of(config, workload)
+        behind = np.arange(rows.x[0].size) >= rows.lengths[:, None]
+        beats = _frames(config, behind.reshape(rows.x.shape), rows.beats)
+        return {stream.name: beats.data for stream in config.streams if stream.direction == "in"}
+
     def utilization(self, config: SoftmaxConfig, workload: Workload, cycles: int) -> float:
         """Elements that count over those that the lanes could take in ``cycles``."""
         return int(Rows.of(config, workload).keep.sum()) / (config.lanes * cycles)

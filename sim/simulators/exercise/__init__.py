@@ -78,6 +78,7 @@ class Exercise:
         shared = self.core, self.seed, self.cases, self.events
         traffic, malformed = Traffic(*shared), Malformed(*shared)
         yield from self.first_steps()
+        yield Step("ignored elements", traffic.ignored)
         yield from traffic.stalled()
         yield Step("back to back", traffic.back_to_back)
         yield Step("registers in traffic", Registers(*shared).in_traffic)

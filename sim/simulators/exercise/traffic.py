@@ -1,6 +1,7 @@
 """Well-formed frames: alone, with pauses, back to back, and cut off by a reset."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -45,6 +46,21 @@ class Traffic(Part):
                        stalled=False)
             equal("status after the last beat", simulator.read("status"), 0)
         return Step(f"workload {case.workload.label!r}", run)
+
+    def ignored(self, simulator: Simulator) -> None:
+        """What elements hold that do not matter makes no difference."""
+        rng = np.random.default_rng(self.seed)
+        for case in self.cases:
+            ignored, inputs = self.core.model.ignored(self.core.config, case.workload), {}
+            for stream in self.core.inputs:
+                beats = case.job.inputs[stream.name]
+                codes = rng.integers(1 << stream.element.bits, size=beats.data.shape,
+                                     dtype=np.uint64).astype(np.int64)
+                mask = ignored.get(stream.name, False)
+                inputs[stream.name] = replace(beats, data=np.where(mask, codes, beats.data))
+            if ignored:
+                job = replace(case.job, inputs=inputs)
+                self.check(case, simulator.run(job, patience=self.patience(case)), stalled=False)
 
     def _stalled(self, case: Case, pattern: str, seed: int) -> Step:
         source, sink = PATTERNS[pattern]
