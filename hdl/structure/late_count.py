@@ -17,7 +17,7 @@ class LateCount:
     name : str
         Of the count.
     up, down : value
-        Events: one more, ``step`` less.
+        Events: one more, ``step`` less; neither comes where the count would leave its range.
     limit : int
         The count is never above it.
     step, init : int
@@ -54,11 +54,13 @@ class LateCount:
     def _after(self, number: int, before):
         """Whether the number is reached with the last events, where ``before`` tells about numbers
         without them."""
-        def reached(least: int):
-            return before(least) if 0 < least <= self.limit else Const(least <= 0, 1)
+        def reached(rise: int, fall: int):
+            least = number - rise + fall                 # without the events that there were room for
+            low, high = fall, self.limit - rise
+            return before(least) if low < least <= high else Const(least <= low, 1)
 
-        return self._choice(reached(number + self.step - 1), reached(number + self.step),
-                            reached(number - 1), reached(number))
+        return self._choice(reached(1, self.step), reached(0, self.step), reached(1, 0),
+                            reached(0, 0))
 
     def _choice(self, both, less, more, same):
         """One of four, by the last events."""

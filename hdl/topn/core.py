@@ -45,7 +45,7 @@ class TopNStack(wiring.Component):
         entries = config.max_n
         super().__init__({
             "x": In(config.x.bits), "step": In(1), "place": In(config.index_bits),
-            "occupied": In(entries), "insert": In(entries), "full": In(1),
+            "occupied": In(entries), "insert": In(entries - 1), "full": In(1),
             "last_rank": In(range(max(entries, 2))),
             "kept": Out(entries * config.kept.bits),
         })
@@ -80,16 +80,15 @@ class TopNStack(wiring.Component):
         ]
         pushed = [Signal.like(self.last_rank, name=f"pushed_{i}") for i in range(entries)]
         m.d.comb += [pushed[i].eq(rank[i] + beaten[i]) for i in range(entries)]
-        for i in range(entries):
+        for i in range(entries - 1):
             with m.If(keep & self.insert[i]):
                 m.d.sync += [kept[i].eq(element), rank[i].eq(new_rank)]
             with m.Elif(keep):
-                if i + 1 < entries:
-                    moves = dropped[:i + 1].any()
-                    m.d.sync += [kept[i].eq(Mux(moves, kept[i + 1], kept[i])),
-                                 rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
-                else:
-                    m.d.sync += rank[i].eq(pushed[i])
+                moves = dropped[:i + 1].any()
+                m.d.sync += [kept[i].eq(Mux(moves, kept[i + 1], kept[i])),
+                             rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
+        with m.If(keep):
+            m.d.sync += [kept[-1].eq(element), rank[-1].eq(new_rank)]
         return m
 
 
@@ -102,7 +101,7 @@ class StackControl(wiring.Component):
     last_rank : number of entries less one.
     occupied : entries in use before it.
     insert : entries that take it if it is kept: the one of its number, and the last one in use if
-        all are; what entries hold that are never in use does not matter.
+        all are. What entries hold that are not in use does not matter: the last of all takes any.
     full : all are in use.
     """
 
@@ -111,7 +110,7 @@ class StackControl(wiring.Component):
         entries = config.max_n
         super().__init__({
             "place": In(config.index_bits), "last_rank": In(range(max(entries, 2))),
-            "occupied": Out(entries), "insert": Out(entries), "full": Out(1),
+            "occupied": Out(entries), "insert": Out(entries - 1), "full": Out(1),
         })
 
     def elaborate(self, platform):
@@ -119,9 +118,10 @@ class StackControl(wiring.Component):
         place, last_rank, entries = self.place, self.last_rank, range(self.config.max_n)
         lasts = {pattern.n - 1 for pattern in self.config.patterns}
         m.d.comb += [
-            self.occupied.eq(Cat((place > i) & (last_rank >= i) for i in entries)),
+            self.occupied.eq(Cat((place > i) & (last_rank >= i) if i else place > 0
+                                 for i in entries)),
             self.insert.eq(Cat((place == i) | ((place > i) & (last_rank == i) if i in lasts else 0)
-                               for i in entries)),
+                               for i in entries[:-1])),
             self.full.eq(place > last_rank),
         ]
         return m

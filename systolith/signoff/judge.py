@@ -28,7 +28,7 @@ SINGLY = 8                   # survivors, up to which each has a proof of its ow
 PROOF = Path(__file__).with_name("prove_mutant.py")
 SECONDS = 60                 # that a proof of equality may take
 PART = Path(__file__).with_name("mutate_part.py")
-PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
+PART_CYCLES, PART_SECONDS = 400, 20      # in which the proof of a part must fail
 PART_SIMULATION_SECONDS = 3
 FEW_LATCHES, MANY_LATCHES = 200, 1000    # of a check that is looked at alone, where all have more
 
