@@ -55,7 +55,8 @@ class LateCount:
         """Whether the number is reached with the last events, where ``before`` tells about numbers
         without them."""
         def reached(rise: int, fall: int):
-            least = number - rise + fall                 # without the events that there were room for
+            # There was room for the events.
+            least = number - rise + fall
             low, high = fall, self.limit - rise
             return before(least) if low < least <= high else Const(least <= low, 1)
 
