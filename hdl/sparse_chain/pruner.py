@@ -37,8 +37,9 @@ class PruningChain(wiring.Component):
         rank = range(max(entries, 2))
         super().__init__({
             "x": In(config.prune_lanes * config.weight.bits), "step": In(1),
-            "place": In(config.index_bits), "last_rank": In(rank), "occupied": In(entries),
-            "insert": In(entries - 1), "full": In(1), "take": In(1), "taken_rank": In(rank),
+            "place": In(config.index_bits), "last_rank": In(rank),
+            "occupied": In(self.stacks.ranked), "insert": In(entries - 1), "full": In(1),
+            "take": In(1), "taken_rank": In(rank),
             "elements": Out(config.cells * config.element_bits),
         })
 

@@ -59,6 +59,11 @@ class TopNConfig(CoreConfig):
         return tuple(pattern for pattern in PATTERNS
                      if 0 < pattern.n <= self.max_n and pattern.m <= self.max_m)
 
+    @cached_property
+    def ranked(self) -> int:
+        """Most elements that are kept of a group with more."""
+        return max(pattern.n for pattern in self.patterns if pattern.n < pattern.m)
+
     @property
     def streams(self) -> tuple[Stream, ...]:
         return (

@@ -27,7 +27,7 @@ class TopNStack(wiring.Component):
     Every entry knows its rank among the entries. A new element is compared with all of them at
     once: it pushes the smaller ones down a rank, and if there is no room the last one out; what
     came behind that moves up, so that entries need no sorting in the end. Of equal magnitudes the
-    first stays.
+    first stays. Entries that only groups have that are kept whole need no rank.
 
     Members
     -------
@@ -45,7 +45,7 @@ class TopNStack(wiring.Component):
         entries = config.max_n
         super().__init__({
             "x": In(config.x.bits), "step": In(1), "place": In(config.index_bits),
-            "occupied": In(entries), "insert": In(entries - 1), "full": In(1),
+            "occupied": In(config.ranked), "insert": In(entries - 1), "full": In(1),
             "last_rank": In(range(max(entries, 2))),
             "kept": Out(entries * config.kept.bits),
         })
@@ -53,6 +53,7 @@ class TopNStack(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         entries, bits = self.config.max_n, self.config.x.bits
+        ranked = range(self.config.ranked)
         element = Cat(self.x, self.place)
 
         def magnitude(code):
@@ -60,35 +61,38 @@ class TopNStack(wiring.Component):
 
         kept = [Signal(self.config.kept.bits, name=f"kept_{i}", reset_less=True)
                 for i in range(entries)]
-        rank = [Signal.like(self.last_rank, name=f"rank_{i}", reset_less=True)
-                for i in range(entries)]
+        rank = [Signal(range(max(len(ranked), 2)), name=f"rank_{i}", reset_less=True)
+                for i in ranked]
         size = Signal(bits)
-        beaten = Signal(entries)                         # smaller than the new element
-        dropped = Signal(entries)                        # the smallest of all, if it goes
+        beaten = Signal(len(ranked))                     # smaller than the new element
+        dropped = Signal(len(ranked))                    # the smallest of all, if it goes
         keep = Signal()
-        new_rank = Signal.like(self.last_rank)
+        new_rank = Signal.like(rank[0], name="new_rank")
         above = self.occupied & ~beaten
         m.d.comb += [
             size.eq(magnitude(self.x)),
-            beaten.eq(Cat(self.occupied[i] & (size > magnitude(kept[i][:bits]))
-                          for i in range(entries))),
-            dropped.eq(Cat(self.full & beaten[i] & (rank[i] == self.last_rank)
-                           for i in range(entries))),
+            beaten.eq(Cat(self.occupied[i] & (size > magnitude(kept[i][:bits])) for i in ranked)),
+            dropped.eq(Cat(self.full & beaten[i] & (rank[i] == self.last_rank) for i in ranked)),
             keep.eq(self.step & (~self.full | dropped.any())),
-            new_rank.eq(sum(above[i] for i in range(entries))),
+            new_rank.eq(sum(above[i] for i in ranked)),
             self.kept.eq(Cat(kept)),
         ]
-        pushed = [Signal.like(self.last_rank, name=f"pushed_{i}") for i in range(entries)]
-        m.d.comb += [pushed[i].eq(rank[i] + beaten[i]) for i in range(entries)]
-        for i in range(entries - 1):
-            with m.If(keep & self.insert[i]):
-                m.d.sync += [kept[i].eq(element), rank[i].eq(new_rank)]
-            with m.Elif(keep):
+        pushed = [Signal.like(rank[i], name=f"pushed_{i}") for i in ranked]
+        m.d.comb += [pushed[i].eq(rank[i] + beaten[i]) for i in ranked]
+        for i in range(entries):
+            takes = keep & self.insert[i] if i < entries - 1 else keep
+            with m.If(takes):
+                m.d.sync += kept[i].eq(element)
+                if i in ranked:
+                    m.d.sync += rank[i].eq(new_rank)
+            if i in ranked[:-1]:
                 moves = dropped[:i + 1].any()
-                m.d.sync += [kept[i].eq(Mux(moves, kept[i + 1], kept[i])),
-                             rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
-        with m.If(keep):
-            m.d.sync += [kept[-1].eq(element), rank[-1].eq(new_rank)]
+                with m.Elif(keep):
+                    m.d.sync += [kept[i].eq(Mux(moves, kept[i + 1], kept[i])),
+                                 rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
+            elif i in ranked and i < entries - 1:
+                with m.Elif(keep):
+                    m.d.sync += rank[i].eq(pushed[i])
         return m
 
 
@@ -99,7 +103,7 @@ class StackControl(wiring.Component):
     -------
     place : number of the element in its group.
     last_rank : number of entries less one.
-    occupied : entries in use before it.
+    occupied : entries with a rank in use before it.
     insert : entries that take it if it is kept: the one of its number, and the last one in use if
         all are. What entries hold that are not in use does not matter: the last of all takes any.
     full : all are in use.
@@ -110,7 +114,7 @@ class StackControl(wiring.Component):
         entries = config.max_n
         super().__init__({
             "place": In(config.index_bits), "last_rank": In(range(max(entries, 2))),
-            "occupied": Out(entries), "insert": Out(entries - 1), "full": Out(1),
+            "occupied": Out(config.ranked), "insert": Out(entries - 1), "full": Out(1),
         })
 
     def elaborate(self, platform):
@@ -119,7 +123,7 @@ class StackControl(wiring.Component):
         lasts = {pattern.n - 1 for pattern in self.config.patterns}
         m.d.comb += [
             self.occupied.eq(Cat((place > i) & (last_rank >= i) if i else place > 0
-                                 for i in entries)),
+                                 for i in range(self.config.ranked))),
             self.insert.eq(Cat((place == i) | ((place > i) & (last_rank == i) if i in lasts else 0)
                                for i in entries[:-1])),
             self.full.eq(place > last_rank),

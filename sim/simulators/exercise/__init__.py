@@ -90,6 +90,7 @@ class Exercise:
         yield Step("going on", malformed.going_on)
         yield Step("endless frames", malformed.endless_frames)
         yield Step("wild settings", malformed.wild_settings)
+        yield Step("wild users", malformed.wild_users)
 
     def quick_problem(self, simulator: Simulator) -> str | None:
         """Run :meth:`first_steps` up to the first that fails; says which and how."""

@@ -126,6 +126,29 @@ class Malformed(Part):
                             f"workload {case.workload.label!r}: with a beat too many of "
                             f"{stream.name}, which is told, flags are {flags:#b}, too")
 
+    def wild_users(self, simulator: Simulator) -> None:
+        """With any ``tuser`` in the first beat of a frame, that of its others makes no
+        difference."""
+        rng = np.random.default_rng(self.seed)
+        for stream in self.core.inputs:
+            cases = [case for case in self.cases if _first(case.job.inputs[stream.name]) > 1]
+            for case in cases[:FILLED] if stream.tuser_bits else ():
+                beats = case.job.inputs[stream.name]
+                words = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
+                inside = np.arange(len(beats)) < _first(beats)
+                seen = []
+                for users in (words[0], words):
+                    simulator.run(case.job, patience=self.patience(case))    # the same state before
+                    seen.append(self._anyway(
+                        simulator, case, stream,
+                        replace(beats, user=np.where(inside, users, beats.user))))
+                (taken, flags, _), (others, other_flags, _) = seen
+                what = f"workload {case.workload.label!r} with tuser {words[0]:#x} of {stream.name}"
+                equal(f"{what}: flags with others behind it", other_flags, flags)
+                for name, want in taken.items():
+                    if not np.array_equal(others[name].data, want.data):
+                        raise ProblemError(f"{what}: others behind it make a difference to {name}")
+
     def _anyway(self, simulator: Simulator, case: Case, stream: Stream, beats: Beats
                 ) -> tuple[dict[str, Beats], int, int]:
         """What a case gives with other beats of a stream, its flags, and how long it waited for

@@ -48,7 +48,8 @@ class Traffic(Part):
         return Step(f"workload {case.workload.label!r}", run)
 
     def ignored(self, simulator: Simulator) -> None:
-        """What elements hold that do not matter makes no difference."""
+        """What elements hold that do not matter makes no difference, nor does ``tuser`` behind the
+        first beat of a frame."""
         rng = np.random.default_rng(self.seed)
         for case in self.cases:
             ignored, inputs = self.core.model.ignored(self.core.config, case.workload), {}
@@ -57,8 +58,11 @@ class Traffic(Part):
                 codes = rng.integers(1 << stream.element.bits, size=beats.data.shape,
                                      dtype=np.uint64).astype(np.int64)
                 mask = ignored.get(stream.name, False)
-                inputs[stream.name] = replace(beats, data=np.where(mask, codes, beats.data))
-            if ignored:
+                user = rng.integers(1 << stream.tuser_bits, size=len(beats)).astype(np.uint64)
+                first = np.r_[True, beats.last[:-1]][:len(beats)]
+                inputs[stream.name] = Beats(np.where(mask, codes, beats.data), beats.last,
+                                            np.where(first, beats.user, user))
+            if ignored or any(stream.tuser_bits for stream in self.core.inputs):
                 job = replace(case.job, inputs=inputs)
                 self.check(case, simulator.run(job, patience=self.patience(case)), stalled=False)
 
