@@ -194,6 +194,10 @@ class LutGemvModel(Model):
         yield workload("more vectors of one block than fit inside", (24, 1, block), 1)
         if longest < config.max_k:
             yield workload("as long as may be", (4, 1, config.max_k), 1)
+        for bit in range((config.max_k // GROUP).bit_length()):
+            tables = (1 << bit) + 1                      # the number of the last one has one bit
+            if tables * GROUP <= config.max_k:
+                yield workload(f"{tables} tables", (1, 1, tables * GROUP), 1)
         yield workload("zeros", (1, rows, longest), 4, a=0)
         yield workload("longest vector", (2, rows, longest), 2)
         largest = -128 if config.a_format == "int8" else 65504.0
