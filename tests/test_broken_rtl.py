@@ -3,7 +3,7 @@
 import pytest
 
 from systolith.generators import registry
-from systolith.generators.core import elaborate, write
+from systolith.generators.core import GeneratedCore, elaborate, write
 from systolith.sim.cases import draw, mismatch
 from systolith.sim.simulators import verilator
 from systolith.sim.simulators.core import Core
@@ -152,18 +152,22 @@ def patterns(config):
            if stream.direction == "out"}
 
 
-def problems(values: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
-    """What the corner cases and some random ones show, without and with stalls."""
+def _core(values: dict) -> GeneratedCore:
     values = dict(values)
     template = registry.get(values.pop("template", "systolic"))
-    core = elaborate(template, template.config.parse(values), "core")
+    return elaborate(template, template.config.parse(values), "core")
+
+
+def problems(values: dict, folder, old: str | None = None, new: str | None = None) -> list[str]:
+    """What the corner cases and some random ones show, without and with stalls."""
+    core = _core(values)
     write(core, folder)
     verilog = folder / "core.v"
     if old is not None:
         assert old in core.verilog
         verilog.write_text(core.verilog.replace(old, new))
     found = []
-    model = template.load_model()
+    model = core.template.load_model()
     files = Core.read(verilog, folder / "core.json", core.model)
     with verilator.simulator(files) as simulator:
         for case in draw(model, core.config, 1, None):
@@ -197,6 +201,15 @@ def test_the_core_as_it_is(values, tmp_path):
                                     ITA_SERIAL, IBERT, REPLAYED], ids=repr)
 def test_softmax_as_it_is(values, tmp_path):
     assert problems(values, tmp_path) == []
+
+
+def test_every_break_is_of_text_that_there_is():
+    """Those of the nightly run, too, which would be noticed late otherwise."""
+    cores: dict[str, str] = {}
+    for name, (values, old, _) in (BREAKS | NIGHTLY_BREAKS).items():
+        if repr(values) not in cores:
+            cores[repr(values)] = _core(values).verilog
+        assert old in cores[repr(values)], name
 
 
 @pytest.mark.parametrize("name", [
