@@ -5,8 +5,13 @@ A literal is twice the number of a variable, and one more if it is inverted; 0 i
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 from pathlib import Path
+
+#: Share of the registers of a question that another one has to have to be asked with it.
+MOST = 0.8
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,31 @@ class Graph:
             known[gate >> 1] = self.both(of(a), of(b))
         return of
 
+    def cones(self, literals: Iterable[int], registers: Mapping[int, int]) -> list[list[int]]:
+        """Literals, grouped by the registers that they depend on, in this cycle or any before:
+        together where most of these are the same."""
+        bits = {literal >> 1: 1 << index for index, literal in enumerate(registers)}
+        following = [literal >> 1 for literal in registers.values()]
+        depends = dict(bits)                             # in this cycle, by variable
+        for variable in sorted(self.joined):
+            a, b = self.joined[variable]
+            depends[variable] = depends.get(a >> 1, 0) | depends.get(b >> 1, 0)
+        groups: dict[int, list[int]] = {}
+        for literal in literals:
+            ahead = depends.get(literal >> 1, 0)
+            reached = 0
+            while ahead:
+                reached |= ahead
+                ahead = reduce(or_, (depends.get(following[index], 0)
+                                     for index in _set_bits(ahead)), 0) & ~reached
+            groups.setdefault(reached, []).append(literal)
+        largest: dict[int, list[int]] = {}
+        for reached in sorted(groups, key=int.bit_count, reverse=True):
+            near = next((other for other in largest
+                         if (reached & other).bit_count() >= MOST * reached.bit_count()), reached)
+            largest.setdefault(near, []).extend(groups[reached])
+        return list(largest.values())
+
     def write(self, path: Path, outputs: Sequence[int],
               registers: Mapping[int, int] | None = None) -> None:
         """Write what some literals depend on as a binary AIGER file.
@@ -147,3 +177,8 @@ class Graph:
                     difference >>= 7
                 packed.append(difference)
         path.write_bytes("\n".join(lines).encode() + b"\n" + bytes(packed))
+
+
+def _set_bits(word: int) -> list[int]:
+    """Numbers of the bits that are set."""
+    return [index for index, digit in enumerate(reversed(f"{word:b}")) if digit == "1"]

@@ -27,6 +27,7 @@ from systolith.sim.simulators import tools
 SINGLY = 8                   # survivors, up to which each has a proof of its own
 PROOF = Path(__file__).with_name("prove_mutant.py")
 SECONDS = 60                 # that a proof of equality may take
+SECONDS_OF_ALL = 300         # the same of the whole core, behind which nothing comes
 PART = Path(__file__).with_name("mutate_part.py")
 PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
 PART_SIMULATION_SECONDS = 3
@@ -68,7 +69,8 @@ class Judge:
 
         def same(module: str) -> bool:
             for name in sorted(self.around[module]):
-                if not self._same([mutant], name):
+                whole = name == self.core.name
+                if not self._same([mutant], name, SECONDS_OF_ALL if whole else SECONDS):
                     wrong.update(self._refuted([mutant], name))
                     if wrong or not same(name):
                         return False
