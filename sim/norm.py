@@ -259,7 +259,8 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         return Workload(label, {"x": x, **parameters(x.shape), **given}, settings, corner=corner)
 
     yield workload("one element", _draw(config, rng, (1, 1)))
-    yield workload("rows of one beat", _draw(config, rng, (9, min(lanes, longest))))
+    yield workload("more rows of one beat than fit inside",
+                   _draw(config, rng, (150, min(lanes, longest))))
     yield workload("one beyond a beat", _draw(config, rng, (5, min(lanes + 1, longest))),
                    kind="rms")
     yield workload("longest, more rows than fit inside", _draw(config, rng, (6, longest)))

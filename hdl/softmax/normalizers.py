@@ -83,17 +83,19 @@ class QuotientLane(wiring.Component):
             multiply.a.eq(power.mantissa),
             multiply.b.eq(delayed(m, "mantissa", before, self.mantissa)),
         ]
-        # The product is worth 2^(−2·precision − amount), beside which it comes.
+        # The product is worth 2^(−2·precision − least − amount), beside which it comes. An integer
+        # has no bit for a quotient of 1: its product, of 1 and more, is halved at least.
+        least = 0 if config.float_out else 1
         shift, top = (delayed(m, name, before, value)
                       for name, value in (("shift", self.shift), ("top", self.top)))
         # The lowest inverse is of a sum of 2^(1 − STEP).
         far = (top << STEP_BITS) - power.exponent
         distance = Signal(far.shape(), name="distance", reset_less=True)
         excess = Signal(Shape(len(shift) + 1, True), name="excess", reset_less=True)
-        m.d.sync += [distance.eq(far), excess.eq(shift - (STEP - 1))]
+        m.d.sync += [distance.eq(far), excess.eq(shift - (STEP - 1 + least))]
         # By which anything is gone, and up to the next power of two.
         most = 4 - config.y.lsb_exponent if config.float_out else \
-            len(multiply.p) - 2 * config.precision + config.y.bits
+            len(multiply.p) - 2 * config.precision - least + config.y.bits
         amount = Signal(counter(most), reset_less=True)
         most = (1 << len(amount)) - 1
         m.d.sync += amount.eq(capped(signal_of(m, distance + excess, "far"), len(amount)))
@@ -103,7 +105,7 @@ class QuotientLane(wiring.Component):
         if config.float_out:
             self._encode(m, multiply.p, amount, most, keep, undefined)
         else:
-            dropped = 2 * config.precision - config.y.bits
+            dropped = 2 * config.precision + least - config.y.bits
             quotient = signal_of(m, multiply.p[dropped:] >> amount, "quotient")
             y = Signal.like(self.y, name="y", reset_less=True)
             m.d.sync += y.eq(Mux(keep & ~undefined, quotient[:config.y.bits], 0))

@@ -11,6 +11,8 @@ from systolith.sim.model import Workload
 
 #: Of the longest corner case.
 MAX_BEATS = 400
+#: More than there is room for in any core.
+MANY_ROWS = 200
 
 
 def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Workload]:
@@ -33,8 +35,8 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         return _workload(config, rng, label, x, corner=True, **more)
 
     yield corner("one element", uniform(1, 1))
-    yield corner("rows of one element", uniform(40, 1))
-    yield corner("rows of one beat", uniform(40, min(lanes, config.max_length)))
+    yield corner("rows of one element", uniform(MANY_ROWS, 1))
+    yield corner("rows of one beat", uniform(MANY_ROWS, min(lanes, config.max_length)))
     yield corner("longest row", uniform(1, longest))
     yield corner("longest rows, lowest", np.full((2, longest), low))
     yield corner("longest rows, highest", np.full((2, longest), high))
