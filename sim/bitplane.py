@@ -17,7 +17,7 @@ from systolith.hdl.errors import ConfigError, Error
 from systolith.hdl.formats import BipolarFormat, IntegerFormat, parse_format
 from systolith.sim.formats import decode, encode
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import arguments, ceil_div, elements, integers, per_column, result_dtype
 from systolith.sim.planes import bit_planes, in_words
 
@@ -183,6 +183,20 @@ class BitplaneModel(Model):
         highest = config.max_a_bits, config.max_w_bits
         return tuple(name for name, *given in zip("aw", formats, highest, strict=True)
                      if Operand.of(config, *given).planes.bits > 1)
+
+    def refused(self, config: BitplaneConfig) -> Iterator[Refusal]:
+        """Codes that are none, bipolar ones on one side only, and numbers of planes."""
+        wrong = [(3, UNSIGNED), (UNSIGNED, 3)]
+        for code in (UNSIGNED, TWOS_COMPLEMENT):
+            wrong += [(code, BIPOLAR), (BIPOLAR, code)]
+        right = {"a_code": UNSIGNED, "w_code": UNSIGNED}
+        for a_code, w_code in wrong:
+            yield Refusal("settings", {"a_code": a_code, "w_code": w_code})
+        bits = {"a_bits": config.max_a_bits, "w_bits": config.max_w_bits}
+        for register in config.registers:
+            for planes in (0, *range(bits.get(register.name, 15) + 1, 16)):
+                if register.name in bits:
+                    yield Refusal("settings", {**right, register.name: planes})
 
     def never(self, config: BitplaneConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         if stream != "c" or config.output == "scaled":

@@ -58,6 +58,25 @@ class Job:
     outputs: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What a frame must not come with.
+
+    Attributes
+    ----------
+    flag : str
+        The error flag that says so.
+    writes : mapping
+        Values of registers.
+    users : mapping
+        ``tuser`` of frames, by stream name.
+    """
+
+    flag: str
+    writes: Mapping[str, int] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
+
+
 class Model(ABC):
     """One template in numpy, independent of its RTL.
 
@@ -133,6 +152,10 @@ class Model(ABC):
         """Which elements of its job may hold anything: of some streams, bool arrays of the shape
         (beats, lanes)."""
         return {}
+
+    def refused(self, config: CoreConfig) -> Iterator[Refusal]:
+        """Settings and words of ``tuser`` that raise a flag, each for itself."""
+        return iter(())
 
     def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         """Which of these codes (of integers: values) an element of a stream is known never to have

@@ -13,7 +13,7 @@ from systolith.hdl.norm.config import EPSILON_FRACTION, GUARD, NormConfig
 from systolith.sim.formats import decode, fixed, invalid, quantize
 from systolith.sim.frames import Beats
 from systolith.sim.functions import inverse
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import (
     arguments,
     ceil_div,
@@ -149,6 +149,14 @@ class NormModel(Model):
 
     def filled(self, config: NormConfig, workload: Workload) -> tuple[str, ...]:
         return tuple(stream.name for stream in config.streams if stream.name in "wb")
+
+    def refused(self, config: NormConfig) -> Iterator[Refusal]:
+        """Lengths of 0, and beyond the longest."""
+        bits = next(register.fields[0].bits for register in config.registers
+                    if register.name == "length")
+        beyond = {config.max_length + 1, *(1 << bit for bit in range(bits)), (1 << bits) - 1}
+        return (Refusal("length_bad", {"length": length}) for length in sorted({0, *beyond})
+                if not 0 < length <= config.max_length and length < 1 << bits)
 
     def ignored(self, config: NormConfig, workload: Workload) -> Arrays:
         """Lanes beyond the row; what they hold of b they give."""

@@ -9,7 +9,7 @@ from systolith.hdl.errors import Error
 from systolith.hdl.formats.patterns import Pattern
 from systolith.hdl.topn.config import TopNConfig
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import arguments, ceil_div, elements
 from systolith.sim.sparse.pruning import kept_mask
 
@@ -94,6 +94,11 @@ class TopNModel(Model):
     def cycles(self, config: TopNConfig, workload: Workload) -> int:
         sizes = _sizes(config, workload)
         return sizes.frames * sizes.groups * sizes.pattern.m + sizes.pattern.n + LATENCY - 1
+
+    def refused(self, config: TopNConfig) -> Iterator[Refusal]:
+        """All patterns that are none, or were not built in."""
+        known = {pattern.code for pattern in config.patterns}
+        return (Refusal("pattern", users={"x": code}) for code in range(256) if code not in known)
 
     def filled(self, config: TopNConfig, workload: Workload) -> tuple[str, ...]:
         return ("x",)

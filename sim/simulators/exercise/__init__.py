@@ -91,6 +91,7 @@ class Exercise:
         yield Step("endless frames", malformed.endless_frames)
         yield Step("wild settings", malformed.wild_settings)
         yield Step("wild users", malformed.wild_users)
+        yield Step("refused", malformed.refused)
 
     def quick_problem(self, simulator: Simulator) -> str | None:
         """Run :meth:`first_steps` up to the first that fails; says which and how."""

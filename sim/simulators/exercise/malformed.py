@@ -1,5 +1,6 @@
 """Frames and settings that no driver makes: a core may give anything, but recovers."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -91,7 +92,7 @@ class Malformed(Part):
             for case in cases[:FILLED] + cases[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
                 (short, _, waited), (filled, _, usual) = (
-                    self._anyway(simulator, case, stream, given)
+                    self._anyway(simulator, case, {stream.name: given})
                     for given in (_short(beats), _blank(beats)))
                 where = (f"workload {case.workload.label!r} without the last beat of a frame of "
                          f"{stream.name}")
@@ -118,7 +119,7 @@ class Malformed(Part):
                          if owner not in (None, stream.name))
             for case in (self._longest(stream), *self.cases[-FILLED:]):
                 if beats := case.job.inputs[stream.name]:
-                    taken, flags, _ = self._anyway(simulator, case, stream, _long(beats))
+                    taken, flags, _ = self._anyway(simulator, case, {stream.name: _long(beats)})
                     right = all(np.array_equal(taken[name].data, want.data)
                                 for name, want in case.expected.items())
                     if right and flags & own and flags & others & ~case.flags:
@@ -139,9 +140,8 @@ class Malformed(Part):
                 seen = []
                 for users in (words[0], words):
                     simulator.run(case.job, patience=self.patience(case))    # the same state before
-                    seen.append(self._anyway(
-                        simulator, case, stream,
-                        replace(beats, user=np.where(inside, users, beats.user))))
+                    given = replace(beats, user=np.where(inside, users, beats.user))
+                    seen.append(self._anyway(simulator, case, {stream.name: given}))
                 (taken, flags, _), (others, other_flags, _) = seen
                 what = f"workload {case.workload.label!r} with tuser {words[0]:#x} of {stream.name}"
                 equal(f"{what}: flags with others behind it", other_flags, flags)
@@ -149,12 +149,26 @@ class Malformed(Part):
                     if not np.array_equal(others[name].data, want.data):
                         raise ProblemError(f"{what}: others behind it make a difference to {name}")
 
-    def _anyway(self, simulator: Simulator, case: Case, stream: Stream, beats: Beats
-                ) -> tuple[dict[str, Beats], int, int]:
-        """What a case gives with other beats of a stream, its flags, and how long it waited for
+    def refused(self, simulator: Simulator) -> None:
+        """What a frame must not come with raises its flag."""
+        case, names = self.small_case(), [name for name, _ in self.core.config.flags]
+        for refusal in self.core.model.refused(self.core.config):
+            given = {}
+            for name, user in refusal.users.items():
+                beats = case.job.inputs[name]
+                given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
+            _, flags, _ = self._anyway(simulator, case, given, refusal.writes)
+            if not flags >> names.index(refusal.flag) & 1:
+                raise ProblemError(f"flag {refusal.flag} is not raised with {refusal}")
+
+    def _anyway(self, simulator: Simulator, case: Case, given: Mapping[str, Beats],
+                writes: Mapping[str, int] | None = None) -> tuple[dict[str, Beats], int, int]:
+        """What a case gives with other beats of some streams, its flags, and how long it waited for
         input, from reset to reset."""
         simulator.prepare(case.job)
-        simulator.begin(replace(case.job, inputs={**case.job.inputs, stream.name: beats}))
+        for name, value in (writes or {}).items():
+            simulator.write(name, value)
+        simulator.begin(replace(case.job, inputs={**case.job.inputs, **given}))
         taken = _run_dry(simulator, case, 4 * case.cycles)
         flags, waited = simulator.read("errors"), simulator.read_counter("stalled_input")
         simulator.reset()
