@@ -1,4 +1,4 @@
-"""Words that cannot name anything in Verilog-2005 or SystemVerilog-2017."""
+"""Words that cannot name anything in Verilog-2005 or SystemVerilog-2017; those of C++."""
 
 KEYWORDS = frozenset("""
 accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
@@ -22,4 +22,13 @@ sync_accept_on sync_reject_on table tagged task this throughout time timeprecisi
 tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef union unique unique0 unsigned until
 until_with untyped use uwire var vectored virtual void wait wait_order wand weak weak0 weak1 while
 wildcard wire with within wor xnor xor
+""".split())
+
+#: Verilator warns of modules with such names where it keeps them in its C++.
+CPP_KEYWORDS = frozenset("""
+alignas alignof and_eq asm auto bitand bitor bool catch char char8_t char16_t char32_t co_await
+co_return co_yield compl concept const_cast consteval constexpr constinit decltype delete double
+dynamic_cast explicit false float friend goto inline long mutable namespace noexcept not_eq nullptr
+operator or_eq private public reinterpret_cast requires short sizeof static_assert static_cast
+switch template thread_local throw true try typeid typename volatile wchar_t xor_eq
 """.split())

@@ -86,7 +86,7 @@ BREAKS = {
     "overflow of a column": (SERIAL_INT8, "total[32] ^ total[31]", "total[32] ^ total[32]"),
     "digits in units of 1": (SERIAL_INT8, "dot} << digit_2", "dot} << (digit_2 & 3'd6)"),
     "sign of a scale": (SERIAL, "negative ? (~sum_total) : sum_total", "sum_total"),
-    "all planes alike": (TABLES, "double_s1 ? (total << 1'b1) : total", "total"),
+    "all planes alike": (TABLES, "doubles_s1 ? (total << 1'b1) : total", "total"),
     "norm: mean of the wrong sign": (NORM, "by_length_p} - ", "by_length_p} + "),
     "norm: sums not started anew": (NORM, "first <= valid_beside_o[1]", "first <= 1'b0"),
     "norm: buffers overrun": (NORM, "left_fallen <= reserve;", "left_fallen <= 1'b0;"),

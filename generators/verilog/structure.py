@@ -11,7 +11,7 @@ from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
-from systolith.generators.keywords import KEYWORDS
+from systolith.generators.keywords import CPP_KEYWORDS, KEYWORDS
 from systolith.generators.verilog.expressions import EmitError
 from systolith.generators.verilog.folding import Constants, folded, folded_value
 from systolith.generators.verilog.hardening import CascadeError, harden
@@ -78,9 +78,10 @@ class ModuleStructure:
         port_values = port_signals(component)
         self.ports = [port for port, _ in port_values]
         for port, value in port_values:
-            if port.name in KEYWORDS:
-                raise EmitError(f"{type(component).__name__} has a port called {port.name}, "
-                                f"a Verilog keyword")
+            for language, words in (("Verilog", KEYWORDS), ("C++", CPP_KEYWORDS)):
+                if port.name in words:
+                    raise EmitError(f"{type(component).__name__} has a port called {port.name}, "
+                                    f"a {language} keyword")
             self._register(value, port.name)
         self._inputs = [value for port, value in port_values if port.is_input]
         self._outputs = [value for port, value in port_values if not port.is_input]
@@ -101,7 +102,7 @@ class ModuleStructure:
 
     def _unique(self, wanted: str) -> str:
         base = re.sub(r"\W+", "_", wanted.replace("__", "_")).strip("_") or "value"
-        if base in KEYWORDS or base[0].isdigit():
+        if base in KEYWORDS | CPP_KEYWORDS or base[0].isdigit():
             base += "_"
         name, index = base, 2
         while name in self._taken:

@@ -136,7 +136,7 @@ class BitplaneCore(wiring.Component):
                 frames.may_finish.eq(scales.ready),
                 lanes.scale.eq(scales.data),
             ]
-            flags["s_long"] = scales.long
+            flags["s_long"] = scales.too_long
             busy |= scales.busy
             operands = self.a.valid | self.w.valid | frames.busy
             waiting |= scales.waiting | (scales.busy & ~operands) | (

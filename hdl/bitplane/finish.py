@@ -88,7 +88,7 @@ class ScaleLoader(wiring.Component):
     done : In(1)
         It needs them no more.
     busy, waiting : Out(1)
-    long : Out(1)
+    too_long : Out(1)
         Pulse: a frame had more than one beat.
     """
 
@@ -96,7 +96,7 @@ class ScaleLoader(wiring.Component):
         self.data_bits, self.places = data_bits, places
         super().__init__({"s": In(axi_stream.Signature(data_bits)), "claim": In(1),
                           "ready": Out(1), "data": Out(data_bits), "done": In(1),
-                          "busy": Out(1), "waiting": Out(1), "long": Out(1)})
+                          "busy": Out(1), "waiting": Out(1), "too_long": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -119,7 +119,7 @@ class ScaleLoader(wiring.Component):
             self.ready.eq(unclaimed != 0),
             self.busy.eq(credits.any_used | dropping),
             self.waiting.eq(dropping & ~self.s.valid),
-            self.long.eq(enter & ~self.s.last),
+            self.too_long.eq(enter & ~self.s.last),
         ]
         m.d.sync += unclaimed.eq(unclaimed + enter - self.claim)
         with m.If(enter):

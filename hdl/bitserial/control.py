@@ -32,14 +32,14 @@ class GroupControl(wiring.Component):
     tile_first, tile_ends : Out(1)
         The group starts a tile; the terms finish it.
     busy, waiting : Out(1)
-    bad_type, short, a_long, w_long, s_long : Out(1)
+    bad_type, too_short, a_long, w_long, s_long : Out(1)
         Pulses of the error flags.
     """
 
     def __init__(self, config: BitserialConfig):
         self.config = config
         outputs = ("a_ready", "w_ready", "s_ready", "issue", "fill", "whole", "first", "ends",
-                   "tile_first", "tile_ends", "busy", "waiting", "bad_type", "short", "a_long",
+                   "tile_first", "tile_ends", "busy", "waiting", "bad_type", "too_short", "a_long",
                    "w_long", "s_long")
         inputs = ("a_valid", "a_last", "w_valid", "w_last", "s_valid", "s_last", "room")
         super().__init__({
@@ -92,7 +92,7 @@ class GroupControl(wiring.Component):
             self.first.eq((beat == 0) & (term == 0)),
             self.tile_first.eq(~in_tile),
             self.bad_type.eq(self.issue & self.ends & ~known),
-            self.short.eq(taken & frame_ends & ~self.ends),
+            self.too_short.eq(taken & frame_ends & ~self.ends),
             self.a_long.eq(taken & self.w_last & ~self.a_last),
             self.w_long.eq(taken & self.a_last & ~self.w_last),
             self.s_long.eq(self.issue & self.ends & ~self.s_last),
@@ -106,7 +106,7 @@ class GroupControl(wiring.Component):
             m.d.sync += beat.eq(Mux(self.ends, 0, beat + 1))
         with m.If(self.issue & self.ends):
             m.d.sync += [in_tile.eq(~self.tile_ends), filling.eq(0)]
-        with m.Elif(self.short):
+        with m.Elif(self.too_short):
             m.d.sync += filling.eq(1)
         for dropping, long, valid, last in (
                 (a_dropping, self.a_long, self.a_valid, self.a_last),

@@ -132,7 +132,7 @@ class BitserialCore(wiring.Component):
 
         flags = {"not_finite": not_finite, "bad_type": control.bad_type,
                  "bad_code": columns.bad_code.any(), "bad_special": columns.bad_special.any(),
-                 "zero_scale": columns.zero_scale.any(), "short": control.short,
+                 "zero_scale": columns.zero_scale.any(), "short": control.too_short,
                  "a_long": control.a_long, "w_long": control.w_long, "s_long": control.s_long}
         if config.exact:
             flags["overflow"] = columns.overflow.any()

@@ -21,7 +21,7 @@ class VectorControl(wiring.Component):
     step, fill, first, last : Out(1)
         A beat goes to the builder; it is made of zeros; it is the first, the last of a vector.
     busy, waiting : Out(1)
-    long, short : Out(1)
+    too_long, too_short : Out(1)
         Pulses of the error flags; ``short`` only with quantized tables.
     """
 
@@ -30,7 +30,7 @@ class VectorControl(wiring.Component):
         super().__init__({
             "i_valid": In(1), "i_ready": Out(1), "i_last": In(1), "bank_free": In(1),
             "step": Out(1), "fill": Out(1), "first": Out(1), "last": Out(1),
-            "busy": Out(1), "waiting": Out(1), "long": Out(1), "short": Out(1),
+            "busy": Out(1), "waiting": Out(1), "too_long": Out(1), "too_short": Out(1),
         })
 
     def elaborate(self, platform):
@@ -51,8 +51,8 @@ class VectorControl(wiring.Component):
             self.first.eq(~in_vector),
             at_limit.eq(count == config.max_tables - 1),
             self.last.eq(at_limit | ((self.i_last | filling) & whole)),
-            self.long.eq(open_ & self.i_valid & at_limit & ~self.i_last),
-            self.short.eq(open_ & self.i_valid & self.i_last & ~whole),
+            self.too_long.eq(open_ & self.i_valid & at_limit & ~self.i_last),
+            self.too_short.eq(open_ & self.i_valid & self.i_last & ~whole),
             self.busy.eq(in_vector | dropping),
             self.waiting.eq((in_vector & ~filling | dropping) & ~self.i_valid),
         ]
@@ -63,13 +63,13 @@ class VectorControl(wiring.Component):
             m.d.comb += whole.eq(place == config.block_tables - 1)
             with m.If(self.step):
                 m.d.sync += place.eq(Mux(whole, 0, place + 1))
-            with m.If(self.short):
+            with m.If(self.too_short):
                 m.d.sync += filling.eq(1)
             with m.Elif(self.last):
                 m.d.sync += filling.eq(0)
         else:
             m.d.comb += whole.eq(1)
-        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
+        drop_rest(m, dropping, self.too_long, self.i_valid & self.i_last)
         return m
 
 
@@ -96,7 +96,7 @@ class LookupControl(wiring.Component):
         Indices enter the lanes; they are zero, for what a frame lacks.
     address : Out
         Of their table.
-    first, double : Out(1)
+    first, doubles : Out(1)
         They start a block, a plane.
     ends, ends_frame : Out(1)
         They finish a block, a frame.
@@ -104,7 +104,7 @@ class LookupControl(wiring.Component):
     bipolar, done : Out(1)
         The weights are bipolar; the vector is done with.
     busy, waiting : Out(1)
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses of the error flags.
     """
 
@@ -115,9 +115,9 @@ class LookupControl(wiring.Component):
             "i_valid": In(1), "i_ready": Out(1), "i_last": In(1), "i_user": In(4),
             "ready": In(1), "last_table": In(table), "last_block": In(block), "room": In(1),
             "issue": Out(1), "fill": Out(1), "address": Out(table),
-            "first": Out(1), "double": Out(1), "ends": Out(1), "ends_frame": Out(1),
+            "first": Out(1), "doubles": Out(1), "ends": Out(1), "ends_frame": Out(1),
             "block": Out(block), "bipolar": Out(1), "done": Out(1),
-            "busy": Out(1), "waiting": Out(1), "short": Out(1), "long": Out(1),
+            "busy": Out(1), "waiting": Out(1), "too_short": Out(1), "too_long": Out(1),
         })
 
     def elaborate(self, platform):
@@ -145,7 +145,7 @@ class LookupControl(wiring.Component):
             self.ends.eq(plane_ends & (plane_now == 0)),
             self.ends_frame.eq(self.ends & (block == self.last_block)),
             self.address.eq(address),
-            self.double.eq(table_first),
+            self.doubles.eq(table_first),
             self.first.eq(table_first & (plane_now == planes)),
             self.block.eq(block),
             self.bipolar.eq(user[2]),

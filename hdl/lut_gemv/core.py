@@ -147,11 +147,11 @@ class LutGemv(wiring.Component):
         m.d.comb += [
             to_bank.i.eq(read_bank),
             to_index.i.eq(Mux(control.fill, 0, self.w.data)),
-            to_lanes.i.eq(Cat(control.issue, control.first, control.double,
+            to_lanes.i.eq(Cat(control.issue, control.first, control.doubles,
                               control.issue & control.ends)),
             lanes.index.eq(to_index.o),
             lanes.entries.eq(entries),
-            Cat(lanes.valid, lanes.first, lanes.double, lanes.capture).eq(to_lanes.o),
+            Cat(lanes.valid, lanes.first, lanes.doubles, lanes.capture).eq(to_lanes.o),
             lanes.drain_in.eq(0),
         ]
 
@@ -187,9 +187,10 @@ class LutGemv(wiring.Component):
         ]
         wiring.connect(m, buffer.o, wiring.flipped(self.y))
 
-        flags = {"a_long": vectors.long, "w_short": control.short, "w_long": control.long}
+        flags = {"a_long": vectors.too_long, "w_short": control.too_short,
+                 "w_long": control.too_long}
         if config.quantized:
-            flags["a_short"] = vectors.short
+            flags["a_short"] = vectors.too_short
         if config.shift_high:
             flags["not_finite"] = builder.not_finite
         m.d.comb += [

@@ -23,7 +23,7 @@ class LookupLane(wiring.Component):
         Entries 0 to 7 of a table.
     index : In(4)
         An index above 7 finds the negative of its complement's entry.
-    valid, first, double, capture : In(1)
+    valid, first, doubles, capture : In(1)
         There is a lookup; it starts a new sum; it starts a plane: what there is counts twice; the
         sum is finished with it and goes into the drain chain.
     drain_in, drain_out
@@ -35,7 +35,7 @@ class LookupLane(wiring.Component):
     """
 
     chain: ClassVar = {"drain_in": "drain_out"}
-    broadcast = ("entries", "valid", "first", "double", "capture")
+    broadcast = ("entries", "valid", "first", "doubles", "capture")
     latency = 2
 
     def __init__(self, config: LutGemvConfig):
@@ -43,7 +43,7 @@ class LookupLane(wiring.Component):
         total = shape(config.lookups)
         super().__init__({
             "entries": In(ENTRIES * config.entry.bits), "index": In(GROUP),
-            "valid": In(1), "first": In(1), "double": In(1), "capture": In(1),
+            "valid": In(1), "first": In(1), "doubles": In(1), "capture": In(1),
             "drain_in": In(total), "drain_out": Out(total),
         })
 
@@ -62,21 +62,21 @@ class LookupLane(wiring.Component):
         # A negative is the complement and a carry into the sum.
         term = Signal(entry, reset_less=True)
         carry = Signal(reset_less=True)
-        valid, first, double, capture = (Signal(name=f"{name}_s1")
-                                         for name in ("valid", "first", "double", "capture"))
+        valid, first, doubles, capture = (Signal(name=f"{name}_s1")
+                                         for name in ("valid", "first", "doubles", "capture"))
         m.d.sync += [
             term.eq(Mux(mirrored, ~found, found)),
             carry.eq(mirrored),
             valid.eq(self.valid),
             first.eq(self.first),
-            double.eq(self.double),
+            doubles.eq(self.doubles),
             capture.eq(self.capture),
         ]
         total = Signal(shape(self.config.lookups), reset_less=True)
         augend = Signal(total.shape())
         added = Signal(total.shape())
         m.d.comb += [
-            augend.eq(Mux(first, 0, Mux(double, total << 1, total))),
+            augend.eq(Mux(first, 0, Mux(doubles, total << 1, total))),
             added.eq(augend + term + carry),
         ]
         with m.If(valid):

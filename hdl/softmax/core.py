@@ -87,7 +87,7 @@ class SoftmaxCore(wiring.Component):
         wiring.connect(m, wiring.flipped(self.x), reader.x)
         if config.additive_mask:
             wiring.connect(m, wiring.flipped(self.mask), reader.mask)
-        flags = {"row_long": reader.long, "row_short": reader.short,
+        flags = {"row_long": reader.too_long, "row_short": reader.too_short,
                  "row_empty": self._empty(m, reader)}
         if config.additive_mask:
             flags["mask_differs"] = reader.differs
@@ -199,8 +199,8 @@ class SoftmaxCore(wiring.Component):
             again.record_valid.eq(datapath.record_valid),
             again.record.eq(record),
         ]
-        flags["row_long"] = flags["row_long"] | again.long
-        flags["row_short"] = flags["row_short"] | again.short
+        flags["row_long"] = flags["row_long"] | again.too_long
+        flags["row_short"] = flags["row_short"] | again.too_short
         flags["replay_differs"] = flags.get("replay_differs", 0) | again.differs
         self._busy += [row_room.any_used, again.busy]
         # A row comes again before it has come.

@@ -47,7 +47,7 @@ class RowReader(wiring.Component):
         Which of :data:`~systolith.hdl.softmax.logits.ODDITIES` are among them; only of floats.
     busy, waiting : Out(1)
         A row is half taken; its next beat is wanted and not there.
-    long, short, differs : Out(1)
+    too_long, too_short, differs : Out(1)
         Pulses: a row had too many beats, or fewer than its length asks for, which is said a cycle
         later; its mask had more or fewer than it.
 
@@ -64,8 +64,8 @@ class RowReader(wiring.Component):
         super().__init__(members | {
             "room": In(1), "issue": Out(1), "first": Out(1), "ends": Out(1),
             "valid": Out(1), "last": Out(1), "data": Out(config.lanes * config.logit.bits),
-            "keep": Out(config.lanes),
-            "busy": Out(1), "waiting": Out(1), "long": Out(1), "short": Out(1), "differs": Out(1),
+            "keep": Out(config.lanes), "busy": Out(1), "waiting": Out(1),
+            "too_long": Out(1), "too_short": Out(1), "differs": Out(1),
         })
 
     @staticmethod
@@ -95,7 +95,7 @@ class RowReader(wiring.Component):
             x.ready.eq(self.issue | dropping),
             remaining.eq(Mux(in_row, rest, x.user)),
             more.eq(Mux(in_row, exceeds(rest, lanes), exceeds(x.user, lanes))),
-            self.long.eq(self.issue & at_limit & ~x.last),
+            self.too_long.eq(self.issue & at_limit & ~x.last),
             self.busy.eq(in_row | dropping | mask_dropping),
             self.waiting.eq(((in_row | dropping) & ~x.valid) | unpaired),
         ]
@@ -104,7 +104,7 @@ class RowReader(wiring.Component):
                 in_row.eq(~self.ends),
                 beat.eq(Mux(self.ends, 0, beat + 1)),
                 rest.eq(remaining - lanes),
-                dropping.eq(self.long),
+                dropping.eq(self.too_long),
             ]
             if max_beats > 1:
                 m.d.sync += at_limit.eq(~self.ends & (beat == max_beats - 2))
@@ -146,7 +146,7 @@ class RowReader(wiring.Component):
         valid, last = Signal(name="taken"), Signal(name="taken_last")
         lacking = Signal(reset_less=True)                # elements, if that was the end of its row
         m.d.sync += lacking.eq(self.x.last & more)
-        m.d.comb += self.short.eq(valid & lacking)
+        m.d.comb += self.too_short.eq(valid & lacking)
         data = Signal.like(self.x.data, name="data", reset_less=True)
         kept = Signal.like(self.keep, name="keep", reset_less=True)
         m.d.sync += [valid.eq(self.issue), last.eq(self.ends), data.eq(self.x.data), kept.eq(keep)]
@@ -375,7 +375,7 @@ class RowReplay(wiring.Component):
     valid, last, data, row : Out
         As of :class:`RowStore`; ``data`` holds the lanes and then the bits that say which count.
     busy, waiting : Out(1)
-    long, short, mask_differs, differs : Out(1)
+    too_long, too_short, mask_differs, differs : Out(1)
         Pulses: as of :class:`RowReader`; a row had not as many beats as the first time.
 
     Timing
@@ -392,7 +392,7 @@ class RowReplay(wiring.Component):
             "issue": Out(1), "first": Out(1), "ends": Out(1),
             "valid": Out(1), "last": Out(1), "data": Out(logit_beat_bits(config)),
             "row": Out(record_bits), "busy": Out(1), "waiting": Out(1),
-            "long": Out(1), "short": Out(1), "mask_differs": Out(1), "differs": Out(1),
+            "too_long": Out(1), "too_short": Out(1), "mask_differs": Out(1), "differs": Out(1),
         })
 
     def elaborate(self, platform):
@@ -419,8 +419,8 @@ class RowReplay(wiring.Component):
             self.row.eq(delayed(m, "row", RowReader.cycles(self.config), records.row)),
             self.busy.eq(reader.busy),
             self.waiting.eq(reader.waiting | (records.known & self.room & ~self.x.valid)),
-            self.long.eq(reader.long),
-            self.short.eq(reader.short),
+            self.too_long.eq(reader.too_long),
+            self.too_short.eq(reader.too_short),
             self.mask_differs.eq(reader.differs),
             self.differs.eq(reader.issue & reader.ends & ~records.at_end),
         ]

@@ -33,7 +33,7 @@ class ActivationBuffer(wiring.Component):
     wanting : Out(1)
         The rest of one is to come.
     any_full : Out(1)
-    short, long, too_many : Out(1)
+    too_short, too_long, too_many : Out(1)
         Pulses of the flags a_short, a_long, a_rounds.
     """
 
@@ -47,7 +47,7 @@ class ActivationBuffer(wiring.Component):
             "log2_rounds": Out(range(config.max_log2_rounds + 1)), "let_go": In(1),
             "address": In(self.address_bits), "word": Out(stream.data_bits),
             "loading": Out(1), "wanting": Out(1), "any_full": Out(1),
-            "short": Out(1), "long": Out(1), "too_many": Out(1),
+            "too_short": Out(1), "too_long": Out(1), "too_many": Out(1),
         })
 
     def elaborate(self, platform):
@@ -89,8 +89,8 @@ class ActivationBuffer(wiring.Component):
             whole.eq((address | ~round_mask(log2_rounds, config)[:self.address_bits]).all()),
             final.eq(address.all()),
             ends.eq(step & whole & (filling | self.a.last | final)),
-            self.short.eq(step & ~filling & self.a.last & ~whole),
-            self.long.eq(ends & ~filling & ~self.a.last),
+            self.too_short.eq(step & ~filling & self.a.last & ~whole),
+            self.too_long.eq(ends & ~filling & ~self.a.last),
             write.addr.eq(Cat(address, filled_half)),
             write.data.eq(Mux(filling, 0, self.a.data)),
             write.en.eq(step),
@@ -100,9 +100,9 @@ class ActivationBuffer(wiring.Component):
                          in_frame.eq(~ends)]
         with m.If(ends):
             m.d.sync += filling.eq(0)
-        with m.Elif(self.short):
+        with m.Elif(self.too_short):
             m.d.sync += filling.eq(1)
-        drop_rest(m, dropping, self.long, self.a.valid & self.a.last)
+        drop_rest(m, dropping, self.too_long, self.a.valid & self.a.last)
 
         blocks = [Signal.like(self.blocks, name=f"blocks_{half}", reset_less=True)
                   for half in range(2)]

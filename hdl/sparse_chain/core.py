@@ -144,11 +144,11 @@ class SparseChainCore(wiring.Component):
         ]
 
         flags = {
-            "a_short": buffer.short, "a_long": buffer.long, "a_rounds": buffer.too_many,
+            "a_short": buffer.too_short, "a_long": buffer.too_long, "a_rounds": buffer.too_many,
             "p_short": issue.p_short, "pattern": issue.pattern,
             **{f"index_{name}": checked & getattr(chains, name).any()
                for name in config.index_flags},
-            "w_short": issue.w_short | bad.short if bad else issue.w_short,
+            "w_short": issue.w_short | bad.too_short if bad else issue.w_short,
             "w_long": issue.w_long,
         }
         if config.weights == "quantized":

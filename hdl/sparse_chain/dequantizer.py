@@ -130,7 +130,7 @@ class Dequantizer(wiring.Component):
     w : In(axi_stream.Signature)
     elements : Out(ElementSource)
     busy : Out(1)
-    short, unknown, scale : Out(1)
+    too_short, unknown, scale : Out(1)
         Pulses of the flags w_short, w_format and scale.
 
     Timing
@@ -147,7 +147,7 @@ class Dequantizer(wiring.Component):
         super().__init__({
             "w": In(axi_stream.Signature(stream.data_bits, stream.tuser_bits)),
             "elements": Out(ElementSource(config)), "busy": Out(1),
-            "short": Out(1), "unknown": Out(1), "scale": Out(1),
+            "too_short": Out(1), "unknown": Out(1), "scale": Out(1),
         })
 
     def elaborate(self, platform):
@@ -217,7 +217,7 @@ class Dequantizer(wiring.Component):
             self.elements.blank.eq(blank[1]),
             self.elements.data.eq(chains.elements),
             self.busy.eq(gather.busy | Cat(valid).any()),
-            self.short.eq(gather.short),
+            self.too_short.eq(gather.too_short),
             self.unknown.eq(gather.unknown),
             self.scale.eq(gather.head & gather.known & chains.zero_scale.any()),
         ]

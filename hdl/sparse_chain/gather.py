@@ -55,7 +55,7 @@ class Gather(wiring.Component):
     taken : In(1)
         It goes on, only while ``complete``; the next one may come from this cycle on.
     busy : Out(1)
-    short, unknown : Out(1)
+    too_short, unknown : Out(1)
         Pulses: a frame ended within an element, or was dropped.
     """
 
@@ -67,7 +67,7 @@ class Gather(wiring.Component):
             "user": Out(self.stream.tuser_bits), "known": In(1), "last_place": In(range(most)),
             "head": Out(1), "step": Out(1), "place": Out(range(most)),
             "complete": Out(1), "last": Out(1), "blank": Out(1), "taken": In(1),
-            "busy": Out(1), "short": Out(1), "unknown": Out(1),
+            "busy": Out(1), "too_short": Out(1), "unknown": Out(1),
         })
 
     def elaborate(self, platform):
@@ -90,7 +90,7 @@ class Gather(wiring.Component):
             self.step.eq(taken & headed if self.header else taken),
             whole.eq(self.step & self.known & (place == self.last_place)),
             self.unknown.eq(taken & ~in_frame & ~self.known),
-            self.short.eq(taken & w.last & self.known & ~whole),
+            self.too_short.eq(taken & w.last & self.known & ~whole),
             self.place.eq(place),
             self.complete.eq(complete),
             self.last.eq(last),

@@ -89,7 +89,7 @@ class Pruner(wiring.Component):
     w : In(axi_stream.Signature)
     elements : Out(ElementSource)
     busy : Out(1)
-    short, unknown : Out(1)
+    too_short, unknown : Out(1)
         Pulses of the flags w_short and w_format.
 
     Timing
@@ -106,7 +106,7 @@ class Pruner(wiring.Component):
         super().__init__({
             "w": In(axi_stream.Signature(stream.data_bits, stream.tuser_bits)),
             "elements": Out(ElementSource(config)), "busy": Out(1),
-            "short": Out(1), "unknown": Out(1),
+            "too_short": Out(1), "unknown": Out(1),
         })
 
     def elaborate(self, platform):
@@ -154,7 +154,7 @@ class Pruner(wiring.Component):
             self.elements.blank.eq(blank),
             self.elements.data.eq(chains.elements),
             self.busy.eq(gather.busy | valid),
-            self.short.eq(gather.short),
+            self.too_short.eq(gather.too_short),
             self.unknown.eq(gather.unknown),
         ]
         with m.If(moves):

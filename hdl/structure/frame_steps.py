@@ -33,7 +33,7 @@ class FrameSteps(wiring.Component):
     begun : Out(1)
         A frame has begun.
     busy, waiting : Out(1)
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses: a frame ends early, or too late: the rest is dropped.
     """
 
@@ -41,7 +41,7 @@ class FrameSteps(wiring.Component):
         self.interval = interval
         self.module_name = f"frame_steps_{interval}"
         inputs = ("i_valid", "i_last", "ready", "ends", "ends_frame", "room")
-        outputs = ("i_ready", "issue", "fill", "begun", "busy", "waiting", "short", "long")
+        outputs = ("i_ready", "issue", "fill", "begun", "busy", "waiting", "too_short", "too_long")
         super().__init__({name: In(1) for name in inputs} | {name: Out(1) for name in outputs})
 
     def elaborate(self, platform):
@@ -58,8 +58,8 @@ class FrameSteps(wiring.Component):
             self.i_ready.eq((self.issue & ~filling) | dropping),
             self.fill.eq(filling),
             self.begun.eq(begun),
-            self.short.eq(self.issue & ~filling & self.i_last & ~self.ends_frame),
-            self.long.eq(self.issue & ~filling & self.ends_frame & ~self.i_last),
+            self.too_short.eq(self.issue & ~filling & self.i_last & ~self.ends_frame),
+            self.too_long.eq(self.issue & ~filling & self.ends_frame & ~self.i_last),
             self.busy.eq(begun | dropping),
             self.waiting.eq((self.ready & ~filling | dropping) & ~self.i_valid),
         ]
@@ -69,11 +69,11 @@ class FrameSteps(wiring.Component):
             m.d.sync += draining.eq(self.interval - 1)
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
-        with m.If(self.short):
+        with m.If(self.too_short):
             m.d.sync += filling.eq(1)
         with m.Elif(self.issue & self.ends_frame):
             m.d.sync += filling.eq(0)
-        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
+        drop_rest(m, dropping, self.too_long, self.i_valid & self.i_last)
         return m
 
 

@@ -51,7 +51,7 @@ class ChainLoader(wiring.Component):
         Cell i moves.
     data : Out(data_bits)
         What enters the chain; zero for missing beats.
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses: a frame was too short, too long.
 
     Timing
@@ -69,10 +69,10 @@ class ChainLoader(wiring.Component):
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
             "at_first": Out(1), "filling": Out(1), "load": Out(length), "data": Out(data_bits),
-            "short": Out(1), "long": Out(1),
+            "too_short": Out(1), "too_long": Out(1),
         }
         super().__init__({name: member for name, member in members.items()
-                          if not (whole and name in ("filling", "short", "long"))})
+                          if not (whole and name in ("filling", "too_short", "too_long"))})
 
     def elaborate(self, platform):
         m = Module()
@@ -97,8 +97,8 @@ class ChainLoader(wiring.Component):
             *([] if self.whole else [self.filling.eq(filling)]),
             self.at_first.eq(~(filling | dropping | begun)),
             *([] if self.whole else [
-                self.short.eq(step & ~filling & self.i.last & ~reached[0]),
-                self.long.eq(ends & ~filling & ~self.i.last)]),
+                self.too_short.eq(step & ~filling & self.i.last & ~reached[0]),
+                self.too_long.eq(ends & ~filling & ~self.i.last)]),
             self.full.eq(complete | (at_last & self.i.valid)),
             self.busy.eq(full | filling | dropping | begun),
         ]
@@ -106,15 +106,15 @@ class ChainLoader(wiring.Component):
             m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
         fills_last = Signal()
         if self.length > 1 and not self.whole:
-            m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.short))
+            m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.too_short))
         still_full = signal_of(m, (full | ends) & ~self.swap, "still_full")
         m.d.sync += [full.eq(still_full), complete.eq(still_full | fills_last)]
         if not self.whole:
             with m.If(ends):
                 m.d.sync += filling.eq(0)
-            with m.Elif(self.short):
+            with m.Elif(self.too_short):
                 m.d.sync += filling.eq(1)
-            drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
+            drop_rest(m, dropping, self.too_long, self.i.valid & self.i.last)
 
         load = Signal(self.length)
         data = Signal.like(self.data, reset_less=True)

@@ -157,8 +157,9 @@ class SystolicCore(wiring.Component):
         ]
         waiting = control.waiting | (self.a.valid & loader.wants & ~w_valid
                                      & ~loader.full & ~control.busy)
-        flags |= {"w_short": loader.short, "w_long": loader.long, "a_short": control.a_short,
-                  "a_long": control.a_long, "a_order": control.a_order}
+        flags |= {"w_short": loader.too_short, "w_long": loader.too_long,
+                  "a_short": control.a_short, "a_long": control.a_long,
+                  "a_order": control.a_order}
 
         # Activations enter the mesh two cycles after they are issued, weights one, behind which the
         # wavefront that takes them may follow. Weights reach a column together with the load
@@ -369,9 +370,9 @@ class SystolicCore(wiring.Component):
                                                  single=single)
             m.submodules[f"{name}_scale_reader"] = shared.reader
             wiring.connect(m, wiring.flipped(stream), shared.reader.i)
-            flags[f"{name}_scale_long"] = shared.reader.long
+            flags[f"{name}_scale_long"] = shared.reader.too_long
             if not single:
-                flags[f"{name}_scale_short"] = shared.reader.short
+                flags[f"{name}_scale_short"] = shared.reader.too_short
         return found
 
     def _reading(self, scales) -> Value:
@@ -453,6 +454,6 @@ class SystolicCore(wiring.Component):
             lane_array.low.eq(self.reg_clamp_low),
             lane_array.high.eq(self.reg_clamp_high),
         ]
-        flags |= {"saturated": lane_array.saturated_out, "q_short": parameters.short,
-                  "q_long": parameters.long}
+        flags |= {"saturated": lane_array.saturated_out, "q_short": parameters.too_short,
+                  "q_long": parameters.too_long}
         return lane_array.y

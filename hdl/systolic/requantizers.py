@@ -119,7 +119,7 @@ class ParameterLoader(wiring.Component):
     load, data : Out
         To the parameter chain.
     busy : Out(1)
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses: a frame was too short, too long.
     """
 
@@ -130,7 +130,7 @@ class ParameterLoader(wiring.Component):
         super().__init__({
             "q": In(axi_stream.Signature(96)), "start": In(1), "may_start": Out(1), "swap": In(1),
             "load": Out(cols), "data": Out(PARAMETER_BITS),
-            "busy": Out(1), "short": Out(1), "long": Out(1),
+            "busy": Out(1), "too_short": Out(1), "too_long": Out(1),
         })
 
     def elaborate(self, platform):
@@ -150,8 +150,8 @@ class ParameterLoader(wiring.Component):
             step.eq(places.enough & ~dropping & (self.q.valid | filling)),
             ends.eq(step & (count == self.cols - 1)),
             self.q.ready.eq((places.enough & ~filling) | dropping),
-            self.short.eq(step & ~filling & self.q.last & ~ends),
-            self.long.eq(ends & ~filling & ~self.q.last),
+            self.too_short.eq(step & ~filling & self.q.last & ~ends),
+            self.too_long.eq(ends & ~filling & ~self.q.last),
             buffer.i.valid.eq(step),
             buffer.i.last.eq(ends),
             buffer.i.data.eq(Mux(filling, 0, Cat(self.q.data[:64], self.q.data[64:70]))),
@@ -162,9 +162,9 @@ class ParameterLoader(wiring.Component):
             m.d.sync += count.eq(Mux(ends, 0, count + 1))
         with m.If(ends):
             m.d.sync += filling.eq(0)
-        with m.Elif(self.short):
+        with m.Elif(self.too_short):
             m.d.sync += filling.eq(1)
-        drop_rest(m, dropping, self.long, self.q.valid & self.q.last)
+        drop_rest(m, dropping, self.too_long, self.q.valid & self.q.last)
 
         # Frames that are stored and not promised, and the distance that loading needs. The last
         # beat of a frame is in the chain 4 cycles after it arrives here, always before a wavefront

@@ -43,7 +43,7 @@ class ScaleReader(wiring.Component):
         The frame of elements ends, perhaps with the block that starts.
     busy : Out(1)
         A frame is taken in part.
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses: a beat is missing; the rest of a frame is dropped.
 
     Timing
@@ -57,7 +57,7 @@ class ScaleReader(wiring.Component):
         super().__init__({
             "i": In(axi_stream.Signature(data_bits)), "available": Out(1), "data": Out(data_bits),
             "take": In(1), **({} if single else {"finish": In(1)}), "busy": Out(1),
-            **({} if single else {"short": Out(1)}), "long": Out(1),
+            **({} if single else {"too_short": Out(1)}), "too_long": Out(1),
         })
 
     def elaborate(self, platform):
@@ -72,8 +72,8 @@ class ScaleReader(wiring.Component):
             self.data.eq(Mux(over, self.missing, self.i.data)),
             self.i.ready.eq((self.take & ~over) | dropping),
             over_now.eq(over | (self.take & self.i.last)),
-            *([] if self.single else [self.short.eq(self.take & over)]),
-            self.long.eq(finish & ~over_now),
+            *([] if self.single else [self.too_short.eq(self.take & over)]),
+            self.too_long.eq(finish & ~over_now),
             self.busy.eq(begun | dropping),
         ]
         if not self.single:
@@ -81,7 +81,7 @@ class ScaleReader(wiring.Component):
                 m.d.sync += [over.eq(0), begun.eq(0)]
             with m.Elif(self.take):
                 m.d.sync += [over.eq(over_now), begun.eq(1)]
-        drop_rest(m, dropping, self.long, self.i.valid & self.i.last)
+        drop_rest(m, dropping, self.too_long, self.i.valid & self.i.last)
         return m
 
 

@@ -37,7 +37,7 @@ class WordControl(wiring.Component):
     done : Out(1)
         The vector is done with.
     busy, waiting : Out(1)
-    short, long : Out(1)
+    too_short, too_long : Out(1)
         Pulses of the error flags.
     """
 
@@ -48,7 +48,8 @@ class WordControl(wiring.Component):
             "i_valid": In(1), "i_ready": Out(1), "i_last": In(1), "i_done": In(1),
             "ready": In(1), "last_word": In(word), "room": In(1),
             "issue": Out(1), "fill": Out(1), "address": Out(word), "first": Out(1), "ends": Out(1),
-            "done": Out(1), "busy": Out(1), "waiting": Out(1), "short": Out(1), "long": Out(1),
+            "done": Out(1), "busy": Out(1), "waiting": Out(1),
+            "too_short": Out(1), "too_long": Out(1),
         })
 
     def elaborate(self, platform):

@@ -161,7 +161,8 @@ class Ternary(wiring.Component):
             m.d.comb += Cat(finish.scale, finish.shift).eq(user[1:])
         wiring.connect(m, buffer.o, wiring.flipped(self.y))
 
-        flags = {"a_long": loader.long, "w_short": control.short, "w_long": control.long,
+        flags = {"a_long": loader.too_long, "w_short": control.too_short,
+                 "w_long": control.too_long,
                  "illegal": known.o & lanes.illegal.any()}
         m.d.comb += [
             self.busy.eq((used != 0) | loader.busy | control.busy | places.any_used),

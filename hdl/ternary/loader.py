@@ -36,7 +36,7 @@ class VectorLoader(wiring.Component):
     largest : Out
         ``int16`` only, with ``last``: the largest magnitude of the vector.
     busy, waiting : Out(1)
-    long : Out(1)
+    too_long : Out(1)
         Pulse of the error flag.
 
     Timing
@@ -51,7 +51,7 @@ class VectorLoader(wiring.Component):
                    "i_data": In(config.a_lanes * config.a.bits),
                    "bank_free": In(1), "began": Out(1),
                    "write": Out(1), "word": Out(config.word * INT8.bits), "last": Out(1),
-                   "busy": Out(1), "waiting": Out(1), "long": Out(1)}
+                   "busy": Out(1), "waiting": Out(1), "too_long": Out(1)}
         if config.quantized:
             members["largest"] = Out(counter(config.largest_a))
         super().__init__(members)
@@ -80,13 +80,13 @@ class VectorLoader(wiring.Component):
             at_limit.eq(count == beats - 1),
             ends.eq(at_limit | self.i_last),
             self.began.eq(step & ~in_vector),
-            self.long.eq(step & at_limit & ~self.i_last),
+            self.too_long.eq(step & at_limit & ~self.i_last),
             self.busy.eq(in_vector | dropping),
             self.waiting.eq((in_vector | dropping) & ~self.i_valid),
         ]
         with m.If(step):
             m.d.sync += [count.eq(Mux(ends, 0, count + 1)), in_vector.eq(~ends)]
-        drop_rest(m, dropping, self.long, self.i_valid & self.i_last)
+        drop_rest(m, dropping, self.too_long, self.i_valid & self.i_last)
 
         if config.quantized:
             valid, last, numbers = self._quantized(m, step, ends, count, reading)

@@ -218,7 +218,7 @@ class TopN(wiring.Component):
         step = Signal()
         group_ends = Signal()
         frame_ends = Signal()
-        short = Signal()
+        too_short = Signal()
         refuse = Signal()
         m.d.comb += [
             copy.eq(complete & ((left == 0) | ((left == 1) & z.ready))),
@@ -228,14 +228,14 @@ class TopN(wiring.Component):
             x.ready.eq(dropping | ~known | (go & ~filling)),
             group_ends.eq(step & (place == last_place)),
             frame_ends.eq(group_ends & (filling | x.last)),
-            short.eq(step & ~filling & x.last & ~group_ends),
+            too_short.eq(step & ~filling & x.last & ~group_ends),
         ]
         with m.If(step):
             m.d.sync += [place.eq(Mux(group_ends, 0, place + 1)), in_frame.eq(~frame_ends),
                          held_code.eq(code)]
         with m.If(frame_ends):
             m.d.sync += filling.eq(0)
-        with m.Elif(short):
+        with m.Elif(too_short):
             m.d.sync += filling.eq(1)
         with m.If(refuse):
             m.d.sync += dropping.eq(~x.last)
@@ -268,6 +268,6 @@ class TopN(wiring.Component):
             z.last.eq((left == 1) & out_ends),
             self.busy.eq(in_frame | dropping | complete | (left != 0)),
             self.waiting.eq((in_frame & ~filling & go | dropping) & ~x.valid),
-            self.flags.eq(Cat(refuse, short)),
+            self.flags.eq(Cat(refuse, too_short)),
         ]
         return m
