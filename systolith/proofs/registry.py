@@ -164,7 +164,8 @@ PROOFS: tuple[Proof, ...] = (
         ("errors_second_sticky & (~errors_second_cleared)", "errors_second_sticky"),
         ("bus_rresp <= known ? 2'd0 : 2'd2;", "bus_rresp <= 2'd0;"),
         ("taken_0 | taken_1", "taken_0"),
-        ("read_decoded & (~read_taken)", "read_decoded"))),
+        ("read_decoded & (~read_taken)", "read_decoded"),
+        ("read_taken & ((~bus_rvalid) | bus_rready)", "read_taken & (~bus_rvalid)"))),
     _proof(_multiplier(signed(4), signed(4), 0), "signed(4) by signed(4), 0 stages", (
         ("$signed(a) * $signed(b)", "$signed(a) * $signed({1'b0, b})"),)),
     _proof(_multiplier(unsigned(4), signed(3), 1), "unsigned(4) by signed(3), 1 stages", (
