@@ -29,7 +29,7 @@ from systolith.hdl.softmax.powers import (
     power_latency,
 )
 from systolith.hdl.softmax.records import (
-    inverse_parameters,
+    inverse_bits,
     level_format,
     row_record,
     shift_bits,
@@ -60,7 +60,7 @@ class QuotientLane(wiring.Component):
     def __init__(self, config: SoftmaxConfig):
         self.config = config
         super().__init__(lane_members(config) | {
-            "mantissa": In(shape(inverse_parameters(config).mantissa)),
+            "mantissa": In(inverse_bits(config)),
             "shift": In(shift_bits(config)),
             "top": In(key_shape(config))})
 

@@ -20,6 +20,11 @@ def inverse_parameters(config: SoftmaxConfig) -> InverseParameters:
     return InverseParameters(config.total_bits, config.precision)
 
 
+def inverse_bits(config: SoftmaxConfig) -> int:
+    """Width of a mantissa that is lowered: it is less than 1, so that its format has a bit less."""
+    return inverse_parameters(config).mantissa.bits - 1
+
+
 def logarithm_parameters(config: SoftmaxConfig) -> LogarithmParameters:
     """Of the logarithm of a sum."""
     return LogarithmParameters(config.total_bits, config.precision)
@@ -67,8 +72,7 @@ class RowInverse(RowRecord):
     @staticmethod
     def bits(config: SoftmaxConfig) -> int:
         """Width of a record: mantissa and exponent of the inverse, top."""
-        return (inverse_parameters(config).mantissa.bits + shift_bits(config)
-                + key_shape(config).width)
+        return inverse_bits(config) + shift_bits(config) + key_shape(config).width
 
     @staticmethod
     def cycles(config: SoftmaxConfig) -> int:
@@ -79,12 +83,12 @@ class RowInverse(RowRecord):
         config = self.config
         m.submodules.inverse = inverse = Inverse(inverse_parameters(config),
                                                config.technology)
-        mantissa = Signal.like(inverse.mantissa, name="mantissa", reset_less=True)
+        mantissa = Signal(inverse_bits(config), name="mantissa", reset_less=True)
         shift = Signal(shift_bits(config), reset_less=True)
         slack = inverse.mantissa[config.precision - 3:]
         above = signal_of(m, inverse.exponent - lowest_exponent(config), "above_lowest")
         m.d.sync += [
-            mantissa.eq(inverse.mantissa - slack),
+            mantissa.eq((inverse.mantissa - slack)[:len(mantissa)]),
             shift.eq(above[:len(shift)]),
         ]
         latency = self.cycles(config)

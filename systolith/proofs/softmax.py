@@ -170,10 +170,10 @@ def _sum_of_row(h: Harness, config: SoftmaxConfig, powers: Sequence[_Power], val
 
 
 def _inverse_record(h: Harness, config: SoftmaxConfig, top: Value, total: Value) -> Signal:
-    """Of a sum that is not 0: the mantissa of its inverse less an eighth of the last place it
-    has by then, its exponent above the lowest, and the top."""
+    """Of a sum that is not 0: the mantissa of its inverse, lowered, its exponent above the lowest,
+    and the top."""
     mantissa, exponent = inverted(h, inverse_parameters(config), total)
-    mantissa_bits, exponent_bits = len(mantissa), shift_bits(config)
+    mantissa_bits, exponent_bits = len(mantissa) - 1, shift_bits(config)
     record = Signal(RowInverse.bits(config), name="record")
     h.m.d.comb += record.eq(
         (mantissa - (mantissa >> config.precision - 3))[:mantissa_bits]
