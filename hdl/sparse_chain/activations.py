@@ -33,8 +33,10 @@ class ActivationBuffer(wiring.Component):
     wanting : Out(1)
         The rest of one is to come.
     any_full : Out(1)
-    too_short, too_long, too_many : Out(1)
-        Pulses of the flags a_short, a_long, a_rounds.
+    too_short, too_long : Out(1)
+        Pulses of the flags a_short, a_long.
+    too_many : Out(1)
+        Of the flag a_rounds, where there is one.
     """
 
     def __init__(self, config: SparseChainConfig):
@@ -47,8 +49,8 @@ class ActivationBuffer(wiring.Component):
             "log2_rounds": Out(range(config.max_log2_rounds + 1)), "let_go": In(1),
             "address": In(self.address_bits), "word": Out(stream.data_bits),
             "loading": Out(1), "wanting": Out(1), "any_full": Out(1),
-            "too_short": Out(1), "too_long": Out(1), "too_many": Out(1),
-        })
+            "too_short": Out(1), "too_long": Out(1),
+        } | ({"too_many": Out(1)} if config.rounds_beyond else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -68,14 +70,16 @@ class ActivationBuffer(wiring.Component):
         held = Signal.like(self.log2_rounds, reset_less=True)
         log2_rounds = Signal.like(self.log2_rounds)
         if config.max_log2_rounds:
-            too_many = Signal()
-            if config.max_log2_rounds < (1 << len(self.a.user)) - 1:
-                m.d.comb += too_many.eq(self.a.user > config.max_log2_rounds)
-            m.d.comb += [
-                log2_rounds.eq(Mux(in_frame, held,
-                                   Mux(too_many, config.max_log2_rounds, self.a.user))),
-                self.too_many.eq(self.a.valid & self.a.ready & ~in_frame & ~dropping & too_many),
-            ]
+            asked = self.a.user
+            if config.rounds_beyond:
+                too_many = Signal()
+                m.d.comb += [
+                    too_many.eq(self.a.user > config.max_log2_rounds),
+                    self.too_many.eq(
+                        self.a.valid & self.a.ready & ~in_frame & ~dropping & too_many),
+                ]
+                asked = Mux(too_many, config.max_log2_rounds, asked)
+            m.d.comb += log2_rounds.eq(Mux(in_frame, held, asked))
 
         free = Signal()
         step = Signal()

@@ -202,6 +202,11 @@ class SparseChainConfig(CoreConfig):
         )
 
     @property
+    def rounds_beyond(self) -> bool:
+        """Whether ``tuser`` of a may say more rounds than there may be."""
+        return self.max_log2_rounds < (1 << self.max_log2_rounds.bit_length()) - 1
+
+    @property
     def index_flags(self) -> tuple[str, ...]:
         """What may be wrong with an index: those of dense weights are chosen here, and those of
         quantized ones have as many bits as their pattern allows."""
@@ -216,10 +221,11 @@ class SparseChainConfig(CoreConfig):
                                      "same."),
         }
         several_beats = self.buffer_depth > PATTERN_LANES
+        too_many = ("a_rounds", "An a frame had more rounds than max_tokens / lanes, which it got.")
         return (
             ("a_short", "An a frame ended within a block of K; the missing beats count as zero."),
             ("a_long", "An a frame was longer than half the buffer; the rest was dropped."),
-            ("a_rounds", "An a frame had more rounds than max_tokens / lanes, which it got."),
+            *((too_many,) if self.rounds_beyond else ()),
             *((("p_short", "A p frame ended before the last block of K; the rest was skipped."),)
               if several_beats else ()),
             ("pattern", "A block had a pattern that is none, that was not built in, or that lies "

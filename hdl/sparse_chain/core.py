@@ -144,13 +144,15 @@ class SparseChainCore(wiring.Component):
         ]
 
         flags = {
-            "a_short": buffer.too_short, "a_long": buffer.too_long, "a_rounds": buffer.too_many,
+            "a_short": buffer.too_short, "a_long": buffer.too_long,
             "p_short": issue.p_short, "pattern": issue.pattern,
             **{f"index_{name}": checked & getattr(chains, name).any()
                for name in config.index_flags},
             "w_short": issue.w_short | bad.too_short if bad else issue.w_short,
             "w_long": issue.w_long,
         }
+        if config.rounds_beyond:
+            flags["a_rounds"] = buffer.too_many
         if config.weights == "quantized":
             flags["scale"] = bad.scale
         if bad:

@@ -20,7 +20,7 @@ from systolith.sim.bitserial import golden
 from systolith.sim.bitserial.stimulus import stimulus
 from systolith.sim.formats import quantize
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import (
     OTHER_NAN,
     arguments,
@@ -150,6 +150,11 @@ class BitserialModel(Model):
 
     def filled(self, config: BitserialConfig, workload: Workload) -> tuple[str, ...]:
         return ("a",)
+
+    def refused(self, config: BitserialConfig) -> Iterator[Refusal]:
+        """Types that are none."""
+        return (Refusal("bad_type", users={"s": kind})
+                for kind in range(len(TYPES), 1 << TYPE_BITS))
 
     def utilization(self, config: BitserialConfig, workload: Workload, cycles: int) -> float:
         """Terms of the weights over those that the PEs take in ``cycles``."""

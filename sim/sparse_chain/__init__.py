@@ -9,7 +9,7 @@ from systolith.hdl.errors import Error
 from systolith.hdl.formats import IntegerFormat
 from systolith.hdl.sparse_chain.config import INT8, SCALE, UNIT_SCALE, SparseChainConfig
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import arguments, elements, integers, result_dtype
 from systolith.sim.sparse import PackedMatrix, QuantizedMatrix
 from systolith.sim.sparse.pruning import as_array
@@ -106,6 +106,19 @@ class SparseChainModel(Model):
 
     def filled(self, config: SparseChainConfig, workload: Workload) -> tuple[str, ...]:
         return ("a", "w") if config.weights == "kept" else ("a",)
+
+    def refused(self, config: SparseChainConfig) -> Iterator[Refusal]:
+        """Rounds that there is no room for; widths, or patterns, of weights that are none."""
+        users = {stream.name: 1 << stream.tuser_bits for stream in config.streams}
+        for rounds in range(config.max_log2_rounds + 1, users["a"]):
+            yield Refusal("a_rounds", users={"a": rounds})
+        known = {pattern.code for pattern in config.patterns if pattern.n}
+        if config.weights == "quantized":
+            known = {bits | index_bits << 4 for bits in range(3, 9)
+                     for index_bits in (0, *range(2, config.index_bits + 1))}
+        if config.weights != "kept":
+            for user in sorted({*range(users["w"])} - known):
+                yield Refusal("w_format", users={"w": user})
 
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.

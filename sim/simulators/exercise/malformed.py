@@ -151,15 +151,18 @@ class Malformed(Part):
 
     def refused(self, simulator: Simulator) -> None:
         """What a frame must not come with raises its flag."""
-        case, names = self.small_case(), [name for name, _ in self.core.config.flags]
+        names = [name for name, _ in self.core.config.flags]
         for refusal in self.core.model.refused(self.core.config):
             given = {}
+            case = next(case for case in (self.small_case(), *self.cases)
+                        if all(len(case.job.inputs[name]) for name in refusal.users))
             for name, user in refusal.users.items():
                 beats = case.job.inputs[name]
                 given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
             _, flags, _ = self._anyway(simulator, case, given, refusal.writes)
             if not flags >> names.index(refusal.flag) & 1:
                 raise ProblemError(f"flag {refusal.flag} is not raised with {refusal}")
+            self.raised(flags)
 
     def _anyway(self, simulator: Simulator, case: Case, given: Mapping[str, Beats],
                 writes: Mapping[str, int] | None = None) -> tuple[dict[str, Beats], int, int]:
