@@ -186,17 +186,15 @@ class BitplaneModel(Model):
 
     def refused(self, config: BitplaneConfig) -> Iterator[Refusal]:
         """Codes that are none, bipolar ones on one side only, and numbers of planes."""
-        wrong = [(3, UNSIGNED), (UNSIGNED, 3)]
-        for code in (UNSIGNED, TWOS_COMPLEMENT):
-            wrong += [(code, BIPOLAR), (BIPOLAR, code)]
         right = {"a_code": UNSIGNED, "w_code": UNSIGNED}
-        for a_code, w_code in wrong:
-            yield Refusal("settings", {"a_code": a_code, "w_code": w_code})
+        for one, other in (("a_code", "w_code"), ("w_code", "a_code")):
+            for code, beside in ((3, UNSIGNED), (3, TWOS_COMPLEMENT), (BIPOLAR, UNSIGNED),
+                                 (BIPOLAR, TWOS_COMPLEMENT)):
+                yield Refusal("settings", {one: code, other: beside}, like={one: UNSIGNED})
         bits = {"a_bits": config.max_a_bits, "w_bits": config.max_w_bits}
-        for register in config.registers:
-            for planes in (0, *range(bits.get(register.name, 15) + 1, 16)):
-                if register.name in bits:
-                    yield Refusal("settings", {**right, register.name: planes})
+        for name in bits.keys() & {register.name for register in config.registers}:
+            for planes in (0, *range(bits[name] + 1, 16)):
+                yield Refusal("settings", {**right, name: planes}, like={name: bits[name]})
 
     def never(self, config: BitplaneConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         if stream != "c" or config.output == "scaled":

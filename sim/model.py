@@ -70,11 +70,15 @@ class Refusal:
         Values of registers.
     users : mapping
         ``tuser`` of frames, by stream name.
+    like : mapping
+        Values of these registers, and words of ``tuser``, that give the same; empty if something
+        else becomes of the frame.
     """
 
     flag: str
     writes: Mapping[str, int] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    like: Mapping[str, int] = field(default_factory=dict)
 
 
 class Model(ABC):

@@ -155,7 +155,9 @@ class NormModel(Model):
         bits = next(register.fields[0].bits for register in config.registers
                     if register.name == "length")
         beyond = {config.max_length + 1, *(1 << bit for bit in range(bits)), (1 << bits) - 1}
-        return (Refusal("length_bad", {"length": length}) for length in sorted({0, *beyond})
+        return (Refusal("length_bad", {"length": length},
+                        like={"length": min(max(length, 1), config.max_length)})
+                for length in sorted({0, *beyond})
                 if not 0 < length <= config.max_length and length < 1 << bits)
 
     def ignored(self, config: NormConfig, workload: Workload) -> Arrays:

@@ -153,7 +153,7 @@ class BitserialModel(Model):
 
     def refused(self, config: BitserialConfig) -> Iterator[Refusal]:
         """Types that are none."""
-        return (Refusal("bad_type", users={"s": kind})
+        return (Refusal("bad_type", users={"s": kind}, like={"s": 0})
                 for kind in range(len(TYPES), 1 << TYPE_BITS))
 
     def utilization(self, config: BitserialConfig, workload: Workload, cycles: int) -> float:

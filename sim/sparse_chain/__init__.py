@@ -111,7 +111,7 @@ class SparseChainModel(Model):
         """Rounds that there is no room for; widths, or patterns, of weights that are none."""
         users = {stream.name: 1 << stream.tuser_bits for stream in config.streams}
         for rounds in range(config.max_log2_rounds + 1, users["a"]):
-            yield Refusal("a_rounds", users={"a": rounds})
+            yield Refusal("a_rounds", users={"a": rounds}, like={"a": config.max_log2_rounds})
         known = {pattern.code for pattern in config.patterns if pattern.n}
         if config.weights == "quantized":
             known = {bits | index_bits << 4 for bits in range(3, 9)

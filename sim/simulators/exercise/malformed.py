@@ -150,19 +150,35 @@ class Malformed(Part):
                         raise ProblemError(f"{what}: others behind it make a difference to {name}")
 
     def refused(self, simulator: Simulator) -> None:
-        """What a frame must not come with raises its flag."""
+        """What a frame must not come with raises its flag, and counts as what the model says."""
         names = [name for name, _ in self.core.config.flags]
         for refusal in self.core.model.refused(self.core.config):
-            given = {}
             case = next(case for case in (self.small_case(), *self.cases)
                         if all(len(case.job.inputs[name]) for name in refusal.users))
-            for name, user in refusal.users.items():
-                beats = case.job.inputs[name]
-                given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
-            _, flags, _ = self._anyway(simulator, case, given, refusal.writes)
+            taken, flags = self._with(simulator, case, refusal.writes, refusal.users)
+            self.raised(flags)
             if not flags >> names.index(refusal.flag) & 1:
                 raise ProblemError(f"flag {refusal.flag} is not raised with {refusal}")
-            self.raised(flags)
+            if not refusal.like:
+                continue
+            like, flags = self._with(simulator, case, *(
+                {name: refusal.like.get(name, value) for name, value in given.items()}
+                for given in (refusal.writes, refusal.users)))
+            if flags >> names.index(refusal.flag) & 1:
+                raise ProblemError(f"flag {refusal.flag} is raised with {refusal.like}")
+            for name, want in like.items():
+                if not np.array_equal(taken[name].data, want.data):
+                    raise ProblemError(f"{name} with {refusal} is not what it is like")
+
+    def _with(self, simulator: Simulator, case: Case, writes: Mapping[str, int],
+              users: Mapping[str, int]) -> tuple[dict[str, Beats], int]:
+        """What a case gives with values of registers and words of ``tuser``, and its flags."""
+        given = {}
+        for name, user in users.items():
+            beats = case.job.inputs[name]
+            given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
+        taken, flags, _ = self._anyway(simulator, case, given, writes)
+        return taken, flags
 
     def _anyway(self, simulator: Simulator, case: Case, given: Mapping[str, Beats],
                 writes: Mapping[str, int] | None = None) -> tuple[dict[str, Beats], int, int]:
