@@ -29,7 +29,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,8 +45,10 @@ CONFLICTS_OF_PAIRS = 100     # of it, for a pair of registers of what is left
 QUESTION = Path("question.aig")
 #: Data of a stream and answers on the register bus, and which handshake they belong to.
 DATA = (r"(\w+)_(t)(?:data|last|user)", r"(\w+)_(r)(?:data|resp)", r"(\w+)_(b)resp")
-#: Names of the ports that stand for a memory: the memory, and what of it.
-MEMORY = re.compile(r"(.*)\.(WR_EN|WR_DATA|WR_ADDR) \[(\d+)\]")
+#: Names of the ports that stand for a memory: the memory, and what of it. Of one with a port for
+#: each direction and nothing in it at first it does not matter which place is which.
+MEMORY = re.compile(r"(.*)\.(WR_EN|WR_DATA|WR_ADDR|RD_ADDR) \[(\d+)\]")
+PLACED = "placed."           # begins the names of others
 
 Pairs = Mapping[str, tuple[int, int]]
 
@@ -88,8 +90,12 @@ def _take_memories_out(module: ys.Module) -> None:
     for cell in list(module.cells_.values()):
         if cell.type.str() != "$mem_v2" or not cell.getParam(ys.IdString("\\WR_PORTS")).as_int():
             continue
+        parameter = {name: cell.getParam(ys.IdString(f"\\{name}"))
+                     for name in ("INIT", "RD_PORTS", "WR_PORTS")}
+        plain = (parameter["INIT"].is_fully_undef() and parameter["RD_PORTS"].as_int() == 1
+                 and parameter["WR_PORTS"].as_int() == 1)
         for port, signal in list(cell.connections_.items()):
-            name = f"{cell.name.str()[1:]}.{port.str()[1:]}"
+            name = f"{'' if plain else PLACED}{cell.name.str()[1:]}.{port.str()[1:]}"
             if signal.is_fully_const():
                 continue
             wire = module.addWire(ys.IdString(f"\\{name}"), signal.size())
@@ -125,6 +131,11 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
             return "EQUAL"
         answer = _reachable(joined, [*(differences[name] for name in sorted(failing)),
                                      *(seen[name] for name in sorted(wrong))], deadline)
+        if answer != "proven" and (memories := _memories(wrong)):
+            others = [seen[name] for name in sorted(wrong) if not _memories([name])]
+            answer = _reachable(joined, [
+                *(differences[name] for name in sorted(failing)), *others,
+                *(joined.confused(memory) for memory in memories)], deadline)
         if answer == "proven":
             return "EQUAL"
         if not failing:
@@ -134,12 +145,19 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
         apart |= failing
 
 
+def _memories(names: Iterable[str]) -> list[str]:
+    """The memories whose addresses are among the names of outputs, and may be others."""
+    found = (MEMORY.fullmatch(name) for name in names)
+    return sorted({match[1] for match in found if match and match[2].endswith("ADDR")
+                   and not match[1].startswith(PLACED)})
+
+
 def _shown_different(gold: Circuit, gate: Circuit) -> bool:
     """Random inputs show a difference: where there is one, they mostly do."""
     joined = _join(gold, gate, set(gate.registers))
     graph = joined.graph
-    graph.write(QUESTION, [graph.any([graph.differ(*pair) for pair in joined.outputs.values()])],
-                joined.registers)
+    shown = [graph.differ(*pair) for name, pair in joined.outputs.items() if not _memories([name])]
+    graph.write(QUESTION, [graph.any(shown)], joined.registers)
     return engine.simulate(QUESTION, SIMULATION_SECONDS).status == "refuted"
 
 
@@ -163,18 +181,45 @@ class _Joined:
         The pairs of outputs.
     registers : mapping
         Literals of all registers and of their next values.
-    different : set
-        Literals of the registers that say where the others are not equal.
     loose : set
-        Of the registers without mutants of which there is one like that.
+        Literals of those without mutants where another one says whether they are equal.
+    ports : mapping
+        Pairs of bits of ports of memories, whether something is written or not.
     """
 
     graph: Graph
     nexts: Pairs
     outputs: Pairs
-    registers: Mapping[int, int]
-    different: Set[int]
+    registers: dict[int, int]
     loose: Set[int]
+    ports: Pairs
+
+    def confused(self, memory: str) -> int:
+        """Whether two places of a memory are one in the other circuit: of a place that the solver
+        picks when it is written, and the one there, later writes and reads are at both or at
+        neither."""
+        graph = self.graph
+        written, read, enables = (
+            [pair for name, pair in self.ports.items() if name.startswith(f"{memory}.{port} ")]
+            for port in ("WR_ADDR", "RD_ADDR", "WR_EN"))
+        writes = graph.any(pair[0] for pair in enables)
+        picked, picks = graph.variable(), graph.both(graph.variable(), writes)
+        self.registers[picked] = graph.any([picked, picks])
+        new = graph.both(picks, picked ^ 1)
+        places = []
+        for pair in written:
+            places.append((graph.variable(), graph.variable()))
+            for place, literal in zip(places[-1], pair, strict=True):
+                self.registers[place] = graph.any([graph.both(new, literal),
+                                                   graph.both(new ^ 1, place)])
+
+        def apart(bits: list[tuple[int, int]]) -> int:
+            at_gold, at_gate = (graph.any(
+                graph.differ(bit[side], place[side])
+                for bit, place in zip(bits, places, strict=True)) for side in range(2))
+            return graph.differ(at_gold, at_gate)
+
+        return graph.both(picked, graph.any([graph.both(writes, apart(written)), apart(read)]))
 
 
 def _join(gold: Circuit, gate: Circuit, apart: Set[str]) -> _Joined:
@@ -206,14 +251,16 @@ def _join(gold: Circuit, gate: Circuit, apart: Set[str]) -> _Joined:
         {**{literal: following[name] for name, literal in stored.items()},
          **{literal: graph.differ(following.get(name, 0), mutant_following[name])
             for name, literal in different.items()}},
-        set(different.values()), {stored[name] for name in apart & stored.keys()})
+        {stored[name] for name in apart & stored.keys()},
+        {name: (of_gold(gold.outputs[name]), of_gate(gate.outputs[name]))
+         for name in gold.outputs if MEMORY.fullmatch(name)})
 
 
 def _written(graph: Graph, name: str, outputs: Mapping[str, int], of) -> int:
     """An output; of what goes into a memory, only what is written."""
     literal = of(outputs[name])
     found = MEMORY.fullmatch(name)
-    if not found or found[2] == "WR_EN":
+    if not found or found[2] in ("WR_EN", "RD_ADDR"):
         return literal
     if found[2] == "WR_DATA":
         return graph.both(literal, of(outputs[f"{found[1]}.WR_EN [{found[3]}]"]))

@@ -73,3 +73,34 @@ def test_verdicts(queue, cell, port, bit, mode, verdict):
     said = tools.run("python", [sys.executable, PROOF, "queue", "queue", "lines.txt", "60",
                                 "queue.v"], cwd=folder)
     assert re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", said, re.M)[1] == verdict
+
+
+@pytest.mark.parametrize("mode, contents, verdict", [
+    ("inv", "", "EQUAL"),                                # as good a place as any other
+    ("const0", "", "DIFFERENT"),                         # two places are one
+    ("inv", "initial memory[1] = 4'd3;", "DIFFERENT")])
+def test_places_of_a_memory_are_exchanged(mode, contents, verdict, tmp_path):
+    (tmp_path / "ring.v").write_text(f"""\
+module ring (input clk, input rst, input take, input [3:0] x, output reg [3:0] y);
+  reg [3:0] memory [0:3];
+  reg [1:0] place;
+  wire [1:0] at = ~place;
+  {contents}
+  always @(posedge clk)
+    place <= rst ? 2'd0 : place + 2'd1;
+  always @(posedge clk) begin
+    if (take)
+      memory[at] <= x;
+    y <= memory[at];
+  end
+endmodule
+""")
+    listing = LIST.replace("queue", "ring")
+    tools.run("python", [sys.executable, "-c", listing], cwd=tmp_path)
+    cell, = (name for name in (tmp_path / "cells.txt").read_text().splitlines()
+             if name.startswith("$not$"))
+    (tmp_path / "lines.txt").write_text(
+        f"mutate -mode {mode} -module ring -cell {cell} -port Y -portbit 0\n")
+    said = tools.run("python", [sys.executable, PROOF, "ring", "ring", "lines.txt", "60",
+                                "ring.v"], cwd=tmp_path)
+    assert re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", said, re.M)[1] == verdict
