@@ -132,7 +132,7 @@ def test_lane_looks_up_plane_by_plane():
                        for index in range(8)]
             index = sum(int(codes[group, bit] >> plane & 1) << bit for bit in range(4))
             steps.append({"entries": pack(entries, config.entry.bits), "index": index, "valid": 1,
-                          "first": group == 0 and plane == planes - 1, "double": group == 0,
+                          "first": group == 0 and plane == planes - 1, "doubles": group == 0,
                           "capture": group == 3 and plane == 0})
             steps.append({"valid": 0, "capture": 0})
     seen = clock(LookupLane(config), steps + [{}] * 2, ["drain_out"])

@@ -188,8 +188,8 @@ def test_chain_loader(lengths, short, long, pause):
                 found.append([None] * 3)
             ctx.set(part.swap, swap)
             await ctx.delay(1e-9)
-            flags[0] += ctx.get(part.short)
-            flags[1] += ctx.get(part.long)
+            flags[0] += ctx.get(part.too_short)
+            flags[1] += ctx.get(part.too_long)
             load, entering = ctx.get(part.load), [*chain[1:], ctx.get(part.data)]
             if beats and ctx.get(part.i.ready):
                 beats.pop(0)
