@@ -32,3 +32,6 @@ dynamic_cast explicit false float friend goto inline long mutable namespace noex
 operator or_eq private public reinterpret_cast requires short sizeof static_assert static_cast
 switch template thread_local throw true try typeid typename volatile wchar_t xor_eq
 """.split())
+
+#: No signal or port of an emitted module is called like that.
+AVOIDED = KEYWORDS | CPP_KEYWORDS

@@ -191,10 +191,12 @@ class BitplaneModel(Model):
             for code, beside in ((3, UNSIGNED), (3, TWOS_COMPLEMENT), (BIPOLAR, UNSIGNED),
                                  (BIPOLAR, TWOS_COMPLEMENT)):
                 yield Refusal("settings", {one: code, other: beside}, like={one: UNSIGNED})
-        bits = {"a_bits": config.max_a_bits, "w_bits": config.max_w_bits}
-        for name in bits.keys() & {register.name for register in config.registers}:
-            for planes in (0, *range(bits[name] + 1, 16)):
-                yield Refusal("settings", {**right, name: planes}, like={name: bits[name]})
+        highest = {"a_bits": config.max_a_bits, "w_bits": config.max_w_bits}
+        for register in config.registers:
+            if (most := highest.get(register.name)) is not None:
+                for planes in (0, *range(most + 1, 1 << register.fields[0].bits)):
+                    yield Refusal("settings", {**right, register.name: planes},
+                                  like={register.name: most})
 
     def never(self, config: BitplaneConfig, stream: str, codes: np.ndarray) -> np.ndarray:
         if stream != "c" or config.output == "scaled":

@@ -154,16 +154,16 @@ class NormModel(Model):
         """Lengths of 0, and beyond the longest."""
         bits = next(register.fields[0].bits for register in config.registers
                     if register.name == "length")
-        beyond = {config.max_length + 1, *(1 << bit for bit in range(bits)), (1 << bits) - 1}
-        return (Refusal("length_bad", {"length": length},
-                        like={"length": min(max(length, 1), config.max_length)})
-                for length in sorted({0, *beyond})
-                if not 0 < length <= config.max_length and length < 1 << bits)
+        yield Refusal("length_bad", {"length": 0}, like={"length": 1})
+        for length in sorted({config.max_length + 1, *(1 << bit for bit in range(bits))}):
+            if config.max_length < length < 1 << bits:
+                yield Refusal("length_bad", {"length": length},
+                              like={"length": config.max_length})
 
     def ignored(self, config: NormConfig, workload: Workload) -> Arrays:
         """Lanes beyond the row; what they hold of b they give."""
         nothing = _beats(config, np.zeros(workload.arrays["x"].shape, bool), True).data
-        return dict.fromkeys({"x", "w"} & {stream.name for stream in config.streams}, nothing)
+        return {stream.name: nothing for stream in config.streams if stream.name in "xw"}
 
     def utilization(self, config: NormConfig, workload: Workload, cycles: int) -> float:
         """Elements of the rows over those that the lanes could take in ``cycles``."""

@@ -11,7 +11,7 @@ from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
-from systolith.generators.keywords import CPP_KEYWORDS, KEYWORDS
+from systolith.generators.keywords import AVOIDED
 from systolith.generators.verilog.expressions import EmitError
 from systolith.generators.verilog.folding import Constants, folded, folded_value
 from systolith.generators.verilog.hardening import CascadeError, harden
@@ -78,10 +78,9 @@ class ModuleStructure:
         port_values = port_signals(component)
         self.ports = [port for port, _ in port_values]
         for port, value in port_values:
-            for language, words in (("Verilog", KEYWORDS), ("C++", CPP_KEYWORDS)):
-                if port.name in words:
-                    raise EmitError(f"{type(component).__name__} has a port called {port.name}, "
-                                    f"a {language} keyword")
+            if port.name in AVOIDED:
+                raise EmitError(f"{type(component).__name__} has a port called {port.name}, "
+                                f"a keyword of Verilog or C++")
             self._register(value, port.name)
         self._inputs = [value for port, value in port_values if port.is_input]
         self._outputs = [value for port, value in port_values if not port.is_input]
@@ -102,7 +101,7 @@ class ModuleStructure:
 
     def _unique(self, wanted: str) -> str:
         base = re.sub(r"\W+", "_", wanted.replace("__", "_")).strip("_") or "value"
-        if base in KEYWORDS | CPP_KEYWORDS or base[0].isdigit():
+        if base in AVOIDED or base[0].isdigit():
             base += "_"
         name, index = base, 2
         while name in self._taken:

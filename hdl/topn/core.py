@@ -85,14 +85,12 @@ class TopNStack(wiring.Component):
                 m.d.sync += kept[i].eq(element)
                 if i in ranked:
                     m.d.sync += rank[i].eq(new_rank)
-            if i in ranked[:-1]:
+            if i < min(entries - 1, len(ranked)):
                 moves = dropped[:i + 1].any()
                 with m.Elif(keep):
                     m.d.sync += [kept[i].eq(Mux(moves, kept[i + 1], kept[i])),
-                                 rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))]
-            elif i in ranked and i < entries - 1:
-                with m.Elif(keep):
-                    m.d.sync += rank[i].eq(pushed[i])
+                                 rank[i].eq(Mux(moves, pushed[i + 1], pushed[i]))
+                                 ] if i + 1 in ranked else rank[i].eq(pushed[i])
         return m
 
 

@@ -21,6 +21,7 @@ from systolith.hdl.softmax.records import (
     RowInverse,
     inverse_parameters,
     lowest_exponent,
+    row_record,
     shift_bits,
 )
 from systolith.hdl.softmax.row_results import BeatMaximum
@@ -72,17 +73,17 @@ def online_sum(component: OnlineSum, edit: Edit) -> Harness:
     logits, keep = split(config, beat)
     powers = [_power(h, config, logits.word_select(lane, config.logit.bits), scale, keep[lane])
               for lane in range(config.lanes)]
-    recorded = RowInverse.cycles(config)
-    row = _sum_of_row(h, config, powers, valid, last,
-                      PowerRunningSum.cycles(config.lanes))
+    kind = row_record(config)
+    recorded = kind.cycles(config)
+    row = _sum_of_row(h, config, powers, valid, last, PowerRunningSum.cycles(config.lanes))
     known = settled(h, component.timing(config).record)
     total = ago(h, row.total, recorded, "recorded_total")
     done = ago(h, row.done, recorded, "recorded")
-    record = _inverse_record(h, config, ago(h, row.top, recorded, "recorded_top"), total)
     h.check("passes through", (ports.o_valid == ports.valid) & (ports.o_last == ports.last)
             & (ports.o_beat == ports.beat))
     h.check("done", ~known | (ports.record_valid == done))
-    if config.output != "log":
+    if kind is RowInverse:               # nothing is said of logarithms
+        record = _inverse_record(h, config, ago(h, row.top, recorded, "recorded_top"), total)
         h.check("record", ~known | ~done | (total == 0) | (ports.record == record))
     h.cover("a record", known & done & (total != 0))
     return h

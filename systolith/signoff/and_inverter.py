@@ -11,7 +11,7 @@ from operator import or_
 from pathlib import Path
 
 #: Share of the registers of a question that another one has to have to be asked with it.
-MOST = 0.8
+ALIKE = 0.8
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Graph:
         largest: dict[int, list[int]] = {}
         for reached in sorted(groups, key=int.bit_count, reverse=True):
             near = next((other for other in largest
-                         if (reached & other).bit_count() >= MOST * reached.bit_count()), reached)
+                         if (reached & other).bit_count() >= ALIKE * reached.bit_count()), reached)
             largest.setdefault(near, []).extend(groups[reached])
         return list(largest.values())
 

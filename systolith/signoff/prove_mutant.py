@@ -199,27 +199,33 @@ class _Joined:
         picks when it is written, and the one there, later writes and reads are at both or at
         neither."""
         graph = self.graph
-        written, read, enables = (
-            [pair for name, pair in self.ports.items() if name.startswith(f"{memory}.{port} ")]
-            for port in ("WR_ADDR", "RD_ADDR", "WR_EN"))
-        writes = graph.any(pair[0] for pair in enables)
+        written, read, enables = (self._bits(f"{memory}.{port}")
+                                  for port in ("WR_ADDR", "RD_ADDR", "WR_EN"))
+        if written.keys() != read.keys():                # some bits are constant: not asked
+            return 1
+        writes = graph.any(pair[0] for pair in enables.values())
         picked, picks = graph.variable(), graph.both(graph.variable(), writes)
         self.registers[picked] = graph.any([picked, picks])
         new = graph.both(picks, picked ^ 1)
-        places = []
-        for pair in written:
-            places.append((graph.variable(), graph.variable()))
-            for place, literal in zip(places[-1], pair, strict=True):
+        places = {}
+        for bit, pair in written.items():
+            places[bit] = graph.variable(), graph.variable()
+            for place, literal in zip(places[bit], pair, strict=True):
                 self.registers[place] = graph.any([graph.both(new, literal),
                                                    graph.both(new ^ 1, place)])
 
-        def apart(bits: list[tuple[int, int]]) -> int:
-            at_gold, at_gate = (graph.any(
-                graph.differ(bit[side], place[side])
-                for bit, place in zip(bits, places, strict=True)) for side in range(2))
+        def apart(port: Mapping[int, tuple[int, int]]) -> int:
+            at_gold, at_gate = (graph.any(graph.differ(port[bit][side], places[bit][side])
+                                          for bit in places) for side in range(2))
             return graph.differ(at_gold, at_gate)
 
         return graph.both(picked, graph.any([graph.both(writes, apart(written)), apart(read)]))
+
+    def _bits(self, port: str) -> dict[int, tuple[int, int]]:
+        """Those of a port of a memory that are not constant, by their number."""
+        found = {name: MEMORY.fullmatch(name) for name in self.ports}
+        return {int(match[3]): self.ports[name] for name, match in found.items()
+                if match and f"{match[1]}.{match[2]}" == port}
 
 
 def _join(gold: Circuit, gate: Circuit, apart: Set[str]) -> _Joined:

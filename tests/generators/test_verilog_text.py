@@ -8,9 +8,13 @@ import sys
 import time
 
 import pytest
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from systolith.generators import registry
 from systolith.generators.core import elaborate
+from systolith.generators.verilog import EmitError, emit
 from systolith.signoff import lint
 
 CONFIGS = {
@@ -85,3 +89,21 @@ def test_large_cores_are_small_text(rows, cols, seconds, kilobytes):
     pes = next(module for module in core.manifest["modules"]
                if module["name"].endswith("weight_stationary_pe"))
     assert pes["instances"] == rows * cols
+
+
+@pytest.mark.parametrize("word", ["table", "short"])     # of Verilog, and of C++
+def test_keywords_name_nothing(word):
+    class Part(wiring.Component):
+        def __init__(self, port):
+            self.port = port
+            super().__init__({port: In(1), "o": Out(1)})
+
+        def elaborate(self, platform):
+            m = Module()
+            inside = Signal(name=word)
+            m.d.sync += [inside.eq(getattr(self, self.port)), self.o.eq(inside)]
+            return m
+
+    assert re.search(rf"\breg +{word}_;", emit(Part("x"), name="part").text)
+    with pytest.raises(EmitError, match=rf"^Part has a port called {word}, a keyword of "):
+        emit(Part(word), name="part")

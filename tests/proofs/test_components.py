@@ -14,6 +14,8 @@ from systolith.proofs.engine import Verdict
 from systolith.proofs.proof import Answer, Proof, broken, prove
 from systolith.proofs.registry import PROOFS, SPECIFICATIONS, specification_of
 
+SOFTMAX = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2", "precision": 8})
+
 #: The few that also run outside of the night.
 QUICK = {"RegisterSlice, 3 bits and last", "Fifo, 2 places", "Credits, 4 places by 2",
          "EventCounter, words of 2 bits", "RegisterBank, a register of every kind",
@@ -39,8 +41,6 @@ def test_component_is_proven(proof, tmp_path):
                                               for proof, index in BREAKS])
 def test_broken_component_is_refuted(proof, index, tmp_path):
     assert broken(proof, index, tmp_path).status == "refuted"
-
-SOFTMAX = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2", "precision": 8})
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [
@@ -73,6 +73,17 @@ def test_what_a_sum_of_powers_owes(old, new, status, tmp_path):
         assert found.depth == 11
         covers = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new)).sources(covers=True)
         assert engine.search(engine.circuit(covers, tmp_path), 14, 60).status == "refuted"
+
+
+@pytest.mark.parametrize("output", ["probability", "log"])
+def test_a_sum_is_recorded_as_either(output, tmp_path):
+    part = OnlineSum(SoftmaxConfig.parse({"lanes": 1, "max_length": 4, "in_format": "uint2",
+                                          "precision": 8, "output": output,
+                                          "out_format": {"log": "int8"}.get(output, "uint8")}))
+    harness = SPECIFICATIONS[OnlineSum](part, lambda text: text)
+    assert engine.simulate(engine.circuit(harness.sources(), tmp_path), 20).status == "open"
+    covers = SPECIFICATIONS[OnlineSum](part, lambda text: text).sources(covers=True)
+    assert engine.simulate(engine.circuit(covers, tmp_path), 20).status == "refuted"
 
 
 @pytest.mark.parametrize(("part", "old", "new", "status"), [

@@ -48,12 +48,24 @@ Path("cells.txt").write_text("\\n".join(names))
 """
 
 
+def cells_of(folder, top):
+    tools.run("python", [sys.executable, "-c", LIST.replace("queue", top)], cwd=folder)
+    return (folder / "cells.txt").read_text().splitlines()
+
+
+def said(folder, top, line):
+    """The verdict about a mutant."""
+    (folder / "lines.txt").write_text(f"{line}\n")
+    text = tools.run("python", [sys.executable, PROOF, top, top, "lines.txt", "60", f"{top}.v"],
+                     cwd=folder)
+    return re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", text, re.M)[1]
+
+
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("queue")
     (folder / "queue.v").write_text(DESIGN)
-    tools.run("python", [sys.executable, "-c", LIST], cwd=folder)
-    return folder, (folder / "cells.txt").read_text().splitlines()
+    return folder, cells_of(folder, "queue")
 
 
 @pytest.mark.parametrize("cell, port, bit, mode, verdict", [
@@ -68,11 +80,9 @@ def queue(tmp_path_factory):
 def test_verdicts(queue, cell, port, bit, mode, verdict):
     folder, cells = queue
     name, = (known for known in cells if known.startswith(cell))
-    (folder / "lines.txt").write_text(
-        f"mutate -mode {mode} -module queue -cell {name} -port {port} -portbit {bit}\n")
-    said = tools.run("python", [sys.executable, PROOF, "queue", "queue", "lines.txt", "60",
-                                "queue.v"], cwd=folder)
-    assert re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", said, re.M)[1] == verdict
+    assert said(folder, "queue",
+                f"mutate -mode {mode} -module queue -cell {name} -port {port} -portbit {bit}"
+                ) == verdict
 
 
 @pytest.mark.parametrize("mode, contents, verdict", [
@@ -95,12 +105,6 @@ module ring (input clk, input rst, input take, input [3:0] x, output reg [3:0] y
   end
 endmodule
 """)
-    listing = LIST.replace("queue", "ring")
-    tools.run("python", [sys.executable, "-c", listing], cwd=tmp_path)
-    cell, = (name for name in (tmp_path / "cells.txt").read_text().splitlines()
-             if name.startswith("$not$"))
-    (tmp_path / "lines.txt").write_text(
-        f"mutate -mode {mode} -module ring -cell {cell} -port Y -portbit 0\n")
-    said = tools.run("python", [sys.executable, PROOF, "ring", "ring", "lines.txt", "60",
-                                "ring.v"], cwd=tmp_path)
-    assert re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", said, re.M)[1] == verdict
+    cell, = (name for name in cells_of(tmp_path, "ring") if name.startswith("$not$"))
+    assert said(tmp_path, "ring",
+                f"mutate -mode {mode} -module ring -cell {cell} -port Y -portbit 0") == verdict

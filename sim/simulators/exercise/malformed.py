@@ -155,13 +155,13 @@ class Malformed(Part):
         for refusal in self.core.model.refused(self.core.config):
             case = next(case for case in (self.small_case(), *self.cases)
                         if all(len(case.job.inputs[name]) for name in refusal.users))
-            taken, flags = self._with(simulator, case, refusal.writes, refusal.users)
+            taken, flags = self._told(simulator, case, refusal.writes, refusal.users)
             self.raised(flags)
             if not flags >> names.index(refusal.flag) & 1:
                 raise ProblemError(f"flag {refusal.flag} is not raised with {refusal}")
             if not refusal.like:
                 continue
-            like, flags = self._with(simulator, case, *(
+            like, flags = self._told(simulator, case, *(
                 {name: refusal.like.get(name, value) for name, value in given.items()}
                 for given in (refusal.writes, refusal.users)))
             if flags >> names.index(refusal.flag) & 1:
@@ -170,7 +170,7 @@ class Malformed(Part):
                 if not np.array_equal(taken[name].data, want.data):
                     raise ProblemError(f"{name} with {refusal} is not what it is like")
 
-    def _with(self, simulator: Simulator, case: Case, writes: Mapping[str, int],
+    def _told(self, simulator: Simulator, case: Case, writes: Mapping[str, int],
               users: Mapping[str, int]) -> tuple[dict[str, Beats], int]:
         """What a case gives with values of registers and words of ``tuser``, and its flags."""
         given = {}
