@@ -122,6 +122,9 @@ class GatingModel(Model):
     def filled(self, config: GatingConfig, workload: Workload) -> tuple[str, ...]:
         return tuple(config.inputs[1:])
 
+    def paired(self, config: GatingConfig) -> Mapping[str, str]:
+        return {name: f"{name}_differs" for name in config.inputs[1:]}
+
     def utilization(self, config: GatingConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays[config.inputs[0]].size / (config.lanes * cycles)

@@ -157,6 +157,11 @@ class Model(ABC):
         (beats, lanes)."""
         return {}
 
+    def paired(self, config: CoreConfig) -> Mapping[str, str]:
+        """Inputs whose frames must have as many beats as those they come with, and the flag that
+        says they have not."""
+        return {}
+
     def refused(self, config: CoreConfig) -> Iterator[Refusal]:
         """Settings and words of ``tuser`` that raise a flag, each for itself."""
         return iter(())

@@ -150,6 +150,10 @@ class NormModel(Model):
     def filled(self, config: NormConfig, workload: Workload) -> tuple[str, ...]:
         return tuple(stream.name for stream in config.streams if stream.name in "wb")
 
+    def paired(self, config: NormConfig) -> Mapping[str, str]:
+        return {stream.name: f"{stream.name}_differs" for stream in config.streams
+                if stream.name in "wb"}
+
     def refused(self, config: NormConfig) -> Iterator[Refusal]:
         """Lengths of 0, and beyond the longest."""
         bits = next(register.fields[0].bits for register in config.registers

@@ -107,6 +107,13 @@ class SoftmaxModel(Model):
     def cycles(self, config: SoftmaxConfig, workload: Workload) -> int:
         return cycles.cycles(config, Rows.of(config, workload).beats.tolist())
 
+    def paired(self, config: SoftmaxConfig) -> Mapping[str, str]:
+        paired = dict.fromkeys(config.replays, "replay_differs")
+        if config.additive_mask:
+            masks = "mask", *(f"{each}_mask" for each in config.replays)
+            paired |= dict.fromkeys(masks, "mask_differs")
+        return paired
+
     def ignored(self, config: SoftmaxConfig, workload: Workload) -> Arrays:
         """Whatever is behind the elements that count."""
         rows = Rows.of(config, workload)

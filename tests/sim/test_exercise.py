@@ -16,12 +16,16 @@ from systolith.sim.simulators.exercise.counters import writable
 from systolith.sim.simulators.harness import Simulator
 
 
-@pytest.fixture
-def dot(tmp_path):
-    template = registry.get("dot")
-    core = elaborate(template, template.config.parse({"lanes": 2}), "core")
+def written(tmp_path, name: str, values: dict) -> Core:
+    template = registry.get(name)
+    core = elaborate(template, template.config.parse(dict(values)), "core")
     write(core, tmp_path)
     return Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+
+
+@pytest.fixture
+def dot(tmp_path):
+    return written(tmp_path, "dot", {"lanes": 2})
 
 
 def problem(files: Core, tmp_path, change=None) -> str | None:
@@ -55,13 +59,18 @@ def test_a_broken_core_is_found(dot, tmp_path, change, step):
 
 
 def test_a_bubble_behind_a_pause_is_found(tmp_path):
-    template = registry.get("activation")
-    core = elaborate(template, template.config.parse({}), "core")
-    write(core, tmp_path)
-    files = Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+    files = written(tmp_path, "activation", {})
     change = "(stored_risen ? (stored >= 5'd2) : (stored >= 5'd3))", "1'b0"
     found = problem(files, tmp_path, change)
     assert "cycles with" in found and "of pauses, and" in found
+
+
+def test_a_frame_unlike_the_one_it_comes_with_is_told(tmp_path):
+    files = written(tmp_path, "softmax", {"algorithm": "integer", "store": "replay"})
+    # A row of one beat may have three when it comes again.
+    change = "before_ == 6'd0), before_}", "before_ == 6'd0), before_ | {(before_ == 0), 1'b0}}"
+    assert problem(files, tmp_path, change).startswith("unlike frames: flag replay_differs is not "
+                                                       "raised with a frame of replay of 3 beats")
 
 
 def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
@@ -86,9 +95,7 @@ PRESETS = [(template, preset) for template in registry.TEMPLATES for preset in t
                  marks=[] if preset == list(template.presets)[-1] else pytest.mark.nightly)
     for template, preset in PRESETS])
 def test_presets(template, preset, tmp_path):
-    core = elaborate(template, template.config.parse(dict(template.presets[preset])), "core")
-    write(core, tmp_path)
-    files = Core.read(tmp_path / "core.v", tmp_path / "core.json", core.model)
+    files = written(tmp_path, template.name, template.presets[preset])
     assert problem(files, tmp_path) is None
 
 

@@ -19,6 +19,7 @@ ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
 FILLED = 6                   # of the smallest and of the largest cases, for short frames
 LATE = 10                    # cycles that a count in progress is old when it has been read
+UNLIKE = 20                  # beats of a frame, at most, in place of a short one
 ANYWHERE = Pauses(0.3, 0.3)
 
 
@@ -126,6 +127,28 @@ class Malformed(Part):
                         raise ProblemError(
                             f"workload {case.workload.label!r}: with a beat too many of "
                             f"{stream.name}, which is told, flags are {flags:#b}, too")
+
+    def unlike_frames(self, simulator: Simulator) -> None:
+        """A frame of another length than the one it comes with raises its flag."""
+        names = [name for name, _ in self.core.config.flags]
+        paired = self.core.model.paired(self.core.config)
+        for stream in self.core.inputs:
+            if stream.name not in paired:
+                continue
+            flag, longest = paired[stream.name], self._longest(stream)
+            most = _first(longest.job.inputs[stream.name])
+            shortest = next(case for case in self.cases if len(case.job.inputs[stream.name]))
+            for case, lengths in ((shortest, range(1, min(most, UNLIKE) + 1)),
+                                  (longest, (most - 1, 1))):
+                beats = case.job.inputs[stream.name]
+                for length in sorted({*lengths} - {0, _first(beats)}):
+                    _, flags, _ = self._anyway(simulator, case, {
+                        stream.name: _resized(beats, length)})
+                    self.raised(flags)
+                    if not flags >> names.index(flag) & 1:
+                        raise ProblemError(f"flag {flag} is not raised with a frame of "
+                                           f"{stream.name} of {length} beats in place of "
+                                           f"{_first(beats)}")
 
     def wild_users(self, simulator: Simulator) -> None:
         """With any ``tuser`` in the first beat of a frame, that of its others makes no
@@ -346,6 +369,15 @@ def _blank(beats: Beats) -> Beats:
     data = beats.data.copy()
     data[_first(beats) - 1] = 0
     return replace(beats, data=data)
+
+
+def _resized(beats: Beats, length: int) -> Beats:
+    """With so many beats in the first frame, its last one again and again if it has fewer."""
+    first = _first(beats)
+    chosen = np.r_[np.arange(length).clip(max=first - 1), first:len(beats)]
+    last = beats.last[chosen]
+    last[:length] = np.arange(length) == length - 1
+    return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
 def _short(beats: Beats) -> Beats:
