@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -25,10 +25,12 @@ from systolith.hdl.structure.select import select_word
 
 
 def without_unused(names: Iterable[str], config: SparseChainConfig) -> tuple[str, ...]:
-    """Members but those for flags of an index that there are not."""
+    """Members but those for flags of an index and for segments that there are not."""
     needs = {"range": ("range", "beyond"), "order": ("order", "follows", "neighbor")}
     unused = {name for flag, needed in needs.items() if flag not in config.index_flags
               for name in needed}
+    if config.max_speedup == 1:
+        unused.add("starts")
     return tuple(name for name in names if name not in unused)
 
 
@@ -214,7 +216,7 @@ class Chain(wiring.Component):
     elements : a beat of weights and indices.
     base, follows, mask, beyond : of its pattern, from the pattern table.
     word : activations of its block, one cycle later.
-    starts : of its pattern, group i :meth:`start_latency` + i cycles later.
+    starts : of its pattern, the one of group i :meth:`start_latency` + i cycles later.
     log2_speedup : of its pattern, :attr:`reduced` cycles later.
     enable, first, address : banks that take a sum, one cycle after that.
     read_address, column : sums of one column, in the same cycle.
@@ -228,13 +230,13 @@ class Chain(wiring.Component):
 
     def __init__(self, config: SparseChainConfig):
         self.config = config
-        cells, groups, columns = config.cells, config.cells // config.group, config.max_speedup
+        cells, columns = config.cells, config.max_speedup
         self.cell_bits = (cells - 1).bit_length()
         members = {
             "elements": In(cells * config.element_bits),
             "base": In(cells * self.cell_bits), "follows": In(cells),
             "mask": In(config.index_bits), "beyond": In(config.index_bits),
-            "word": In(config.lanes * cells * INT8.bits), "starts": In(groups),
+            "word": In(config.lanes * cells * INT8.bits), "starts": In(columns - 1),
             "log2_speedup": In(range(max(columns.bit_length(), 2))),
             "enable": In(columns), "first": In(1), "address": In(range(config.acc_depth)),
             "read_address": In(range(config.acc_depth)), "column": In(range(max(columns, 2))),
@@ -286,6 +288,11 @@ class Chain(wiring.Component):
         m.submodules.chain = chain = LinearArray(
             lambda: GroupSum(config), groups, name="link", module="links",
             chain={f"{name}_in": f"{name}_out" for name in GroupSum.chain})
+        # The first group begins a segment, whatever the pattern; others begin one where the
+        # shortest segments do.
+        starts = [Const(not group) for group in range(groups)]
+        if columns > 1:
+            starts[groups // columns::groups // columns] = self.starts
         products_bits, total_bits = len(products.total) // groups, len(chain.total) // groups
         m.submodules.skew = skew = Skew(groups, products_bits)
         m.submodules.deskew = deskew = Skew(groups, total_bits, last_first=True)
@@ -294,7 +301,7 @@ class Chain(wiring.Component):
             products.a.eq(muxes.activations),
             skew.i.eq(products.total),
             chain.products.eq(skew.o),
-            chain.start.eq(self.starts),
+            chain.start.eq(Cat(*starts)),
             chain.word_in.eq(0),
             chain.high_in.eq(0),
             deskew.i.eq(chain.total),

@@ -190,17 +190,17 @@ class SparseChainCore(wiring.Component):
             m.submodules.checked = delay = Delay(1, timing.elements + 1, reset=True)
             m.d.comb += delay.i.eq(issue.checked)
             checked = delay.o
-        groups = config.cells // config.group
-        m.submodules.to_starts = to_starts = Delay(
-            groups, timing.elements + Chain.start_latency(config))
-        m.submodules.starts = starts = Skew(groups, 1)
+        if config.max_speedup > 1:
+            pitch = config.cells // config.group // config.max_speedup
+            m.submodules.to_starts = to_starts = Delay(
+                config.max_speedup - 1, timing.elements + Chain.start_latency(config) + pitch)
+            m.submodules.starts = starts = Skew(config.max_speedup - 1, 1, pitch=pitch)
+            m.d.comb += [to_starts.i.eq(pattern.starts), starts.i.eq(to_starts.o),
+                         chains.starts.eq(starts.o)]
         m.d.comb += [
-            to_starts.i.eq(pattern.starts),
-            starts.i.eq(to_starts.o),
             chains.elements.eq(elements),
             chains.word.eq(word),
             *(getattr(chains, name).eq(register) for name, register in of_pattern.items()),
-            chains.starts.eq(starts.o),
             chains.read_address.eq(drain.read_address),
             chains.column.eq(drain.column),
         ]

@@ -31,20 +31,24 @@ class PatternTable(wiring.Component):
     follows : Out
         For each cell: its index must be above that of the cell before.
     starts : Out
-        For each group of cells: a segment begins with it.
+        For each place but the first where the shortest segments begin: one of this pattern does.
+        Not with ``max_speedup`` 1.
     """
 
     def __init__(self, config: SparseChainConfig):
         self.config = config
         self.cell_bits = (config.cells - 1).bit_length()
-        super().__init__({
+        members = {
             "code": In(8), "known": Out(1),
             "log2_speedup": Out(range(max(config.max_speedup.bit_length(), 2))),
             "last_beat": Out(range(max(config.max_speedup, 2))),
             "base": Out(config.cells * self.cell_bits),
             "mask": Out(config.index_bits), "beyond": Out(config.index_bits),
-            "follows": Out(config.cells), "starts": Out(config.cells // config.group),
-        })
+            "follows": Out(config.cells),
+        }
+        if config.max_speedup > 1:
+            members["starts"] = Out(config.max_speedup - 1)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -59,20 +63,22 @@ class PatternTable(wiring.Component):
         return m
 
     def _entry(self, pattern: Pattern) -> dict[str, int]:
-        cells, width = self.config.cells, self.cell_bits
+        cells, width, columns = self.config.cells, self.cell_bits, self.config.max_speedup
         segment = cells // pattern.speedup
         dense = pattern.n == pattern.m
         places = [cell % segment for cell in range(cells)]
         bases = places if dense else [place // pattern.n * pattern.m for place in places]
         mask = 0 if dense else pattern.m - 1
-        return {
+        entry = {
             "log2_speedup": pattern.speedup.bit_length() - 1,
-            "last_beat": self.config.max_speedup // pattern.speedup - 1,
+            "last_beat": columns // pattern.speedup - 1,
             "base": sum(base << cell * width for cell, base in enumerate(bases)),
             "mask": mask,
             "beyond": 0 if dense else (1 << self.config.index_bits) - 1 & ~mask,
             "follows": 0 if dense else sum(1 << cell for cell in range(cells)
                                            if cell % pattern.n),
-            "starts": sum(1 << group for group in range(cells // self.config.group)
-                          if not group * self.config.group % segment),
         }
+        if columns > 1:
+            pitch = columns // pattern.speedup
+            entry["starts"] = sum(1 << place - 1 for place in range(pitch, columns, pitch))
+        return entry
