@@ -52,8 +52,8 @@ class FloatWeightStationaryPE(wiring.Component):
         a = Signal(config.a_operand.bits, reset_less=True)
         loaded = Signal(config.w_operand.bits, reset_less=True)
         weight = Signal(config.w_operand.bits, reset_less=True)
-        swap = Signal(attrs=OWN)
-        load = Signal(attrs=OWN)
+        swap = Signal(attrs=OWN, reset_less=True)
+        load = Signal(attrs=OWN, reset_less=True)
         product = RoundedProduct if config.mesh_rounds else ExactProduct
         m.submodules.multiply = multiply = product(
             config.a_operand, config.w_operand, config.mac_stages - 1, config.technology)
@@ -120,10 +120,10 @@ class FloatOutputStationaryPE(wiring.Component):
         config = self.config
         a = Signal(config.a_operand.bits, reset_less=True)
         w = Signal(config.w_operand.bits, reset_less=True)
-        shift = Signal(attrs=OWN)
-        first = Signal(attrs=OWN)
+        shift = Signal(attrs=OWN, reset_less=True)
+        first = Signal(attrs=OWN, reset_less=True)
         stages = config.mac_stages - 1 + config.sum_stages
-        last = Signal(stages + 1, attrs=OWN)
+        last = Signal(stages + 1, attrs=OWN, reset_less=True)
         m.d.sync += [
             a.eq(self.a_in),
             w.eq(self.w_in),
@@ -169,7 +169,7 @@ class RoundedOutputStationaryPE(FloatOutputStationaryPE):
         m.submodules.mac = mac = RoundedMac(config.a_operand, config.w_operand,
                                             config.mac_stages - 1, config.add_stages,
                                             config.technology)
-        valid = Signal(attrs=OWN)
+        valid = Signal(attrs=OWN, reset_less=True)
         m.d.sync += valid.eq(self.valid_in)
         m.d.comb += [mac.valid.eq(valid), self.valid_out.eq(valid)]
         return mac, mac.total[FP32.fraction_bits:-1].all()

@@ -46,8 +46,9 @@ class WeightStationaryPairPE(wiring.Component):
         m.submodules.multiplier = multiplier = PairMultiplier(
             shape(config.a), shape(config.w), config.mac_stages - 1, config.technology,
             operand_registers=True, held="a")
-        swap = Signal(attrs={} if multiplier.shares_enables else OWN)
-        load = Signal(attrs=OWN)
+        swap = Signal(attrs={} if multiplier.shares_enables else OWN,
+                      reset_less=True)
+        load = Signal(attrs=OWN, reset_less=True)
         m.d.sync += [swap.eq(self.swap_in), load.eq(self.load_in)]
         with m.If(self.load_in):
             m.d.sync += loaded.eq(self.w_in)

@@ -20,6 +20,7 @@ from systolith.hdl.systolic.config import SystolicConfig
 
 #: Attributes of the control bits that travel with the wavefront. They are equal in all PEs of a
 #: diagonal: without ``keep``, synthesis makes them one register, which then lies far from most.
+#: A reset need not reach them: what is in them is ahead of every wavefront that comes after it.
 OWN: Mapping[str, bool] = MappingProxyType({"keep": True})
 
 
@@ -69,8 +70,9 @@ class WeightStationaryPE(wiring.Component):
         m.submodules.multiplier = multiplier = Multiplier(
             shape(self.config.a), shape(self.config.w), self.config.mac_stages - 1,
             self.config.technology, operand_registers=True, held="a")
-        swap = Signal(attrs={} if multiplier.shares_enables else OWN)
-        load = Signal(attrs=OWN)
+        swap = Signal(attrs={} if multiplier.shares_enables else OWN,
+                      reset_less=True)
+        load = Signal(attrs=OWN, reset_less=True)
         m.d.sync += [
             swap.eq(self.swap_in),
             load.eq(self.load_in),
@@ -131,7 +133,7 @@ class OutputStationaryPE(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        shift = Signal(attrs=OWN)
+        shift = Signal(attrs=OWN, reset_less=True)
         m.submodules.multiplier = multiplier = Multiplier(
             shape(config.a), shape(config.w), config.mac_stages - 1, config.technology,
             operand_registers=True, held="ab")
@@ -147,8 +149,8 @@ class OutputStationaryPE(wiring.Component):
 
         # One bit per register on the way of the activation to the sum, and one for `last` behind
         # it.
-        first = Signal(config.mac_stages, attrs=OWN)
-        last = Signal(config.mac_stages + 1, attrs=OWN)
+        first = Signal(config.mac_stages, attrs=OWN, reset_less=True)
+        last = Signal(config.mac_stages + 1, attrs=OWN, reset_less=True)
         m.d.sync += [
             first.eq(Cat(self.first_in, first)),
             last.eq(Cat(self.last_in, last)),
