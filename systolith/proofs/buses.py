@@ -282,7 +282,8 @@ def register_bank(component: RegisterBank, edit: Edit) -> Harness:
                 h.step(shown, (shown & ~ones) | port)
                 h.cover(f"{name} cleared", (shown & ones).any())
             else:
-                shown = h.register(field.bits, f"{register.name}_{field.name}_model", field.reset & (1 << field.bits) - 1)
+                shown = h.register(field.bits, f"{register.name}_{field.name}_model",
+                                   field.reset & (1 << field.bits) - 1)
                 h.step(shown, Mux(written & hit, (data[bits] & mask[bits])
                                   | (shown & ~mask[bits]), shown))
                 h.check(f"{name} is as written", port == shown)
