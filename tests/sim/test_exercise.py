@@ -73,6 +73,12 @@ def test_a_frame_unlike_the_one_it_comes_with_is_told(tmp_path):
                                                        "raised with a frame of replay of 3 beats")
 
 
+def test_a_core_that_is_late_after_a_reset_is_found(tmp_path):
+    files = written(tmp_path, "ternary", {})
+    change = "draining <= 3'd0;", "draining <= 3'd4;"
+    assert problem(files, tmp_path, change).startswith("right after resets: '1x1x1': cycles: ")
+
+
 def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
     event = "goes on after a long frame of x"
     never = "drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"

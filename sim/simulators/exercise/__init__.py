@@ -83,6 +83,7 @@ class Exercise:
         yield Step("back to back", traffic.back_to_back)
         yield Step("registers in traffic", Registers(*shared).in_traffic)
         yield Step("resets in frames", traffic.resets)
+        yield Step("right after resets", traffic.after_resets)
         yield Step("bad traffic", malformed.bad_traffic)
         yield Step("any bits", malformed.any_bits)
         yield Step("short frames", malformed.short_frames)

@@ -137,3 +137,20 @@ class Traffic(Part):
                     equal(f"{name} after a reset", simulator.read(name), want)
             self.check(following, simulator.run(following.job, patience=self.patience(following)),
                        stalled=False)
+
+    def after_resets(self, simulator: Simulator) -> None:
+        """Beats are there in the first cycle after a reset, for cases of the settings it gives."""
+        for case in self.cases:
+            if all(map(self._is_reset, case.job.writes, case.job.writes.values())):
+                simulator.reset()
+                simulator.begin(case.job)
+                simulator.go(patience=self.patience(case))
+                self.check(case, simulator.collect(), stalled=False)
+
+    def _is_reset(self, name: str, value: int) -> bool:
+        """Whether writing this makes no difference after a reset."""
+        register = self.core.registers[name]
+        model = RegisterModel([register])
+        before = model.read(register.offset)
+        model.write(register.offset, value & 0xFFFF_FFFF, 0b1111)
+        return model.read(register.offset) == before
