@@ -215,9 +215,10 @@ class TernaryModel(Model):
             yield workload("ties of the quantizer", (1, rows, longest),
                            a=np.resize([254, 1, 3, -1, -3, 5, 127], longest))
             # Its magnitude alone has a bit more than that of any other.
-            beside = rng.integers(config.a.code_low, config.a.code_high + 1, (4, longest))
-            beside[:, -1] = config.a.code_low
-            yield workload("lowest beside others", (4, rows, longest), a=beside)
+            for outer, inner in ((rows, longest), (rows + 1, min(word + 1, longest))):
+                beside = rng.integers(config.a.code_low, config.a.code_high + 1, (4, inner))
+                beside[:, -1] = config.a.code_low
+                yield workload(f"lowest beside others, {inner}", (4, outer, inner), a=beside)
         if config.scaled:
             for scale in (0.0, 2.0**-46, 2.0**14):
                 yield workload(f"scale {scale:g}", (1, rows, word), scale=scale)
