@@ -92,7 +92,9 @@ class Finisher(wiring.Component):
                 m.submodules.factor = product = Multiplier(
                     self.largest.shape(), unsigned(SCALE.bits), MULTIPLY_STAGES)
                 m.d.comb += [product.a.eq(self.largest), product.b.eq(self.scale)]
-                factor, age = product.p, MULTIPLY_STAGES
+                # The largest is a power of two where it takes its highest bit.
+                highest = config.largest_a * ((1 << SCALE.bits) - 1)
+                factor, age = product.p[:highest.bit_length()], MULTIPLY_STAGES
             m.submodules.round = rescale = Rescaler(config.dot, config.y)
             m.d.comb += [
                 rescale.x.eq(self.total),
