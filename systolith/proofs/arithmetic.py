@@ -18,7 +18,7 @@ from systolith.hdl.arithmetic.inverse import Inverse, inverted_function
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.piecewise import Piecewise, coefficients
 from systolith.hdl.arithmetic.popcount import Popcount
-from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
+from systolith.hdl.arithmetic.rounding import FixedRounder, FloatEncoder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
 from systolith.hdl.arithmetic.square_root import SquareRoot
 from systolith.hdl.structure.reduction import Reduction
@@ -149,6 +149,66 @@ def rounder(component: FixedRounder | SteppedRounder, edit: Edit) -> Harness:
     h.check("saturates to the last integer",
             ~known | ~h.ports.saturated | (got == Mux(value < 0, low, high)))
     h.cover("a result", known & h.ports.result.any())
+    return h
+
+
+def float_encoder(component: FloatEncoder, edit: Edit) -> Harness:
+    """The float that the rounding's name says, for each place of the leading bit and, below the
+    normal numbers, each exponent; and what is none."""
+    h, format, width = Harness(component, edit), component.format, component.width
+
+    def given(name: str) -> Value:
+        if hasattr(h.ports, name):
+            return ago(h, getattr(h.ports, name), component.latency, name)
+        return Const(0)
+
+    sign, exponent, magnitude, sticky, inf, nan = map(
+        given, ("sign", "exponent", "magnitude", "sticky", "inf", "nan"))
+
+    def rounded(drop: int) -> Value:
+        if drop <= 0:
+            return magnitude << -drop
+        kept, half = magnitude[drop:], magnitude[drop - 1:drop].any()
+        beyond = magnitude[:drop - 1].any() | sticky
+        return kept + {"rne": half & (beyond | kept[:1].any()), "half_away": half,
+                       "toward_zero": Const(0)}[component.rounding]
+
+    fraction, low = format.fraction_bits, format.exponent_low
+    #: From that of the lowest bit to that of the smallest normal number.
+    starts = [start - low for start in component.exponents]
+    highest = max(starts[-1] + width - 1, 0) + 2 << fraction     # with a significand rounded up
+    want = Signal(range(max(highest + 1, 1 << format.bits)), name="want")
+    for place in range(width):
+        normal = Signal(signed(len(exponent) + max(map(abs, (*starts, width))).bit_length() + 2),
+                        name=f"normal_{place}")
+        h.m.d.comb += normal.eq(exponent + (starts[0] + place))
+        with h.m.If((magnitude[place:] == 1) & (normal >= 0)):
+            h.m.d.comb += want.eq((normal << fraction) + rounded(place - fraction))
+    for index, start in enumerate(starts):
+        if start < 0:
+            with h.m.If((exponent == index) & ~magnitude[-start:].any()):
+                h.m.d.comb += want.eq(rounded(-start - fraction))
+
+    known = settled(h, component.latency) & (exponent < len(starts)) & (
+        ~sticky | (magnitude >> fraction + 2).any())
+    over = want > format.high_code
+    if not component.overflows:
+        known &= ~over
+    end = format.nan_code if format.inf_code is None else format.inf_code
+    if component.saturate or end is None:
+        end = format.high_code
+    finite_end = format.high_code if component.rounding == "toward_zero" else end
+    magnitude_code, number = h.ports.code[:-1], ~nan & ~inf
+    h.check("to the nearest", ~(known & number & ~over) | (h.ports.code == Cat(
+        want[:format.bits - 1], sign)))
+    h.check("beyond the range", ~(known & number & over) | (
+        (h.ports.code[-1] == sign) & (magnitude_code == finite_end)))
+    h.check("infinite", ~(known & inf & ~nan) | (
+        (h.ports.code[-1] == sign) & (magnitude_code == end)))
+    h.check("no number", ~(known & nan) | (h.ports.code == (format.nan_code or 0)))
+    h.check("told", ~known | ((h.ports.overflow == (over & number)) & (
+        h.ports.invalid == (nan if format.nan_code is None else 0))))
+    h.cover("a negative number", known & number & sign & want.any())
     return h
 
 

@@ -10,13 +10,13 @@ from systolith.hdl.arithmetic.inverse import Inverse
 from systolith.hdl.arithmetic.multiplier import Multiplier
 from systolith.hdl.arithmetic.piecewise import Piecewise
 from systolith.hdl.arithmetic.popcount import Popcount
-from systolith.hdl.arithmetic.rounding import FixedRounder, SteppedRounder
+from systolith.hdl.arithmetic.rounding import FixedRounder, FloatEncoder, SteppedRounder
 from systolith.hdl.arithmetic.shifting import LeadingZeros, Shifter
 from systolith.hdl.arithmetic.square_root import SquareRoot
 from systolith.hdl.bus.axi_lite import RegisterBank
 from systolith.hdl.bus.axi_stream import Fifo, RegisterSlice, Signature
 from systolith.hdl.bus.credits import Credits
-from systolith.hdl.formats import IntegerFormat
+from systolith.hdl.formats import FloatFormat, IntegerFormat
 from systolith.hdl.interface import Field, Register, Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
 from systolith.hdl.shell import EventCounter
@@ -56,6 +56,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     Shifter: arithmetic.shifter,
     FixedRounder: arithmetic.rounder,
     SteppedRounder: arithmetic.rounder,
+    FloatEncoder: arithmetic.float_encoder,
     Reduction: arithmetic.reduction,
     PowerRunningSum: softmax.power_running_sum,
     RowInverse: softmax.row_inverse,
@@ -216,6 +217,17 @@ PROOFS: tuple[Proof, ...] = (
                         symmetric=True, reach=(-64, 20)), "7 bits to 4, symmetric", nightly=True),
     _proof(partial(SteppedRounder, IntegerFormat(7, True, 0), IntegerFormat(3, True, 2)),
            "7 bits to 3", nightly=True),
+    _proof(partial(FloatEncoder, FloatFormat(3, 2), 6, range(-6, 1)), "6 bits to 3 and 2", (
+        ("| sticky", "| 1'b0"),)),
+    *(_proof(partial(FloatEncoder, FloatFormat(exponents, 2, specials), 6, range(-4, 2), stages,
+                     rounding, saturate=saturate), f"6 bits to {exponents} and 2, {specials}, "
+             f"{rounding}", nightly=True)
+      for exponents, specials, stages, rounding, saturate in (
+          (2, "ieee", 0, "half_away", False), (3, "fn", 2, "rne", False),
+          (2, "fn", 0, "rne", True), (3, "finite", 0, "rne", False),
+          (2, "ieee", 4, "toward_zero", False), (2, "ieee", 1, "rne", True))),
+    _proof(partial(FloatEncoder, FloatFormat(4, 3), 3, range(-4, 2), specials=frozenset(),
+                   bounded=True), "3 bits to 4 and 3, bounded", nightly=True),
     _proof(partial(Reduction, 3, signed(3), "max"), "maximum of 3 signed numbers", (
         ("{b[2], b} - {a[2], a}", "{1'b0, b} - {1'b0, a}"),)),
     _proof(partial(Reduction, 3, signed(3), "sum"), "sum of 3 signed numbers", (
