@@ -297,6 +297,12 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     nearly[0, 0] -= step
     nearly[1, -1] += step
     yield workload("all but constant", nearly, epsilon=0)
+    # The least spread, and every low bit of epsilon beside it.
+    least = np.zeros((12, min(longest, 2)), one_hot.dtype)
+    least[:, 0] = 2.0**-config.x_fraction if isinstance(config.x, FloatFormat) else 1
+    unit = 2.0**-EPSILON_FRACTION * 4.0**-config.x_fraction / least.shape[1]**2
+    for bit in range(min(EPSILON_FRACTION + 2, config.epsilon.bits)):
+        yield workload(f"least spread and bit {bit} of epsilon", least, epsilon=unit * 2**bit)
     yield workload("largest epsilon", _draw(config, rng, (2, longest)), epsilon=1e30)
     if _parameters(config):
         for what in ("low", "high"):
@@ -321,6 +327,10 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         yield workload("largest numbers", np.resize([config.x.high, config.x.low], (1, longest)))
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
+        if rng.random() < 0.2:
+            low = int(rng.integers(1, 1 << EPSILON_FRACTION))
+            yield workload(f"least spread and epsilon {low}", least, corner=False,
+                           epsilon=unit * low)
         # Short rows as often as long ones; as many as are two of the longest.
         length = round(min(config.max_length, 256 * lanes) ** rng.random())
         shape = int(rng.integers(1, max(2, 2 * longest // length) + 1)), length
