@@ -113,6 +113,24 @@ class Graph:
             known[gate >> 1] = self.both(of(a), of(b))
         return of
 
+    def marks(self, circuit: Circuit, of: Callable[[int], int], given: Mapping[int, int]
+              ) -> Callable[[int], int]:
+        """Where marks get from the registers that have them: whether a literal of a circuit may be
+        another one than :meth:`place` says.
+
+        A gate hands a mark on unless its other side is false; what has a mark of its own may be
+        anything.
+        """
+        known = {0: 0, **{literal >> 1: mark for literal, mark in given.items()}}
+
+        def mark(literal: int) -> int:
+            return known.get(literal >> 1, 0)
+
+        for gate, a, b in circuit.gates:
+            known[gate >> 1] = self.any((self.both(mark(one), 1 if mark(other) else of(other))
+                                         for one, other in ((a, b), (b, a))))
+        return mark
+
     def cones(self, literals: Iterable[int], registers: Mapping[int, int]) -> list[list[int]]:
         """Literals, grouped by the registers that they depend on, in this cycle or any before:
         together where most of these are the same."""
