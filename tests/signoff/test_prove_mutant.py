@@ -108,3 +108,29 @@ endmodule
     cell, = (name for name in cells_of(tmp_path, "ring") if name.startswith("$not$"))
     assert said(tmp_path, "ring",
                 f"mutate -mode {mode} -module ring -cell {cell} -port Y -portbit 0") == verdict
+
+
+@pytest.mark.parametrize("looked_at, verdict", [
+    ("run[1] | run[2]", "EQUAL"),                        # at both words, and no more
+    ("run[1] | run[2] | run[3]", "DIFFERENT")])
+def test_what_nobody_looks_at_may_be_multiplied(looked_at, verdict, tmp_path):
+    (tmp_path / "drain.v").write_text(f"""\
+module drain (input clk, input rst, input start, input [15:0] a, input [15:0] b,
+              input [15:0] factor, output reg [31:0] y);
+  reg [15:0] first, second;
+  reg [31:0] product;
+  reg [3:0] run;
+  wire accept = start & ~run[0];
+  always @(posedge clk) begin
+    run <= rst ? 4'd0 : {{run[2:0], accept}};
+    first <= accept ? a : second;
+    product <= first * factor;
+    y <= ({looked_at}) ? product : 32'd0;
+    second <=
+      accept ? b : 16'd0;
+  end
+endmodule
+""")
+    cell, = (name for name in cells_of(tmp_path, "drain") if "$ternary$drain.v:13" in name)
+    assert said(tmp_path, "drain",
+                f"mutate -mode inv -module drain -cell {cell} -port A -portbit 5") == verdict
