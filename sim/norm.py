@@ -335,8 +335,11 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         length = round(min(config.max_length, 256 * lanes) ** rng.random())
         shape = int(rng.integers(1, max(2, 2 * longest // length) + 1)), length
         kind = KINDS[rng.integers(2)]
-        yield workload(f"random {kind} {shape[0]}x{shape[1]}", _draw(config, rng, shape),
-                       corner=False, kind=kind, epsilon=float(rng.choice([0, 1e-5, 1e-2])))
+        x, what = _draw(config, rng, shape), "random"
+        if rng.random() < 0.2:
+            x, what = _nearly_constant(config, rng, shape), "nearly constant"
+        yield workload(f"{what} {kind} {shape[0]}x{shape[1]}", x, corner=False, kind=kind,
+                       epsilon=float(rng.choice([0, 1e-5, 1e-2])))
 
 
 def _ends(config: NormConfig) -> tuple[float, float]:
@@ -357,5 +360,16 @@ def _draw(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]) 
     width = (high - low) / 8 * 2.0**-rng.integers(0, config.x.bits)    # down to constant rows
     return np.clip(np.rint(rng.normal((low + high) / 2, width, shape)), low, high).astype(np.int64)
 
+
+def _nearly_constant(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]
+                     ) -> np.ndarray:
+    """Rows of two numbers side by side: nearly all of Σx² is (Σx)²/n, so that its last bits
+    count."""
+    low, high = _ends(config)
+    number = rng.uniform(low, high, (shape[0], 1)) * 2.0**-rng.integers(0, config.x.bits)
+    other = rng.integers(2, size=shape)
+    if isinstance(config.x, FloatFormat):
+        return number * (1 + other * 2.0**-config.x.fraction_bits)
+    return np.clip(np.rint(number).astype(np.int64) + other, low, high)
 
 MODEL = NormModel()

@@ -239,7 +239,8 @@ class NormCore(wiring.Component):
         m.submodules.issued = issued = Delay(2, timing.lanes, reset=True)
         m.d.comb += [
             lanes.x.eq(rows.o.data),
-            lanes.counts.eq(Cat(missing > lane for lane in range(config.lanes))),
+            lanes.counts.eq(Cat(Const(1, 1),
+                                *(missing > lane for lane in range(1, config.lanes)))),
             lanes.length.eq(length),
             lanes.total.eq(parts[0]),
             lanes.mantissa.eq(parts[1]),
