@@ -34,9 +34,9 @@ _LIMIT = f"netlists of up to {MOST_CELLS:,} are simulated: sign a smaller instan
 SURELY = 2
 #: Bits of state up to which equivalence is tried, and seconds that it may take.
 MOST_LATCHES = 20_000
-SECONDS = 120
+SECONDS = 60
 #: The same once the cells of another family were not decided: these rarely are then.
-SECONDS_AFTER = 15
+SECONDS_AFTER = 5
 PAUSES = Pauses(stop=0.2, go=0.5)
 
 
