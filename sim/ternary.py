@@ -188,6 +188,8 @@ class TernaryModel(Model):
                 arrays["w"] = rng.integers(-1, 2, (outer, inner))
             if config.scaled:
                 reach = 2.0**15 / (inner**0.5 * max(np.abs(given.get("a", a)).max(), 1))
+                if rng.random() < 0.3:
+                    reach *= 2.0**-rng.integers(1, 12)
                 scales = np.minimum(reach * rng.uniform(0.1, 1.5, ceil_div(outer, rows)), 2.0**14)
                 arrays["scale"] = np.repeat(scales, rows)[:outer]
             for name, value in given.items():
@@ -220,7 +222,7 @@ class TernaryModel(Model):
                 beside[:, -1] = config.a.code_low
                 yield workload(f"lowest beside others, {inner}", (4, outer, inner), a=beside)
         if config.scaled:
-            for scale in (0.0, 2.0**-46, 2.0**14):
+            for scale in (0.0, 2.0**-46, 2.0**-20, 2.0**14):
                 yield workload(f"scale {scale:g}", (1, rows, word), scale=scale)
             yield workload("ties of the rounding", (1, 2 * rows, word), a=_ties(config, word),
                            scale=0.5)
