@@ -328,9 +328,9 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
         if rng.random() < 0.2:
-            low = int(rng.integers(1, 1 << EPSILON_FRACTION))
-            yield workload(f"least spread and epsilon {low}", least, corner=False,
-                           epsilon=unit * low)
+            bits = rng.uniform(0, rng.choice([EPSILON_FRACTION, config.epsilon.bits]))
+            yield workload(f"least spread and {bits:.1f} bits of epsilon", least, corner=False,
+                           epsilon=unit * 2.0**bits)
         # Short rows as often as long ones; as many as are two of the longest.
         length = round(min(config.max_length, 256 * lanes) ** rng.random())
         shape = int(rng.integers(1, max(2, 2 * longest // length) + 1)), length
