@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -324,6 +325,10 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
         x = _draw(config, rng, (3, longest))
         x[0, :1], x[1, -1:], x[2, :2] = np.nan, -np.inf, (1e30, -1e-30)[:min(2, longest)]
         yield workload("no numbers", x)
+        for lane, value in product(range(min(lanes, longest)), (np.nan, np.inf)):
+            alone = np.ones((1, min(lanes, longest)))
+            alone[0, lane] = value
+            yield workload(f"{value} in lane {lane} alone", alone)
         yield workload("largest numbers", np.resize([config.x.high, config.x.low], (1, longest)))
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
