@@ -330,6 +330,10 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
             alone[0, lane] = value
             yield workload(f"{value} in lane {lane} alone", alone)
         yield workload("largest numbers", np.resize([config.x.high, config.x.low], (1, longest)))
+        # How large they count shows beside others alone.
+        beside = rng.uniform(low, high, (4, longest))
+        beside[:2, -1], beside[2:, -1] = config.x.high, config.x.low
+        yield workload("largest numbers beside others", beside)
         yield workload("tiny", np.ldexp(_draw(config, rng, (2, longest)), -config.x_fraction))
     while True:
         if rng.random() < 0.2:
