@@ -67,13 +67,24 @@ def stimulus(config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Wo
             codes = np.zeros((rows, 3), np.int64)
             codes[used] = fast.code
             yield make(f"only the {label} block", 2, (rows * cells, 3 * columns), codes)
+        most = min(config.buffer_depth, MAX_BEATS)
+        for rows_of_blocks in (most, most * 3 // 4):
+            codes = np.zeros((rows_of_blocks, 1), np.int64)
+            codes[[0, -1]] = fast.code
+            yield make(f"{rows_of_blocks} blocks, most of them skipped", 2,
+                       (rows_of_blocks * cells, 1), codes)
         yield make("no block at all", 2, (rows * cells, 3 * columns), np.zeros((rows, 3), int))
     while True:
-        k = int(rng.integers(1, min(config.buffer_depth, 2 * PATTERN_LANES + 2) * cells + 1))
+        few = min(config.buffer_depth, 2 * PATTERN_LANES + 2)
+        most, skipped = few, rng.choice([0, 0.3, 0.9])
+        if rng.random() < 0.2:
+            most = int(few * (min(config.buffer_depth, MAX_BEATS) / few) ** rng.random())
+            skipped = 1 - 0.5 * few / most
+        k = int(rng.integers(1, most * cells + 1))
         n = int(rng.integers(1, 3 * columns + 1))
         shape = ceil_div(k, cells), ceil_div(n, columns)
         codes = rng.choice([pattern.code for pattern in config.patterns], shape)
-        codes[rng.random(shape) < rng.choice([0, 0.3, 0.9])] = SKIPPED.code
+        codes[rng.random(shape) < skipped] = SKIPPED.code
         m = int(rng.integers(1, 2 * config.max_tokens + 1))
         m = max(min(m, MAX_BEATS // (shape[0] * shape[1] * config.max_speedup)), 1)
         yield make(f"random {m}x{k}x{n}", m, (k, n), codes, corner=False)

@@ -10,6 +10,7 @@ from systolith.hdl.interface import Stream
 from systolith.sim.cases import Case, register_mask
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job
+from systolith.sim.operands import ceil_div
 from systolith.sim.simulators.errors import HangError
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
@@ -17,6 +18,7 @@ from systolith.sim.simulators.harness import Pauses, Simulator
 ANY_BITS, ANY_SETTINGS = "frames of any bits", "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
+BROKEN, ANYTHING = 12, 4     # cases, at most, whose frames are cut and joined, or hold anything
 FILLED = 6                   # of the smallest and of the largest cases, for short frames
 LATE = 10                    # cycles that a count in progress is old when it has been read
 UNLIKE = 20                  # beats of a frame, at most, in place of a short one
@@ -29,7 +31,7 @@ class Malformed(Part):
     def bad_traffic(self, simulator: Simulator) -> None:
         """Frames cut and joined at random, with any ``tuser``."""
         rng = np.random.default_rng(self.seed)
-        for case, open_ended in product(self.cases[-8:], (False, True)):
+        for case, open_ended in product(self._larger(BROKEN), (False, True)):
             broken = {}
             for stream in self.core.inputs:
                 beats = case.job.inputs[stream.name]
@@ -46,7 +48,7 @@ class Malformed(Part):
     def any_bits(self, simulator: Simulator) -> None:
         """Frames of the right lengths that hold anything, of one input after the other."""
         rng = np.random.default_rng(self.seed)
-        for stream, case in product(self.core.inputs, self.cases[-3:]):
+        for stream, case in product(self.core.inputs, self._larger(ANYTHING)):
             beats = case.job.inputs[stream.name]
             codes = rng.integers(1 << stream.element.bits, size=beats.data.shape, dtype=np.uint64)
             simulator.prepare(case.job)
@@ -215,6 +217,11 @@ class Malformed(Part):
         flags, waited = simulator.read("errors"), simulator.read_counter("stalled_input")
         simulator.reset()
         return taken, flags, waited
+
+    def _larger(self, most: int) -> list[Case]:
+        """Some of the larger half of the cases, of all sizes among them."""
+        larger = self.cases[len(self.cases) // 2:]
+        return larger[::-ceil_div(len(larger), most)]
 
     def _longest(self, stream: Stream) -> Case:
         """The case whose first frame of a stream is the longest."""

@@ -76,8 +76,8 @@ class Part:
 
     def raised(self, flags: int, how: str = "raised") -> None:
         """Take note of error flags, and of how it came to them."""
-        self.events |= {f"flag {name} {how}" for bit, (name, _) in enumerate(
-            self.core.config.flags) if flags >> bit & 1}
+        names = [name for bit, (name, _) in enumerate(self.core.config.flags) if flags >> bit & 1]
+        self.events |= {f"flag {name} {what}" for name in names for what in ("raised", how)}
 
     def patience(self, *cases: Case) -> int:
         """Cycles without a beat after which runs of these count as hung."""
