@@ -70,15 +70,29 @@ class Refusal:
         Values of registers.
     users : mapping
         ``tuser`` of frames, by stream name.
+    data : mapping
+        What streams hold, all beats of them, in place of what the workload packs to.
     like : mapping
-        Values of these registers, and words of ``tuser``, that give the same; empty if something
-        else becomes of the frame.
+        Values of these registers, and words of ``tuser``, that give the same.
+    like_data : mapping
+        What these streams hold that gives the same. If both are empty, something else becomes of
+        the frame.
+    workload : Workload, optional
+        A checked one that it is tried with; without, a small one is taken.
     """
 
     flag: str
     writes: Mapping[str, int] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    data: Arrays = field(default_factory=dict)
     like: Mapping[str, int] = field(default_factory=dict)
+    like_data: Arrays = field(default_factory=dict)
+    workload: Workload | None = None
+
+    def __str__(self) -> str:
+        given = {"registers": self.writes, "tuser": self.users, "data of": [*self.data]}
+        return f"{self.flag}, " + ", ".join(f"{what} {value}" for what, value in given.items()
+                                            if value)
 
 
 class Model(ABC):
@@ -163,7 +177,8 @@ class Model(ABC):
         return {}
 
     def refused(self, config: CoreConfig) -> Iterator[Refusal]:
-        """Settings and words of ``tuser`` that raise a flag, each for itself."""
+        """Settings, words of ``tuser`` and contents of streams that raise a flag, each for
+        itself."""
         return iter(())
 
     def never(self, config: CoreConfig, stream: str, codes: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ from systolith.sim.sparse.pruning import as_array
 from systolith.sim.sparse.quantizing import check_codes, check_groups, expand
 from systolith.sim.sparse_chain import driver
 from systolith.sim.sparse_chain.cycles import cycles
-from systolith.sim.sparse_chain.stimulus import stimulus
+from systolith.sim.sparse_chain.stimulus import refused, stimulus
+
+WRONG_INDICES = 3            # of each pattern that are tried
 
 
 class SparseChainModel(Model):
@@ -108,7 +110,8 @@ class SparseChainModel(Model):
         return ("a", "w") if config.weights == "kept" else ("a",)
 
     def refused(self, config: SparseChainConfig) -> Iterator[Refusal]:
-        """Rounds that there is no room for; widths, or patterns, of weights that are none."""
+        """Rounds that there is no room for; widths, or patterns, of weights that are none; kept
+        weights with a wrong index."""
         users = {stream.name: 1 << stream.tuser_bits for stream in config.streams}
         for rounds in range(config.max_log2_rounds + 1, users["a"]):
             yield Refusal("a_rounds", users={"a": rounds}, like={"a": config.max_log2_rounds})
@@ -116,9 +119,55 @@ class SparseChainModel(Model):
         if config.weights == "quantized":
             known = {bits | index_bits << 4 for bits in range(3, 9)
                      for index_bits in (0, *range(2, config.index_bits + 1))}
-        if config.weights != "kept":
+        if config.weights == "kept":
+            yield from self._wrong_patterns(config)
+            yield from self._wrong_indices(config)
+        else:
             for user in sorted({*range(users["w"])} - known):
                 yield Refusal("w_format", users={"w": user})
+
+    def _wrong_patterns(self, config: SparseChainConfig) -> Iterator[Refusal]:
+        """Bytes a bit away from one that is known; the block counts as one of zeros."""
+        known = {pattern.code for pattern in config.patterns}
+        near = {code ^ 1 << bit for code in known for bit in range(8)} - known
+        shape = 2 * config.cells, config.block_columns
+        first = max(config.patterns)
+        blocks = np.array([[first.code], [first.code]])
+        workload = self.check(config, refused(config, shape, blocks))
+        job = self.pack(config, workload)
+        if len(job.inputs["p"]) > 1:
+            return                                       # the tokens come in several tiles
+        dropped = job.inputs["w"].data.copy()
+        dropped[:int(job.inputs["w"].last.argmax()) + 1] = 0
+        for code in sorted(near):
+            if code % 32:                                # otherwise it keeps none
+                codes = job.inputs["p"].data.copy()
+                codes[0, 0] = code
+                yield Refusal("pattern", data={"p": codes}, like_data={"w": dropped},
+                              workload=workload)
+
+    def _wrong_indices(self, config: SparseChainConfig) -> Iterator[Refusal]:
+        """Indices that do not follow one another, and such beyond their group."""
+        rng = np.random.default_rng(0)
+        shape, width = (config.cells, config.block_columns), config.weight.bits
+        for pattern in config.patterns:
+            if not 0 < pattern.n < pattern.m:
+                continue
+            workload = self.check(config, refused(config, shape, np.array([[pattern.code]])))
+            right = self.pack(config, workload).inputs["w"].data
+            for _ in range(WRONG_INDICES):
+                beat, place = map(int, rng.integers(right.shape))
+                wrong = right.copy()
+                if pattern.n > 1:
+                    place += place % pattern.n == 0
+                    wrong[beat, place] = (right[beat, place] & (1 << width) - 1
+                                          | right[beat, place - 1] >> width << width)
+                    yield Refusal("index_order", data={"w": wrong}, workload=workload)
+                if pattern.m < config.max_m:
+                    wrong = right.copy()
+                    wrong[beat, place] |= pattern.m << width
+                    yield Refusal("index_range", data={"w": wrong}, like_data={"w": right},
+                                  workload=workload)
 
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.

@@ -90,6 +90,11 @@ def stimulus(config: SparseChainConfig, rng: np.random.Generator) -> Iterator[Wo
         yield make(f"random {m}x{k}x{n}", m, (k, n), codes, corner=False)
 
 
+def refused(config: SparseChainConfig, shape: tuple[int, int], codes: np.ndarray) -> Workload:
+    """A workload of a size and patterns in which something can be made wrong."""
+    return _Maker(config, np.random.default_rng(0))("refused", config.lanes, shape, codes)
+
+
 class _Maker:
     """Makes workloads of given sizes and patterns, with random values where none are given."""
 

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 
 from systolith.hdl.interface import Stream
-from systolith.sim.cases import Case, register_mask
+from systolith.sim.cases import Case, register_mask, work_out
 from systolith.sim.frames import Beats
-from systolith.sim.model import Job
+from systolith.sim.model import Arrays, Job, Refusal
 from systolith.sim.operands import ceil_div
 from systolith.sim.simulators.errors import HangError
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
@@ -178,29 +178,36 @@ class Malformed(Part):
         """What a frame must not come with raises its flag, and counts as what the model says."""
         names = [name for name, _ in self.core.config.flags]
         for refusal in self.core.model.refused(self.core.config):
-            case = next(case for case in (self.small_case(), *self.cases)
-                        if all(len(case.job.inputs[name]) for name in refusal.users))
-            taken, flags = self._told(simulator, case, refusal.writes, refusal.users)
+            case = self._tried_with(refusal)
+            taken, flags = self._told(simulator, case, refusal.writes, refusal.users, refusal.data)
             self.raised(flags)
             if not flags >> names.index(refusal.flag) & 1:
-                raise ProblemError(f"flag {refusal.flag} is not raised with {refusal}")
-            if not refusal.like:
+                raise ProblemError(f"not raised: flag {refusal}")
+            if not refusal.like and not refusal.like_data:
                 continue
             like, flags = self._told(simulator, case, *(
                 {name: refusal.like.get(name, value) for name, value in given.items()}
-                for given in (refusal.writes, refusal.users)))
+                for given in (refusal.writes, refusal.users)), refusal.like_data)
             if flags >> names.index(refusal.flag) & 1:
-                raise ProblemError(f"flag {refusal.flag} is raised with {refusal.like}")
+                raise ProblemError(f"raised with what is like it: flag {refusal}")
             for name, want in like.items():
                 if not np.array_equal(taken[name].data, want.data):
-                    raise ProblemError(f"{name} with {refusal} is not what it is like")
+                    raise ProblemError(f"{name} is not what it is with what is like it: flag "
+                                       f"{refusal}")
+
+    def _tried_with(self, refusal: Refusal) -> Case:
+        if refusal.workload:
+            return work_out(self.core.model, self.core.config, refusal.workload)
+        return next(case for case in (self.small_case(), *self.cases)
+                    if all(len(case.job.inputs[name]) for name in refusal.users))
 
     def _told(self, simulator: Simulator, case: Case, writes: Mapping[str, int],
-              users: Mapping[str, int]) -> tuple[dict[str, Beats], int]:
-        """What a case gives with values of registers and words of ``tuser``, and its flags."""
-        given = {}
+              users: Mapping[str, int], data: Arrays) -> tuple[dict[str, Beats], int]:
+        """What a case gives with values of registers, words of ``tuser`` and contents of streams,
+        and its flags."""
+        given = {name: replace(case.job.inputs[name], data=codes) for name, codes in data.items()}
         for name, user in users.items():
-            beats = case.job.inputs[name]
+            beats = given.get(name, case.job.inputs[name])
             given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
         taken, flags, _ = self._anyway(simulator, case, given, writes)
         return taken, flags
