@@ -139,8 +139,7 @@ class BitplaneCore(wiring.Component):
             flags["s_long"] = scales.too_long
             busy |= scales.busy
             operands = self.a.valid | self.w.valid | frames.busy
-            waiting |= scales.waiting | (scales.busy & ~operands) | (
-                operands & frames.finish & ~scales.ready & ~self.s.valid)
+            waiting |= Mux(operands, frames.finish & ~scales.ready, scales.busy)
         else:
             m.d.comb += frames.may_finish.eq(1)
         m.d.comb += [

@@ -87,16 +87,15 @@ class ScaleLoader(wiring.Component):
         The scales of the oldest tile.
     done : In(1)
         It needs them no more.
-    busy, waiting : Out(1)
-    too_long : Out(1)
-        Pulse: a frame had more than one beat.
+    busy, too_long : Out(1)
+        There are some, or the rest of a frame is awaited. Pulse: a frame had more than one beat.
     """
 
     def __init__(self, data_bits: int, places: int):
         self.data_bits, self.places = data_bits, places
         super().__init__({"s": In(axi_stream.Signature(data_bits)), "claim": In(1),
                           "ready": Out(1), "data": Out(data_bits), "done": In(1),
-                          "busy": Out(1), "waiting": Out(1), "too_long": Out(1)})
+                          "busy": Out(1), "too_long": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -118,7 +117,6 @@ class ScaleLoader(wiring.Component):
             self.data.eq(buffer.o.data),
             self.ready.eq(unclaimed != 0),
             self.busy.eq(credits.any_used | dropping),
-            self.waiting.eq(dropping & ~self.s.valid),
             self.too_long.eq(enter & ~self.s.last),
         ]
         m.d.sync += unclaimed.eq(unclaimed + enter - self.claim)
