@@ -17,9 +17,8 @@ from systolith.sim.simulators.exercise.counters import COUNTER_REGISTERS, STORED
 SELECT, SELECT_BITS = "mutsel", 16
 HELD = f"{SELECT}_held"
 
-#: The contents of a table are no cell that a select input could change, and all registers have the
-#: same clock: that is read off the text.
-LEFT_OUT = re.compile(r"-cell \$meminit\$|-port \w*CLK\b")
+#: All registers have the same clock: that is read off the text.
+CLOCK = re.compile(r"-port \w*CLK\b")
 
 #: Share of the mutants asked for that must be left without those; how many are asked for at most.
 ENOUGH, MOST = 0.85, 8
@@ -44,11 +43,12 @@ def control(line: str, index: int, bits: int = SELECT_BITS) -> str:
 
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
     design = read(top, list(sources))
-    wanted = asked = int(count)
+    wanted, asked, tables = int(count), int(count), _tables(design)
     while True:
         ys.run_pass(f"mutate -list {asked} -seed {seed} -none -o {mutants} {top} {top}_*", design)
         lines = [line.strip() for line in Path(mutants).read_text().splitlines()
-                 if line.startswith("mutate") and not LEFT_OUT.search(line)]
+                 if line.startswith("mutate") and not CLOCK.search(line)
+                 and tables.isdisjoint(line.split())]
         if len(lines) > ENOUGH * wanted or asked > MOST * wanted:
             break
         asked = -(-asked * wanted // len(lines))
@@ -61,6 +61,12 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
                   flags=re.MULTILINE | re.DOTALL)
     Path(verilog).write_text(HEADER + re.sub(r"^module .*?^endmodule", _name_registers, text,
                                              flags=re.MULTILINE | re.DOTALL))
+
+
+def _tables(design: ys.Design) -> set[str]:
+    """Cells that are contents of tables, which a select input cannot change."""
+    return {cell.name.str() for module in design.modules_.values()
+            for cell in module.cells_.values() if cell.type.str().startswith("$meminit")}
 
 
 def _hold_selection(found: re.Match[str]) -> str:
