@@ -17,7 +17,8 @@ class Finisher(wiring.Component):
     Exact tables: y = total for bipolar weights, else (total − a_sum) / 2.
 
     Quantized tables: y = Σ (total · largest − correction) · 2^exponent over the blocks, where
-    correction is 0 for bipolar weights, else 127 · a_sum. The running sums are in a memory.
+    correction is 0 for bipolar weights, else 127 · a_sum. The running sums are in a memory, or in a
+    register if there is one row.
 
     Parameters
     ----------
@@ -73,12 +74,12 @@ class Finisher(wiring.Component):
         ends_frame = Signal(reset_less=True)
         bipolar = Signal(reset_less=True)
         at_end = Signal()
-        m.d.comb += at_end.eq(row == rows - 1)
+        m.d.comb += at_end.eq(row == rows - 1 if rows > 1 else 1)
         with m.If(self.start):
             m.d.sync += [active.eq(1), row.eq(0), first.eq(self.first),
                          ends_frame.eq(self.ends_frame), bipolar.eq(self.bipolar)]
         with m.Elif(active):
-            m.d.sync += [active.eq(~at_end), row.eq(row + 1)]
+            m.d.sync += [active.eq(~at_end), row.eq(row + 1 if rows > 1 else 0)]
         latency = self.latency(config)
         m.submodules.to_result = to_result = Delay(2, latency, reset=True)
         m.d.comb += [
@@ -114,21 +115,27 @@ class Finisher(wiring.Component):
         else:
             m.d.sync += shifted.eq(term.as_signed())
 
-        m.submodules.memory = memory = Memory(shape=shape(config.y), depth=1 << len(row), init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.submodules.to_read = to_read = Delay(len(row), 2)
-        m.submodules.to_write = to_write = Delay(len(row), 1)
         m.submodules.running = running = Delay(1, 3, reset=True)
         m.submodules.starts = starts = Delay(1, 3)
-        m.d.comb += [
-            to_read.i.eq(row),
-            to_write.i.eq(to_read.o),
-            running.i.eq(active),
-            starts.i.eq(first),
-            read.addr.eq(to_read.o),
-            self.y.eq(shifted + Mux(starts.o, 0, read.data)),
-            write.addr.eq(to_write.o),
-            write.data.eq(self.y),
-            write.en.eq(running.o),
-        ]
+        m.d.comb += [running.i.eq(active), starts.i.eq(first)]
+        if rows == 1:
+            before = Signal(shape(config.y), name="so_far", reset_less=True)
+            with m.If(running.o):
+                m.d.sync += before.eq(self.y)
+        else:
+            m.submodules.memory = memory = Memory(shape=shape(config.y), depth=1 << len(row),
+                                                  init=[])
+            write, read = memory.write_port(), memory.read_port()
+            m.submodules.to_read = to_read = Delay(len(row), 2)
+            m.submodules.to_write = to_write = Delay(len(row), 1)
+            before = read.data
+            m.d.comb += [
+                to_read.i.eq(row),
+                to_write.i.eq(to_read.o),
+                read.addr.eq(to_read.o),
+                write.addr.eq(to_write.o),
+                write.data.eq(self.y),
+                write.en.eq(running.o),
+            ]
+        m.d.comb += self.y.eq(shifted + Mux(starts.o, 0, before))
         return m
