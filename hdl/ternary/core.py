@@ -123,8 +123,8 @@ class Ternary(wiring.Component):
         codes = Signal(len(self.w.data), reset_less=True)
         a = Signal(len(read.data), reset_less=True)
         m.submodules.known = known = Delay(1, TO_LANES + TernaryLane.a_age, reset=True)
-        m.submodules.to_lanes = to_lanes = Delay(
-            3, TO_LANES + TernaryLane.controls_age(config), reset=True)
+        # A reset need not reach them: they are ahead of every later frame.
+        m.submodules.to_lanes = to_lanes = Delay(3, TO_LANES + TernaryLane.controls_age(config))
         zeros = Const(ZERO_BYTE[config.packing], BYTE.bits)
         m.d.sync += [
             codes.eq(Mux(control.fill, Cat([zeros] * (config.rows * config.word_bytes)),
