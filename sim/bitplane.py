@@ -175,14 +175,14 @@ class BitplaneModel(Model):
         """Sums that wait for their scales count too, in no model."""
         return 0 if config.output != "scaled" else None
 
-    def filled(self, config: BitplaneConfig, workload: Workload) -> tuple[str, ...]:
+    def filled(self, config: BitplaneConfig, workload: Workload) -> Mapping[str, int]:
         """A word whose planes come one after the other, the highest first."""
         if not config.serial:
-            return ()
+            return {}
         formats = workload.settings["a_format"], workload.settings["w_format"]
         highest = config.max_a_bits, config.max_w_bits
-        return tuple(name for name, *given in zip("aw", formats, highest, strict=True)
-                     if Operand.of(config, *given).planes.bits > 1)
+        return {name: 0 for name, *given in zip("aw", formats, highest, strict=True)
+                if Operand.of(config, *given).planes.bits > 1}
 
     def refused(self, config: BitplaneConfig) -> Iterator[Refusal]:
         """Codes that are none, bipolar ones on one side only, and numbers of planes."""

@@ -119,8 +119,8 @@ class GatingModel(Model):
         interval = max(beats, REVISIT) if config.recurrent else beats
         return (rows - 1) * interval + beats + _latency(config)
 
-    def filled(self, config: GatingConfig, workload: Workload) -> tuple[str, ...]:
-        return tuple(config.inputs[1:])
+    def filled(self, config: GatingConfig, workload: Workload) -> Mapping[str, int]:
+        return dict.fromkeys(config.inputs[1:], 0)
 
     def paired(self, config: GatingConfig) -> Mapping[str, str]:
         return {name: f"{name}_differs" for name in config.inputs[1:]}

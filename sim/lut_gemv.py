@@ -159,8 +159,8 @@ class LutGemvModel(Model):
             free.append(block_end + 5)
         return block_end + config.rows + (11 if config.quantized else 9)
 
-    def filled(self, config: LutGemvConfig, workload: Workload) -> tuple[str, ...]:
-        return ("a", "w") if config.table == "int8" else ("w",)
+    def filled(self, config: LutGemvConfig, workload: Workload) -> Mapping[str, int]:
+        return {"a": 0, "w": 0} if config.table == "int8" else {"w": 0}
 
     def utilization(self, config: LutGemvConfig, workload: Workload, cycles: int) -> float:
         """Bits of weights looked up, over those that the lanes offer in ``cycles``."""

@@ -162,9 +162,10 @@ class Model(ABC):
         not say it."""
         return 0
 
-    def filled(self, config: CoreConfig, workload: Workload) -> tuple[str, ...]:
-        """Inputs whose frames are filled up: a last beat that is missing counts as one of zeros."""
-        return ()
+    def filled(self, config: CoreConfig, workload: Workload) -> Mapping[str, int]:
+        """Inputs whose frames are filled up, and the code that all elements of a last beat that is
+        missing count as."""
+        return {}
 
     def ignored(self, config: CoreConfig, workload: Workload) -> Arrays:
         """Which elements of its job may hold anything: of some streams, bool arrays of the shape

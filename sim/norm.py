@@ -148,8 +148,8 @@ class NormModel(Model):
         rows, length = workload.arrays["x"].shape
         return (rows + 1) * ceil_div(length, config.lanes) + _latency(config) - 1
 
-    def filled(self, config: NormConfig, workload: Workload) -> tuple[str, ...]:
-        return tuple(stream.name for stream in config.streams if stream.name in "wb")
+    def filled(self, config: NormConfig, workload: Workload) -> Mapping[str, int]:
+        return {stream.name: 0 for stream in config.streams if stream.name in "wb"}
 
     def paired(self, config: NormConfig) -> Mapping[str, str]:
         return {stream.name: f"{stream.name}_differs" for stream in config.streams

@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 
 from systolith.hdl.errors import Error
-from systolith.hdl.ternary.config import QUANTIZED_HIGH, SCALE, SHIFT, WEIGHTS, TernaryConfig
+from systolith.hdl.ternary.config import (
+    QUANTIZED_HIGH,
+    SCALE,
+    SHIFT,
+    WEIGHTS,
+    ZERO_BYTE,
+    TernaryConfig,
+)
 from systolith.sim.frames import Beats
 from systolith.sim.functions.integers import round_divide
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import (
     arguments,
     ceil_div,
@@ -165,9 +172,23 @@ class TernaryModel(Model):
             free.append(block_end + 1)
         return block_end + config.rows + tree + finishing + 8
 
-    def filled(self, config: TernaryConfig, workload: Workload) -> tuple[str, ...]:
-        """Missing weights count as 0, of which only ``2bit`` makes bytes of zeros."""
-        return ("a", "w") if config.packing == "2bit" else ("a",)
+    def filled(self, config: TernaryConfig, workload: Workload) -> Mapping[str, int]:
+        return {"a": 0, "w": ZERO_BYTE[config.packing]}
+
+    def refused(self, config: TernaryConfig) -> Iterator[Refusal]:
+        """A byte of each row that holds no weights."""
+        workload = self.check(config, Workload("refused", {
+            "a": np.full((1, config.word), config.a.code_high),
+            "w": np.ones((config.rows, config.word), np.int64),
+            **({"scale": np.ones(config.rows)} if config.scaled else {})}))
+        right = self.pack(config, workload).inputs["w"].data
+        for row in range(config.rows):
+            illegal, like = right.copy(), right.copy()
+            place = 0, row * config.word_bytes
+            illegal[place] = {"base3": 255, "2bit": 0b10}[config.packing]
+            like[place] = ZERO_BYTE[config.packing]
+            yield Refusal("illegal", data={"w": illegal}, like_data={"w": like},
+                          workload=workload)
 
     def utilization(self, config: TernaryConfig, workload: Workload, cycles: int) -> float:
         """Weights of the product over those that the lanes offer in ``cycles``."""

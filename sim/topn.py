@@ -100,8 +100,8 @@ class TopNModel(Model):
         known = {pattern.code for pattern in config.patterns}
         return (Refusal("pattern", users={"x": code}) for code in range(256) if code not in known)
 
-    def filled(self, config: TopNConfig, workload: Workload) -> tuple[str, ...]:
-        return ("x",)
+    def filled(self, config: TopNConfig, workload: Workload) -> Mapping[str, int]:
+        return {"x": 0}
 
     def utilization(self, config: TopNConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""

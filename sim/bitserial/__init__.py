@@ -148,8 +148,8 @@ class BitserialModel(Model):
         return tiles * config.beats * int(_terms(workload).sum()) + config.rows + (
             19 if config.exact else 23)                  # fp16 sums over groups take 5 cycles
 
-    def filled(self, config: BitserialConfig, workload: Workload) -> tuple[str, ...]:
-        return ("a",)
+    def filled(self, config: BitserialConfig, workload: Workload) -> Mapping[str, int]:
+        return {"a": 0}
 
     def refused(self, config: BitserialConfig) -> Iterator[Refusal]:
         """Types that are none."""

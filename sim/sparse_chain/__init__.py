@@ -106,8 +106,8 @@ class SparseChainModel(Model):
         """Beats of weights that are put together, or pruned, first count too, in no model."""
         return 0 if config.weights == "kept" else None
 
-    def filled(self, config: SparseChainConfig, workload: Workload) -> tuple[str, ...]:
-        return ("a", "w") if config.weights == "kept" else ("a",)
+    def filled(self, config: SparseChainConfig, workload: Workload) -> Mapping[str, int]:
+        return {"a": 0, "w": 0} if config.weights == "kept" else {"a": 0}
 
     def refused(self, config: SparseChainConfig) -> Iterator[Refusal]:
         """Rounds that there is no room for; widths, or patterns, of weights that are none; kept

@@ -109,10 +109,10 @@ class SystolicModel(Model):
         cycles between pairs that are not issued one a cycle count too, in no model."""
         return 2 if config.pair_interval == 1 else None
 
-    def filled(self, config: SystolicConfig, workload: Workload) -> tuple[str, ...]:
+    def filled(self, config: SystolicConfig, workload: Workload) -> Mapping[str, int]:
         """Weights are loaded to the end with ws; with os a sum of floats tells zeros from none."""
         loaded = config.dataflow == "ws" and not config.lacks_zero
-        return ("w",) * loaded + ("q",) * (config.output == "requant")
+        return dict.fromkeys(("w",) * loaded + ("q",) * (config.output == "requant"), 0)
 
     def stimulus(self, config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
         for workload in stimulus(config, rng):

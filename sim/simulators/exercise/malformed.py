@@ -86,26 +86,28 @@ class Malformed(Part):
                 self._goes_on(simulator, case, job, what, None, followed=False)
 
     def short_frames(self, simulator: Simulator) -> None:
-        """A last beat that is missing counts as one of zeros, where the model says so; it is not
-        waited for, as far as can be told where no other input may be late."""
+        """A last beat that is missing counts as what the model says; it is not waited for, as far
+        as can be told where no other input may be late."""
         for stream in self.core.inputs:
-            cases = [case for case in self.cases
-                     if stream.name in self.core.model.filled(self.core.config, case.workload)
+            found = [(case, codes[stream.name]) for case in self.cases
+                     if stream.name in (codes := self.core.model.filled(self.core.config,
+                                                                        case.workload))
                      and _first(case.job.inputs[stream.name]) > 1]
-            for case in cases[:FILLED] + cases[FILLED:][-FILLED:]:
+            for case, code in found[:FILLED] + found[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
                 (short, _, waited), (filled, _, usual) = (
                     self._anyway(simulator, case, {stream.name: given})
-                    for given in (_short(beats), _blank(beats)))
+                    for given in (_short(beats), _blank(beats, code)))
                 where = (f"workload {case.workload.label!r} without the last beat of a frame of "
                          f"{stream.name}")
                 if waited > usual and len(self.core.inputs) == 1:
                     raise ProblemError(f"{where}: counter stalled_input is {waited}, and {usual} "
-                                       "with a beat of zeros there")
+                                       f"with {code} there")
                 for name, taken in short.items():
                     if not (np.array_equal(taken.data, filled[name].data)
                             and np.array_equal(taken.last, filled[name].last)):
-                        raise ProblemError(f"{where}: {name} is not what it is with zeros there")
+                        raise ProblemError(f"{where}: {name} is not what it is with {code} "
+                                           "there")
 
     def long_frames(self, simulator: Simulator) -> None:
         """Where a beat too many makes no difference but that it is told, no other input is said to
@@ -378,10 +380,10 @@ def _long(beats: Beats) -> Beats:
     return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
-def _blank(beats: Beats) -> Beats:
-    """With zeros in the last beat of the first frame."""
+def _blank(beats: Beats, code: int) -> Beats:
+    """With nothing but a code in the last beat of the first frame."""
     data = beats.data.copy()
-    data[_first(beats) - 1] = 0
+    data[_first(beats) - 1] = code
     return replace(beats, data=data)
 
 
