@@ -135,8 +135,6 @@ class SparseChainModel(Model):
         blocks = np.array([[first.code], [first.code]])
         workload = self.check(config, refused(config, shape, blocks))
         job = self.pack(config, workload)
-        if len(job.inputs["p"]) > 1:
-            return                                       # the tokens come in several tiles
         dropped = job.inputs["w"].data.copy()
         dropped[:int(job.inputs["w"].last.argmax()) + 1] = 0
         for code in sorted(near):
