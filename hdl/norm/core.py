@@ -84,8 +84,9 @@ class NormCore(wiring.Component):
         m.d.comb += length.eq(Mux(self.reg_length > config.max_length, config.max_length,
                                   Mux(self.reg_length == 0, 1, self.reg_length)))
         beats, slots = config.max_beats + timing.ready + 2, timing.ready + 4
+        # Beside a beat, which lanes but the first hold elements of the row.
         m.submodules.rows = rows = axi_stream.Fifo(
-            axi_stream.Signature(config.lanes * config.fixed.bits), beats)
+            axi_stream.Signature(config.lanes * config.fixed.bits, config.lanes - 1), beats)
         m.submodules.row_places = row_places = Credits(beats, 1)
         m.submodules.row_slots = row_slots = Credits(slots, 1)
         entry_busy, entry_waits = self._entry(m, length, rows, row_places, row_slots, flags)
@@ -155,19 +156,22 @@ class NormCore(wiring.Component):
             rows.i.valid.eq(beside.o[0]),
             rows.i.last.eq(beside.o[1]),
         ]
+        later = counts[:1]
+        if config.lanes > 1:
+            m.submodules.counts_beside = counting = Delay(config.lanes - 1, timing.entry)
+            m.d.comb += [counting.i.eq(counts[1:]), rows.i.user.eq(counting.o)]
+            later = Cat(later, counting.o)
         bits = config.fixed.bits
         if isinstance(config.x, FloatFormat):
             m.submodules.fixing = fixing = LinearArray(
                 lambda: FloatToFixed(config.x, config.fixed), config.lanes, name="fixing")
-            m.submodules.counts_beside = counting = Delay(config.lanes, timing.entry)
             m.d.comb += [
                 fixing.code.eq(x.data),
-                counting.i.eq(counts),
-                rows.i.data.eq(Cat(Mux(counting.o[lane], fixing.value.word_select(lane, bits), 0)
+                rows.i.data.eq(Cat(Mux(later[lane], fixing.value.word_select(lane, bits), 0)
                                    for lane in range(config.lanes))),
             ]
-            flags["invalid"] = rows.i.valid & ((fixing.inf | fixing.nan) & counting.o).any()
-            flags["x_saturated"] = rows.i.valid & (fixing.saturated & counting.o).any()
+            flags["invalid"] = rows.i.valid & ((fixing.inf | fixing.nan) & later).any()
+            flags["x_saturated"] = rows.i.valid & (fixing.saturated & later).any()
         else:
             taken = Signal(len(x.data), reset_less=True)
             m.d.sync += taken.eq(Cat(Mux(counts[lane], x.data.word_select(lane, bits), 0)
@@ -186,9 +190,6 @@ class NormCore(wiring.Component):
         whether a parameter, or the end of its frame, is missing.
         """
         config, timing = self.config, self.timing
-        inside = Signal()
-        remaining = Signal(counter(config.max_length))
-        missing = Signal.like(remaining)
         ready = Signal()                                 # all but the parameters
         issue = Signal()
         m.submodules.results = results = axi_stream.Fifo(
@@ -222,10 +223,7 @@ class NormCore(wiring.Component):
             known.o.ready.eq(issue & rows.o.last),
             places.reserve.eq(issue),
             places.freed.eq(results.taken),
-            missing.eq(Mux(inside, remaining, length)),
         ]
-        with m.If(issue):
-            m.d.sync += [inside.eq(~rows.o.last), remaining.eq(missing - config.lanes)]
 
         # What belongs to the row meets its elements where it is used.
         parts, start = [], 0
@@ -239,8 +237,7 @@ class NormCore(wiring.Component):
         m.submodules.issued = issued = Delay(2, timing.lanes, reset=True)
         m.d.comb += [
             lanes.x.eq(rows.o.data),
-            lanes.counts.eq(Cat(Const(1, 1),
-                                *(missing > lane for lane in range(1, config.lanes)))),
+            lanes.counts.eq(Cat(Const(1, 1), rows.o.user if config.lanes > 1 else [])),
             lanes.length.eq(length),
             lanes.total.eq(parts[0]),
             lanes.mantissa.eq(parts[1]),
