@@ -26,6 +26,7 @@ from systolith.sim.operands import (
 from systolith.sim.rounding import to_floats, to_integers
 
 KINDS = ("layer", "rms")
+TRIES = 40                   # at a number where the mantissa of its inverse root changes
 
 
 class NormModel(Model):
@@ -340,6 +341,12 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
             bits = rng.uniform(0, rng.choice([EPSILON_FRACTION, config.epsilon.bits]))
             yield workload(f"least spread and {bits:.1f} bits of epsilon", least, corner=False,
                            epsilon=unit * 2.0**bits)
+        if rng.random() < 0.3:
+            bits = max(longest.bit_length() - int(rng.integers(1, 4)), 0)
+            x, kind = _draw(config, rng, (1, 1 << bits)), KINDS[rng.integers(2)]
+            for level in _level_spreads(config, rng, x, kind):
+                yield workload(f"level spread of {x.size}", x, corner=False, kind=kind,
+                               epsilon=level)
         # Short rows as often as long ones; as many as are two of the longest.
         length = round(min(config.max_length, 256 * lanes) ** rng.random())
         shape = int(rng.integers(1, max(2, 2 * longest // length) + 1)), length
@@ -368,6 +375,29 @@ def _draw(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]) 
         return rng.integers(low, high, shape, endpoint=True)
     width = (high - low) / 8 * 2.0**-rng.integers(0, config.x.bits)    # down to constant rows
     return np.clip(np.rint(rng.normal((low + high) / 2, width, shape)), low, high).astype(np.int64)
+
+
+def _level_spreads(config: NormConfig, rng: np.random.Generator, x: np.ndarray, kind: str
+                   ) -> Iterator[float]:
+    """Of epsilon, with which the spread has zeros alone below the bits that the inverse root looks
+    at, or ones alone but for the last bits: one bit more or less, anywhere below, carries to them,
+    and changes the root. ``x`` is a row of a power of two of elements; there may be none for it."""
+    length = x.size
+    wide = _fixed(config, x, set()).astype(object)
+    total = wide.sum() if kind == "layer" else 0
+    spread = (length * (wide * wide).sum() - total * total) << EPSILON_FRACTION
+    seen = config.inverse.fraction_bits
+    lowest, highest = max(int(spread).bit_length(), seen + 1), config.epsilon.bits
+    if lowest >= highest:
+        return
+    place = int(rng.integers(lowest, highest))
+    levels = np.array([(1 << seen) + int(number) << place - seen
+                       for number in rng.integers(1 << seen, size=TRIES)], object)
+    below, above = (inverse(config.inverse, number) for number in (levels - 1, levels))
+    for level in levels[(below[0] != above[0]) | (below[1] != above[1])][:1]:
+        for less in (0, 1 << EPSILON_FRACTION):
+            yield (level - spread - less) / (
+                length**2 * 4.0**config.x_fraction * 2.0**EPSILON_FRACTION)
 
 
 def _nearly_constant(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from systolith.hdl.bitserial.config import TYPES, BitserialConfig
+from systolith.hdl.bitserial.config import LANES, SPECIAL, SPECIALS, TYPES, BitserialConfig
 from systolith.sim.model import Workload
 
 LARGEST = {"fp16": 65504.0, "int8": 127}
@@ -91,6 +91,16 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
                    w=rng.integers(0, 256, (cols, group)))
     yield workload("types that are none", (rows, cols, 3 * group), [5, 6, 7],
                    w=rng.integers(0, 256, (cols, 3 * group)))
+    # Each flag in one column alone, and a code in one lane; in one group each.
+    for index in range(max(cols, LANES)):
+        alone = (np.arange(cols) == index % cols)[:, None]
+        codes = np.zeros((cols, 3 * group), np.int64)
+        codes[:, :group] = 64 * (alone & (np.arange(group) == index % LANES))
+        codes[:, group:2 * group] = TYPES[3].format.special_code
+        yield workload(f"wrong in lane {index % LANES} of column {index % cols} alone",
+                       (1, cols, 3 * group), [2, 3, 0], w=codes,
+                       select=alone * [0, 1, 0], scales=3 - alone * [0, 0, 3],
+                       bitmod4_special=np.array([1, 5.5, 2, 4]))
     for start in range(-32, 32, 4):
         values = np.arange(start, start + 4) / 2
         yield workload(f"special values {values[0]} to {values[-1]}",
@@ -100,8 +110,11 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
         shape = (int(rng.integers(1, 2 * rows + 1)), int(rng.integers(1, 2 * cols + 1)),
                  int(rng.integers(1, 3 * group + 1)))
         groups = -(-shape[2] // group)
+        specials = {f"{kind.name}_special": rng.integers(SPECIAL.code_low, SPECIAL.code_high,
+                                                         SPECIALS, endpoint=True) / 2
+                    for kind in TYPES if kind.mixture} if rng.random() < 0.5 else {}
         yield workload(f"random {shape[0]}x{shape[1]}x{shape[2]}", shape,
-                       rng.integers(0, len(TYPES), groups), corner=False)
+                       rng.integers(0, len(TYPES), groups), corner=False, **specials)
 
 
 def _activations(config: BitserialConfig, rng: np.random.Generator,

@@ -19,6 +19,7 @@ from systolith.hdl.bus.credits import Credits
 from systolith.hdl.formats import FloatFormat, IntegerFormat
 from systolith.hdl.interface import Field, Register, Stream
 from systolith.hdl.link.buffers import InputBuffer, OutputBuffer
+from systolith.hdl.norm.statistics import RowStatistics
 from systolith.hdl.shell import EventCounter
 from systolith.hdl.softmax.power_sums import OnlineSum, PowerRunningSum
 from systolith.hdl.softmax.records import RowInverse
@@ -30,7 +31,7 @@ from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.result_buffer import ResultLane
-from systolith.proofs import accumulators, arithmetic, buses, softmax
+from systolith.proofs import accumulators, arithmetic, buses, norm, softmax
 from systolith.proofs.proof import Proof, Specification
 
 #: What a component of a class owes.
@@ -61,6 +62,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     PowerRunningSum: softmax.power_running_sum,
     RowInverse: softmax.row_inverse,
     OnlineSum: softmax.online_sum,
+    RowStatistics: norm.row_statistics,
     AccumulatorLane: accumulators.accumulator_lane,
 }
 

@@ -31,7 +31,8 @@ SECONDS_OF_ALL = 300         # the same of the whole core, behind which nothing 
 PART = Path(__file__).with_name("mutate_part.py")
 PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
 PART_SIMULATION_SECONDS = 3
-FEW_LATCHES, MANY_LATCHES = 200, 1000    # of what is looked at alone, where all have more
+#: A check is looked at alone where all have many latches, and it has few, or a third of them.
+FEW_LATCHES, MANY_LATCHES, SHARE_OF_LATCHES = 200, 1000, 3
 
 Checks = tuple[str, ...] | None          # names of some checks of a specification; all of them
 
@@ -124,11 +125,13 @@ class Judge:
         attempts: list[tuple[Callable[[Path], Verdict], Checks]] = [(simulate, None)]
         # All checks; where that is much, before them those alone that look at little: of a buffer,
         # not the data.
-        if solve and engine.latches(circuit("", None)) > MANY_LATCHES:
+        size = engine.latches(circuit("", None)) if solve else 0
+        if size > MANY_LATCHES:
+            few = max(FEW_LATCHES, size // SHARE_OF_LATCHES)
             harness = specification(component, lambda text: text)
             names, _ = harness.names, harness.sources()  # Amaranth warns of what is not used
             attempts += [(search, (name,)) for name in names
-                         if engine.latches(circuit("", (name,))) <= FEW_LATCHES]
+                         if engine.latches(circuit("", (name,))) <= few]
         if solve:
             attempts.append((search, None))
         found: dict[int, str] = {}

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from systolith.hdl.norm.config import NormConfig
+from systolith.hdl.norm.statistics import RowStatistics
 from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.power_sums import OnlineSum, PowerRunningSum
 from systolith.hdl.softmax.records import RowInverse
@@ -15,6 +17,8 @@ from systolith.proofs.proof import Answer, Proof, broken, prove
 from systolith.proofs.registry import PROOFS, SPECIFICATIONS, specification_of
 
 SOFTMAX = SoftmaxConfig.parse({"lanes": 2, "max_length": 4, "in_format": "uint2", "precision": 8})
+
+NORM = NormConfig.parse({"lanes": 2, "max_length": 3, "x_format": "int4", "y_format": "int4"})
 
 #: The few that also run outside of the night.
 QUICK = {"RegisterSlice, 3 bits and last", "Fifo, 2 places", "Credits, 4 places by 2",
@@ -91,13 +95,27 @@ def test_a_sum_is_recorded_as_either(output, tmp_path):
     (RowInverse, "inverse_mantissa[8:0] - {", "inverse_mantissa[8:0] + {", "refuted"),
     (OnlineSum, "", "", "open"),
     (OnlineSum, ".done(running_done)", ".done()", "refuted"),
-    (OnlineSum, "o_beat = beat", "o_beat = ~beat", "refuted")])
+    (OnlineSum, "o_beat = beat", "o_beat = ~beat", "refuted"),
+    (RowStatistics, "", "", "open"),
+    (RowStatistics, "total_squares <= (first ?", "total_squares <= (1'b0 ?", "refuted"),
+    (RowStatistics, "centered = center ?", "centered = 1'b1 ?", "refuted")])
 def test_what_random_inputs_show_of_a_row(part, old, new, status, tmp_path):
-    harness = SPECIFICATIONS[part](part(SOFTMAX), _edit(old, new))
+    config = NORM if part is RowStatistics else SOFTMAX
+    harness = SPECIFICATIONS[part](part(config), _edit(old, new))
     assert engine.simulate(engine.circuit(harness.sources(), tmp_path), 20).status == status
     if not old:
-        covers = SPECIFICATIONS[part](part(SOFTMAX), _edit(old, new)).sources(covers=True)
+        covers = SPECIFICATIONS[part](part(config), _edit(old, new)).sources(covers=True)
         assert engine.simulate(engine.circuit(covers, tmp_path), 20).status == "refuted"
+
+
+@pytest.mark.parametrize(("old", "new", "status"), [
+    ("", "", "bounded"),
+    # Eight places of a carry are not for random inputs.
+    ("+ {1'd0, epsilon}", "+ {1'd0, epsilon ^ {9'd0, &epsilon[17:10], 8'd0}}", "refuted")])
+def test_what_a_carry_hides_in_a_spread(old, new, status, tmp_path):
+    harness = SPECIFICATIONS[RowStatistics](RowStatistics(NORM), _edit(old, new))
+    sources = harness.sources(("reciprocal root of a row of one 1",))
+    assert engine.search(engine.circuit(sources, tmp_path), 21, 60).status == status
 
 
 def _edit(old, new):
