@@ -93,6 +93,7 @@ class GroupSum(wiring.Component):
     Timing
     ------
     The sum is there :attr:`latency` cycles after the last terms of its group; 4 terms per cycle.
+    Nothing is reset: what was inside comes out ahead of the next group, and nobody takes it.
     """
 
     latency = 4
@@ -118,7 +119,7 @@ class GroupSum(wiring.Component):
         """Inputs so many cycles later."""
         values = [getattr(self, name) for name in names]
         for stage in range(1, cycles + 1):
-            registers = [Signal(len(value), name=f"{name}_{stage}", reset_less=name != "valid")
+            registers = [Signal(len(value), name=f"{name}_{stage}", reset_less=True)
                          for name, value in zip(names, values, strict=True)]
             m.d.sync += [register.eq(value)
                          for register, value in zip(registers, values, strict=True)]
