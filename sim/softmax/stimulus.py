@@ -76,6 +76,10 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         yield corner("scale highest, ends of the range", rng.choice([low, high], (3, middle)),
                      scale=(1 << SCALE_BITS) - 1)
     while True:
+        if rng.random() < 0.1:
+            # The highest bits of a sum show in long rows without anything to stand out.
+            yield _workload(config, rng, "longest row of one number",
+                            np.full((1, longest), rng.integers(low, high, endpoint=True)))
         rows = int(rng.integers(1, 9))
         columns = int(rng.integers(1, min(longest, 12 * lanes) + 1))
         values = near if rng.random() < 0.7 else uniform
