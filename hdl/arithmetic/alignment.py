@@ -17,7 +17,7 @@ class RoundingShifter(wiring.Component):
     width : int
         Bits of the integer.
     most : int
-        The largest amount; more is taken as that.
+        The largest amount.
     rounding : "trunc" or "rne"
         Down, or to nearest even.
     result_bits : int, optional

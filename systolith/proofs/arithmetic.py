@@ -12,6 +12,7 @@ from amaranth.hdl import Array, Cat, Const, Mux, Shape, Signal, Value, signed
 
 from systolith.fpga.design import Design
 from systolith.generators.verilog import emit
+from systolith.hdl.arithmetic.alignment import AlignedAdder, RoundingShifter
 from systolith.hdl.arithmetic.config import InverseParameters, Segments
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.inverse import Inverse, inverted_function
@@ -106,6 +107,64 @@ def shifter(component: Shifter, edit: Edit) -> Harness:
         h.check(f"result by {known}", (amount != known) | (h.ports.result == kept))
         h.check(f"lost by {known}", (amount != known) | (h.ports.lost == lost))
     h.cover("by the most", (amount == amounts[-1]) & h.ports.lost)
+    return h
+
+
+def rounding_shifter(component: RoundingShifter, edit: Edit) -> Harness:
+    """The quotient, and whether it is rounded up."""
+    h, width = Harness(component, edit), component.result_bits
+    word, amount = h.ports.word.as_signed(), h.ports.amount
+    h.assume(amount <= component.most)
+    floor, up = _divided(h, word, amount, component.rounding)
+    if width < component.width:          # no amount leaves more
+        result = floor + up
+        h.assume((result >= -(1 << width - 1)) & (result < 1 << width - 1))
+    h.check("rounded down", h.ports.floor == floor[:width])
+    h.check("rounded up", h.ports.up == up)
+    h.cover("by the most", (amount == component.most) & (floor != 0))
+    return h
+
+
+def _divided(h: Harness, value: Value, places: Value, rounding: str) -> tuple[Signal, Signal]:
+    """A signed number over 2^places, rounded down, and what ``rounding`` adds to that."""
+    width, sign = len(value), value[-1]
+    floor, up = Signal(signed(width), name="quotient"), Signal(name="up")
+    nearest = rounding == "rne"
+    # By so many places that nothing but the sign is left.
+    h.m.d.comb += [floor.eq(Mux(sign, -1, 0)), up.eq(sign & nearest)]
+    for count in range(width + 1):
+        with h.m.If(places == count):
+            kept, rest = Cat(value[count:], sign), value[:count]
+            h.m.d.comb += floor.eq(kept.as_signed())
+            if nearest:
+                h.m.d.comb += up.eq(rest[-1:].any() & (rest[:-1].any() | kept[0]))
+    return floor, up
+
+
+def aligned_adder(component: AlignedAdder, edit: Edit) -> Harness:
+    """The sum in units of the larger exponent, divided until it fits; rounded each time."""
+    h, rounding = Harness(component, edit), component.rounding
+    a, b, a_exponent, b_exponent = (
+        ago(h, getattr(h.ports, name), component.latency, name)
+        for name in ("a", "b", "a_exponent", "b_exponent"))
+    bits = len(h.ports.total_exponent)
+    exponent = Signal(bits + 1, name="exponent")
+    h.m.d.comb += exponent.eq(Mux(a_exponent > b_exponent, a_exponent, b_exponent))
+    parts = [part for value, own in ((a, a_exponent), (b, b_exponent))
+             for part in _divided(h, value.as_signed(), exponent - own, rounding)]
+    total = Signal(signed(component.largest.bit_length() + 2), name="sum_of_both")
+    magnitude = Signal(len(total), name="magnitude")
+    excess = Signal(range(len(total) + 1), name="excess")
+    h.m.d.comb += [total.eq(reduce(add, parts)), magnitude.eq(Mux(total < 0, -total, total))]
+    for count in range(1, len(total) - component.magnitude_bits + 1):
+        with h.m.If(magnitude[component.magnitude_bits + count - 1:].any()):
+            h.m.d.comb += excess.eq(count)
+    floor, up = _divided(h, total, excess, rounding)
+    known = (settled(h, component.latency) & (reduce(add, parts) == total)
+             & (magnitude <= component.largest) & (b_exponent <= component.distances[0]))
+    h.check("mantissa", ~known | (h.ports.total == (floor + up)[:len(h.ports.total)]))
+    h.check("exponent", ~known | (h.ports.total_exponent == (exponent + excess)[:bits]))
+    h.cover("an excess", known & (excess != 0) & (a_exponent != b_exponent))
     return h
 
 

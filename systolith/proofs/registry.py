@@ -4,6 +4,7 @@ from functools import partial
 
 from amaranth.hdl import Shape, signed, unsigned
 
+from systolith.hdl.arithmetic.alignment import AlignedAdder, RoundingShifter
 from systolith.hdl.arithmetic.config import InverseParameters, Segments
 from systolith.hdl.arithmetic.division import Divider
 from systolith.hdl.arithmetic.inverse import Inverse
@@ -55,6 +56,8 @@ SPECIFICATIONS: dict[type, Specification] = {
     Popcount: arithmetic.popcount,
     LeadingZeros: arithmetic.leading_zeros,
     Shifter: arithmetic.shifter,
+    RoundingShifter: arithmetic.rounding_shifter,
+    AlignedAdder: arithmetic.aligned_adder,
     FixedRounder: arithmetic.rounder,
     SteppedRounder: arithmetic.rounder,
     FloatEncoder: arithmetic.float_encoder,
@@ -204,6 +207,13 @@ PROOFS: tuple[Proof, ...] = (
         ("lost_1_0 | (amount[1] & (|word_1_0[5:4]))", "lost_1_0"),)),
     _proof(partial(Shifter, 5, 7, left=False), "5 bits to the right", (
         ("{2'd0, word_1_0[4:2]}", "{2'd0, word_1_0[3:1]}"),)),
+    _proof(partial(RoundingShifter, 5, 9, "rne"), "5 bits by up to 9, rne", (
+        ("half_4 & (sticky_4 | floor[0])", "half_4 & sticky_4"),)),
+    _proof(partial(RoundingShifter, 6, 3, "trunc", 4), "6 bits to 4, trunc"),
+    _proof(partial(AlignedAdder, 4, 5, 3, 4, 5, 20, "rne"), "4 bits and 5, rne", (
+        ("a_up | b_up", "a_up"),)),
+    _proof(partial(AlignedAdder, 4, 5, 3, 4, 5, 20, "trunc", 2, 5), "4 bits and 5, 2 stages",
+           nightly=True),
     _proof(_rounder(7, 3, 3, "rne"), "7 bits to 3, rne", (
         ("{4'd0, wide[3]}", "{4'd0, 1'b1}"),)),
     _proof(_rounder(7, 3, 3, "half_away"), "7 bits to 3, half_away", (
