@@ -51,9 +51,8 @@ class DequantizingCell(wiring.Component):
         index = Signal(index_bits, reset_less=True)
         with m.If(self.code_step):
             kept = code[planes:] & ~self.first.replicate(INT8.bits - planes)
-            m.d.sync += code.eq(Cat(kept, self.planes).as_signed())
-            with m.If(self.first):
-                m.d.sync += index.eq(0)
+            # All planes of an index come behind all of its code.
+            m.d.sync += [code.eq(Cat(kept, self.planes).as_signed()), index.eq(0)]
         for step in range(self.index_steps):
             part = index[step * planes:(step + 1) * planes]
             with m.If(self.index_step[step]):

@@ -7,10 +7,17 @@ import numpy as np
 
 from systolith.hdl.errors import Error
 from systolith.hdl.formats import IntegerFormat
-from systolith.hdl.sparse_chain.config import INT8, SCALE, UNIT_SCALE, SparseChainConfig
+from systolith.hdl.formats.patterns import Pattern
+from systolith.hdl.sparse_chain.config import (
+    INT8,
+    PATTERN_LANES,
+    SCALE,
+    UNIT_SCALE,
+    SparseChainConfig,
+)
 from systolith.sim.frames import Beats
 from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
-from systolith.sim.operands import arguments, elements, integers, result_dtype
+from systolith.sim.operands import arguments, ceil_div, elements, integers, result_dtype
 from systolith.sim.sparse import PackedMatrix, QuantizedMatrix
 from systolith.sim.sparse.pruning import as_array
 from systolith.sim.sparse.quantizing import check_codes, check_groups, expand
@@ -18,7 +25,7 @@ from systolith.sim.sparse_chain import driver
 from systolith.sim.sparse_chain.cycles import cycles
 from systolith.sim.sparse_chain.stimulus import refused, stimulus
 
-WRONG_INDICES = 3            # of each pattern that are tried
+WRONG_INDICES = 3            # of each pattern that are tried at least
 
 
 class SparseChainModel(Model):
@@ -110,42 +117,57 @@ class SparseChainModel(Model):
         return {"a": 0, "w": 0} if config.weights == "kept" else {"a": 0}
 
     def refused(self, config: SparseChainConfig) -> Iterator[Refusal]:
-        """Rounds that there is no room for; widths, or patterns, of weights that are none; kept
-        weights with a wrong index."""
+        """Rounds that there is no room for; patterns of blocks that are none, or beyond the
+        activations; wrong indices; widths, or patterns, of weights that are none."""
         users = {stream.name: 1 << stream.tuser_bits for stream in config.streams}
         for rounds in range(config.max_log2_rounds + 1, users["a"]):
             yield Refusal("a_rounds", users={"a": rounds}, like={"a": config.max_log2_rounds})
+        yield from self._wrong_patterns(config)
+        yield from self._wrong_indices(config)
         known = {pattern.code for pattern in config.patterns if pattern.n}
         if config.weights == "quantized":
             known = {bits | index_bits << 4 for bits in range(3, 9)
                      for index_bits in (0, *range(2, config.index_bits + 1))}
-        if config.weights == "kept":
-            yield from self._wrong_patterns(config)
-            yield from self._wrong_indices(config)
-        else:
+        if config.weights != "kept":
             for user in sorted({*range(users["w"])} - known):
                 yield Refusal("w_format", users={"w": user})
 
     def _wrong_patterns(self, config: SparseChainConfig) -> Iterator[Refusal]:
-        """Bytes a bit away from one that is known; the block counts as one of zeros."""
+        """Bytes a bit away from one that is known, and one for a block without activations; the
+        block counts as one of zeros."""
         known = {pattern.code for pattern in config.patterns}
         near = {code ^ 1 << bit for code in known for bit in range(8)} - known
-        shape = 2 * config.cells, config.block_columns
-        first = max(config.patterns)
-        blocks = np.array([[first.code], [first.code]])
-        workload = self.check(config, refused(config, shape, blocks))
-        job = self.pack(config, workload)
-        dropped = job.inputs["w"].data.copy()
-        dropped[:int(job.inputs["w"].last.argmax()) + 1] = 0
-        for code in sorted(near):
-            if code % 32:                                # otherwise it keeps none
-                codes = job.inputs["p"].data.copy()
-                codes[0, 0] = code
-                yield Refusal("pattern", data={"p": codes}, like_data={"w": dropped},
-                              workload=workload)
+        first = max(config.patterns).code
+
+        def tried(blocks: int) -> tuple[Workload, Arrays, list[Arrays]]:
+            """A workload of so many blocks, its pattern bytes, and its weights without one."""
+            shape = blocks * config.cells, config.block_columns
+            workload = self.check(config, refused(config, shape, np.full((blocks, 1), first)))
+            job = self.pack(config, workload)
+            w = job.inputs["w"]
+            frame = np.r_[0, w.last.cumsum()[:-1]]
+            return workload, job.inputs["p"].data, [
+                np.where(frame[:, None] == block, 0, w.data) for block in range(blocks)]
+
+        blocks = min(config.buffer_depth, PATTERN_LANES)
+        workload, p, without = tried(blocks)
+        for index, code in enumerate(sorted(code for code in near if code % 32)):   # not skipped
+            block, codes = index % blocks, p.copy()
+            codes[0, block] = code
+            yield Refusal("pattern", data={"p": codes}, like_data={"w": without[block]},
+                          workload=workload)
+        blocks = min(config.buffer_depth, 2)
+        workload, p, without = tried(blocks)
+        for lane in range(blocks, PATTERN_LANES):
+            codes = p.copy()
+            codes[0, [blocks - 1, lane]] = 0, first
+            yield Refusal("pattern", data={"p": codes}, like_data={"w": without[-1]},
+                          workload=workload)
 
     def _wrong_indices(self, config: SparseChainConfig) -> Iterator[Refusal]:
-        """Indices that do not follow one another, and such beyond their group."""
+        """Indices that do not follow one another, and such beyond their group, in every chain."""
+        if config.weights == "dense":
+            return
         rng = np.random.default_rng(0)
         shape, width = (config.cells, config.block_columns), config.weight.bits
         for pattern in config.patterns:
@@ -153,19 +175,33 @@ class SparseChainModel(Model):
                 continue
             workload = self.check(config, refused(config, shape, np.array([[pattern.code]])))
             right = self.pack(config, workload).inputs["w"].data
-            for _ in range(WRONG_INDICES):
-                beat, place = map(int, rng.integers(right.shape))
-                wrong = right.copy()
+            for number in range(max(WRONG_INDICES, config.chains)):
+                cell = int(rng.integers(config.cells))
+                place = number % config.chains * config.cells + cell
                 if pattern.n > 1:
-                    place += place % pattern.n == 0
-                    wrong[beat, place] = (right[beat, place] & (1 << width) - 1
-                                          | right[beat, place - 1] >> width << width)
-                    yield Refusal("index_order", data={"w": wrong}, workload=workload)
-                if pattern.m < config.max_m:
+                    following = place + (cell % pattern.n == 0)
                     wrong = right.copy()
-                    wrong[beat, place] |= pattern.m << width
+                    rows, mask = self._index_of(config, workload, pattern, rng)
+                    wrong[rows, following] = (right[rows, following] & ~mask
+                                              | right[rows, following - 1] & mask)
+                    yield Refusal("index_order", data={"w": wrong}, workload=workload)
+                if pattern.m < config.max_m and config.weights == "kept":
+                    wrong = right.copy()
+                    wrong[int(rng.integers(len(right))), place] |= pattern.m << width
                     yield Refusal("index_range", data={"w": wrong}, like_data={"w": right},
                                   workload=workload)
+
+    def _index_of(self, config: SparseChainConfig, workload: Workload, pattern: Pattern,
+                  rng: np.random.Generator) -> tuple[slice, int]:
+        """Beats that hold the indices of some elements of a block, and their bits there."""
+        if config.weights == "kept":
+            beat = int(rng.integers(config.max_speedup * pattern.n // pattern.m))
+            return slice(beat, beat + 1), -1 << config.weight.bits
+        code, index = (ceil_div(bits, config.planes)
+                       for bits in (int(workload.arrays["bits"][0, 0]), pattern.index_bits))
+        start = 1 + code + (code + index) * int(
+            rng.integers(config.max_speedup * pattern.n // pattern.m))
+        return slice(start, start + index), -1
 
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.
