@@ -43,8 +43,7 @@ class PatternScanner(wiring.Component):
     def __init__(self, config: SparseChainConfig):
         self.config = config
         stream = config.streams[1]
-        self.depth = config.buffer_depth
-        beats = -(-self.depth // PATTERN_LANES)
+        beats = -(-config.buffer_depth // PATTERN_LANES)
         self.beat_bits = (beats - 1).bit_length() + 1    # one more for what lies beyond
         super().__init__({
             "p": In(axi_stream.Signature(stream.data_bits, stream.tuser_bits)),
@@ -98,7 +97,7 @@ class PatternScanner(wiring.Component):
             self.k.eq(k),
         ]
         # What lies beyond all blocks is refused, whatever its pattern is.
-        lane_bits = min((self.depth - 1).bit_length(), _LANE_BITS)
+        lane_bits = min((self.config.buffer_depth - 1).bit_length(), _LANE_BITS)
         lane_code = select_word(m, p.data[:8 << lane_bits], lane[:lane_bits], "codes")
         with m.If(step & emit):
             m.d.sync += [
