@@ -25,12 +25,15 @@ from systolith.hdl.structure.select import select_word
 
 
 def without_unused(names: Iterable[str], config: SparseChainConfig) -> tuple[str, ...]:
-    """Members but those for flags of an index and for segments that there are not."""
+    """Members but those for flags of an index and for segments that there are not, and for indices
+    that have bits beyond their group."""
     needs = {"range": ("range", "beyond"), "order": ("order", "follows", "neighbor")}
     unused = {name for flag, needed in needs.items() if flag not in config.index_flags
               for name in needed}
     if config.max_speedup == 1:
         unused.add("starts")
+    if config.index_exact:
+        unused.add("mask")
     return tuple(name for name in names if name not in unused)
 
 
@@ -73,14 +76,15 @@ class SparseMultiplexer(wiring.Component):
         m = Module()
         index = Signal(self.config.index_bits)
         place = Signal(self.config.index_bits)
+        mask = (1 << len(index)) - 1 if self.config.index_exact else self.mask
         m.d.comb += [
             index.eq(self.element[len(self.weight):]),
-            place.eq(index & self.mask),
+            place.eq(index & mask),
         ]
         if "range" in self.config.index_flags:
             m.d.comb += self.range.eq((index & self.beyond).any())
         if "order" in self.config.index_flags:
-            m.d.comb += self.order.eq(self.follows & (place <= (self.neighbor & self.mask)))
+            m.d.comb += self.order.eq(self.follows & (place <= (self.neighbor & mask)))
         select = Signal(self.cell_bits, reset_less=True)
         weight_selecting = Signal.like(self.weight, reset_less=True)
         weight = Signal.like(self.weight, reset_less=True)
@@ -276,7 +280,7 @@ class Chain(wiring.Component):
             *([muxes.neighbor.eq(Cat(indices[0], *indices[:-1]))] if "order" in wrong else []),
             muxes.base.eq(self.base),
             *([muxes.follows.eq(self.follows)] if "order" in wrong else []),
-            muxes.mask.eq(self.mask),
+            *([] if config.index_exact else [muxes.mask.eq(self.mask)]),
             *([muxes.beyond.eq(self.beyond)] if "range" in wrong else []),
             muxes.word.eq(self.word),
             *(getattr(self, name).eq(register) for name, register in wrong.items()),

@@ -175,7 +175,8 @@ class SparseChainConfig(CoreConfig):
                     "first, a code padded below and an index above; element p·cells+i is "
                     f"{place}",
                     (UserField("bits", 0, 4, "Bits of a code: 3, 4, 5, 6 or 8."),
-                     UserField("index_bits", 4, 3, "Bits of an index: 0, 2, 3 or 4.")))
+                     UserField("index_bits", 4, 3, "Bits of an index, as many as the pattern has: "
+                                                  "0, 2, 3 or 4.")))
             case _:
                 return Stream(
                     "w", "in", self.chains * self.prune_lanes, self.weight,
@@ -207,9 +208,14 @@ class SparseChainConfig(CoreConfig):
         return self.max_log2_rounds < (1 << self.max_log2_rounds.bit_length()) - 1
 
     @property
+    def index_exact(self) -> bool:
+        """Whether indices have no bits beyond their group: quantized weights come with as many as
+        their pattern has."""
+        return self.weights == "quantized"
+
+    @property
     def index_flags(self) -> tuple[str, ...]:
-        """What may be wrong with an index: those of dense weights are chosen here, and those of
-        quantized ones have as many bits as their pattern allows."""
+        """What may be wrong with an index; those of dense weights are chosen here."""
         return {"kept": ("range", "order"), "quantized": ("order",), "dense": ()}[self.weights]
 
     @property
