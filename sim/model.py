@@ -71,12 +71,12 @@ class Refusal:
     users : mapping
         ``tuser`` of frames, by stream name.
     data : mapping
-        What streams hold, all beats of them, in place of what the workload packs to.
+        All beats of streams, in place of what the workload packs to.
     like : mapping
         Values of these registers, and words of ``tuser``, that give the same.
     like_data : mapping
-        What these streams hold that gives the same. If both are empty, something else becomes of
-        the frame.
+        Beats of streams that give the same. If both are empty, something else becomes of the
+        frame.
     workload : Workload, optional
         A checked one that it is tried with; without, a small one is taken.
     """
@@ -84,9 +84,9 @@ class Refusal:
     flag: str
     writes: Mapping[str, int] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
-    data: Arrays = field(default_factory=dict)
+    data: Mapping[str, Beats] = field(default_factory=dict)
     like: Mapping[str, int] = field(default_factory=dict)
-    like_data: Arrays = field(default_factory=dict)
+    like_data: Mapping[str, Beats] = field(default_factory=dict)
     workload: Workload | None = None
 
     def __str__(self) -> str:

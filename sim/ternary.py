@@ -181,14 +181,14 @@ class TernaryModel(Model):
             "a": np.full((1, config.word), config.a.code_high),
             "w": np.ones((config.rows, config.word), np.int64),
             **({"scale": np.ones(config.rows)} if config.scaled else {})}))
-        right = self.pack(config, workload).inputs["w"].data
+        right = self.pack(config, workload).inputs["w"]
         for row in range(config.rows):
-            illegal, like = right.copy(), right.copy()
+            illegal, like = right.data.copy(), right.data.copy()
             place = 0, row * config.word_bytes
             illegal[place] = {"base3": 255, "2bit": 0b10}[config.packing]
             like[place] = ZERO_BYTE[config.packing]
-            yield Refusal("illegal", data={"w": illegal}, like_data={"w": like},
-                          workload=workload)
+            yield Refusal("illegal", data={"w": replace(right, data=illegal)},
+                          like_data={"w": replace(right, data=like)}, workload=workload)
 
     def utilization(self, config: TernaryConfig, workload: Workload, cycles: int) -> float:
         """Weights of the product over those that the lanes offer in ``cycles``."""

@@ -139,30 +139,35 @@ class SparseChainModel(Model):
         near = {code ^ 1 << bit for code in known for bit in range(8)} - known
         first = max(config.patterns).code
 
-        def tried(blocks: int) -> tuple[Workload, Arrays, list[Arrays]]:
+        def tried(blocks: int) -> tuple[Workload, Beats, list[Beats]]:
             """A workload of so many blocks, its pattern bytes, and its weights without one."""
             shape = blocks * config.cells, config.block_columns
             workload = self.check(config, refused(config, shape, np.full((blocks, 1), first)))
             job = self.pack(config, workload)
             w = job.inputs["w"]
             frame = np.r_[0, w.last.cumsum()[:-1]]
-            return workload, job.inputs["p"].data, [
-                np.where(frame[:, None] == block, 0, w.data) for block in range(blocks)]
+            return workload, job.inputs["p"], [
+                replace(w, data=np.where(frame[:, None] == block, 0, w.data))
+                for block in range(blocks)]
 
-        blocks = min(config.buffer_depth, PATTERN_LANES)
-        workload, p, without = tried(blocks)
+        most = min(config.buffer_depth, PATTERN_LANES)
+        workload, p, without = tried(most)
         for index, code in enumerate(sorted(code for code in near if code % 32)):   # not skipped
-            block, codes = index % blocks, p.copy()
+            block, codes = index % most, p.data.copy()
             codes[0, block] = code
-            yield Refusal("pattern", data={"p": codes}, like_data={"w": without[block]},
-                          workload=workload)
-        blocks = min(config.buffer_depth, 2)
-        workload, p, without = tried(blocks)
-        for lane in range(blocks, PATTERN_LANES):
-            codes = p.copy()
-            codes[0, [blocks - 1, lane]] = 0, first
-            yield Refusal("pattern", data={"p": codes}, like_data={"w": without[-1]},
-                          workload=workload)
+            yield Refusal("pattern", data={"p": replace(p, data=codes)},
+                          like_data={"w": without[block]}, workload=workload)
+        # In place of the last block one that there are no activations for, in the same beat and in
+        # the next one.
+        for blocks in sorted({min(most, 2), most}):
+            workload, p, without = tried(blocks)
+            for place in range(blocks, 2 * PATTERN_LANES):
+                codes = np.zeros(2 * PATTERN_LANES, np.int64)
+                codes[[*range(blocks - 1), place]] = first
+                used = codes[:place // PATTERN_LANES * PATTERN_LANES + PATTERN_LANES]
+                beyond = Beats.frame(used.reshape(-1, PATTERN_LANES), int(p.user[0]))
+                yield Refusal("pattern", data={"p": beyond}, like_data={"w": without[-1]},
+                              workload=workload)
 
     def _wrong_indices(self, config: SparseChainConfig) -> Iterator[Refusal]:
         """Indices that do not follow one another, and such beyond their group, in every chain."""
@@ -174,7 +179,8 @@ class SparseChainModel(Model):
             if not 0 < pattern.n < pattern.m:
                 continue
             workload = self.check(config, refused(config, shape, np.array([[pattern.code]])))
-            right = self.pack(config, workload).inputs["w"].data
+            beats = self.pack(config, workload).inputs["w"]
+            right = beats.data
             for number in range(max(WRONG_INDICES, config.chains)):
                 cell = int(rng.integers(config.cells))
                 place = number % config.chains * config.cells + cell
@@ -184,12 +190,13 @@ class SparseChainModel(Model):
                     rows, mask = self._index_of(config, workload, pattern, rng)
                     wrong[rows, following] = (right[rows, following] & ~mask
                                               | right[rows, following - 1] & mask)
-                    yield Refusal("index_order", data={"w": wrong}, workload=workload)
+                    yield Refusal("index_order", data={"w": replace(beats, data=wrong)},
+                                  workload=workload)
                 if pattern.m < config.max_m and config.weights == "kept":
                     wrong = right.copy()
                     wrong[int(rng.integers(len(right))), place] |= pattern.m << width
-                    yield Refusal("index_range", data={"w": wrong}, like_data={"w": right},
-                                  workload=workload)
+                    yield Refusal("index_range", data={"w": replace(beats, data=wrong)},
+                                  like_data={"w": beats}, workload=workload)
 
     def _index_of(self, config: SparseChainConfig, workload: Workload, pattern: Pattern,
                   rng: np.random.Generator) -> tuple[slice, int]:

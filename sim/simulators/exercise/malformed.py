@@ -9,7 +9,7 @@ import numpy as np
 from systolith.hdl.interface import Stream
 from systolith.sim.cases import Case, register_mask, work_out
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Refusal
+from systolith.sim.model import Job, Refusal
 from systolith.sim.operands import ceil_div
 from systolith.sim.simulators.errors import HangError
 from systolith.sim.simulators.exercise.part import SETTLE, Part, ProblemError, equal, joined
@@ -204,10 +204,11 @@ class Malformed(Part):
                     if all(len(case.job.inputs[name]) for name in refusal.users))
 
     def _told(self, simulator: Simulator, case: Case, writes: Mapping[str, int],
-              users: Mapping[str, int], data: Arrays) -> tuple[dict[str, Beats], int]:
-        """What a case gives with values of registers, words of ``tuser`` and contents of streams,
-        and its flags."""
-        given = {name: replace(case.job.inputs[name], data=codes) for name, codes in data.items()}
+              users: Mapping[str, int], data: Mapping[str, Beats]
+              ) -> tuple[dict[str, Beats], int]:
+        """What a case gives with values of registers, words of ``tuser`` and beats of streams, and
+        its flags."""
+        given = dict(data)
         for name, user in users.items():
             beats = given.get(name, case.job.inputs[name])
             given[name] = replace(beats, user=np.full(len(beats), user, np.uint64))
