@@ -124,6 +124,7 @@ class SparseChainModel(Model):
             yield Refusal("a_rounds", users={"a": rounds}, like={"a": config.max_log2_rounds})
         yield from self._wrong_patterns(config)
         yield from self._wrong_indices(config)
+        yield from self._wrong_lengths(config)
         known = {pattern.code for pattern in config.patterns if pattern.n}
         if config.weights == "quantized":
             known = {bits | index_bits << 4 for bits in range(3, 9)
@@ -198,17 +199,42 @@ class SparseChainModel(Model):
                     yield Refusal("index_range", data={"w": replace(beats, data=wrong)},
                                   like_data={"w": beats}, workload=workload)
 
+    def _wrong_lengths(self, config: SparseChainConfig) -> Iterator[Refusal]:
+        """Frames of weights that are not kept ones with a column less, which counts as zeros, or
+        one more, which is dropped."""
+        if config.weights == "kept":
+            return
+        pattern = max(config.patterns)
+        workload = self.check(config, refused(
+            config, (config.cells, config.block_columns), np.array([[pattern.code]])))
+        w, column = self.pack(config, workload).inputs["w"], self._column(config, workload, pattern)
+        user = int(w.user[0])
+        if len(w) >= 2 * column:
+            cleared = w.data.copy()
+            cleared[-column:] = 0
+            yield Refusal("w_short", data={"w": Beats.frame(w.data[:-column], user)},
+                          like_data={"w": replace(w, data=cleared)}, workload=workload)
+        longer = np.concatenate([w.data, w.data[-column:]])
+        yield Refusal("w_long", data={"w": Beats.frame(longer, user)}, like_data={"w": w},
+                      workload=workload)
+
+    def _column(self, config: SparseChainConfig, workload: Workload, pattern: Pattern) -> int:
+        """Beats of a column of each chain, in the first block."""
+        if config.weights == "dense":
+            return pattern.m
+        return sum(ceil_div(bits, config.planes)
+                   for bits in (int(workload.arrays["bits"][0, 0]), pattern.index_bits))
+
     def _index_of(self, config: SparseChainConfig, workload: Workload, pattern: Pattern,
                   rng: np.random.Generator) -> tuple[slice, int]:
         """Beats that hold the indices of some elements of a block, and their bits there."""
         if config.weights == "kept":
             beat = int(rng.integers(config.max_speedup * pattern.n // pattern.m))
             return slice(beat, beat + 1), -1 << config.weight.bits
-        code, index = (ceil_div(bits, config.planes)
-                       for bits in (int(workload.arrays["bits"][0, 0]), pattern.index_bits))
-        start = 1 + code + (code + index) * int(
-            rng.integers(config.max_speedup * pattern.n // pattern.m))
-        return slice(start, start + index), -1
+        column = self._column(config, workload, pattern)
+        end = 1 + column * int(rng.integers(1, config.max_speedup * pattern.n // pattern.m,
+                                            endpoint=True))
+        return slice(end - ceil_div(pattern.index_bits, config.planes), end), -1
 
     def utilization(self, config: SparseChainConfig, workload: Workload, cycles: int) -> float:
         """Products of kept weights over those that the cells offer in ``cycles``.
