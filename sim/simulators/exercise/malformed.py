@@ -70,8 +70,7 @@ class Malformed(Part):
                     job = replace(job, inputs={**job.inputs, stream.name: wrong}, outputs={
                         name: 2 * count for name, count in job.outputs.items()})
                     self._goes_on(simulator, case, job,
-                                  f"a {what}{which} frame of {stream.name}", pauses,
-                                  followed=True)
+                                  f"a {what}{which} frame of {stream.name}", pauses)
         for stream in self.core.inputs:
             case = self._longest(stream)
             whole = case.job.inputs
@@ -83,7 +82,7 @@ class Malformed(Part):
                     (f"a frame of {stream.name} that is too long and has no end", frame,
                      _open(whole[stream.name]))):
                 job = replace(case.job, inputs={**others, stream.name: beats})
-                self._goes_on(simulator, case, job, what, None, followed=False)
+                self._goes_on(simulator, case, job, what, following=self._unlike(case, stream))
 
     def short_frames(self, simulator: Simulator) -> None:
         """A last beat that is missing counts as what the model says; it is not waited for, as far
@@ -237,27 +236,37 @@ class Malformed(Part):
         """The case whose first frame of a stream is the longest."""
         return max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
 
+    def _unlike(self, case: Case, stream: Stream) -> Case:
+        """A case of the same settings that begins with another frame of a stream, if there is one:
+        what is left of the one shows in its results."""
+        def frame(case: Case) -> bytes:
+            beats = case.job.inputs[stream.name]
+            return _part(beats, _first(beats)).data.tobytes()
+
+        return next((other for other in self.cases if other.job.writes == case.job.writes
+                     and len(other.job.inputs[stream.name]) and frame(other) != frame(case)), case)
+
     def _goes_on(self, simulator: Simulator, case: Case, job: Job, what: str,
-                 pauses: Pauses | None, *, followed: bool) -> None:
-        """Run a job that is wrong in the beginning and, if it is ``followed``, ends with ``case``;
-        then ``case``."""
+                 pauses: Pauses | None = None, following: Case | None = None) -> None:
+        """Run a job that is wrong: in the beginning, and ends with ``case``, which then comes
+        again; or all of it is, and ``following`` comes then."""
         simulator.prepare(job)
         begun = simulator.cycle
         simulator.begin(job, seed=self.seed,
                         pauses=pauses and {stream.name: pauses for stream in self.core.streams})
         taken = _run_dry(simulator, case, case.cycles * (20 if pauses else 4))
         self.raised(simulator.read("errors"), f"by {what}")
-        if not followed and simulator.read("status"):
+        if following and simulator.read("status"):
             count = simulator.read_counter("cycles_busy")
             equal(f"counter cycles_busy from the first beat on, behind {what}", count,
                   simulator.cycle - begun - LATE)
         self._at_rest(simulator, f" behind {what}")
-        if followed and not simulator.read("status"):
+        if not following and not simulator.read("status"):
             for name, want in case.expected.items():
                 if not _ends_with(taken[name], want):
                     raise ProblemError(f"{name} does not end with the right frames that came "
                                        f"right behind {what}")
-        self._continues(simulator, case, what)
+        self._continues(simulator, following or case, what)
         simulator.reset()
 
     def _continues(self, simulator: Simulator, case: Case, what: str) -> None:
