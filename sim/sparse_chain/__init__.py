@@ -200,8 +200,8 @@ class SparseChainModel(Model):
                                   like_data={"w": beats}, workload=workload)
 
     def _wrong_lengths(self, config: SparseChainConfig) -> Iterator[Refusal]:
-        """Frames of weights that are not kept ones with a column less, which counts as zeros, or
-        one more, which is dropped."""
+        """Frames of weights that are not kept ones without all of the last column, which counts as
+        zeros, or with one more, which is dropped."""
         if config.weights == "kept":
             return
         pattern = max(config.patterns)
@@ -209,10 +209,10 @@ class SparseChainModel(Model):
             config, (config.cells, config.block_columns), np.array([[pattern.code]])))
         w, column = self.pack(config, workload).inputs["w"], self._column(config, workload, pattern)
         user = int(w.user[0])
-        if len(w) >= 2 * column:
-            cleared = w.data.copy()
-            cleared[-column:] = 0
-            yield Refusal("w_short", data={"w": Beats.frame(w.data[:-column], user)},
+        cleared = w.data.copy()
+        cleared[-column:] = 0
+        for missing in range(1, min(column, len(w) - column) + 1):
+            yield Refusal("w_short", data={"w": Beats.frame(w.data[:-missing], user)},
                           like_data={"w": replace(w, data=cleared)}, workload=workload)
         longer = np.concatenate([w.data, w.data[-column:]])
         yield Refusal("w_long", data={"w": Beats.frame(longer, user)}, like_data={"w": w},
