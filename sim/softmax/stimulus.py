@@ -8,6 +8,7 @@ import numpy as np
 from systolith.hdl.softmax.config import SCALE_BITS, SoftmaxConfig
 from systolith.sim.formats import decode
 from systolith.sim.model import Workload
+from systolith.sim.operands import ceil_div
 
 #: Of the longest corner case.
 MAX_BEATS = 400
@@ -20,6 +21,7 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
     low, high, lanes = config.logit.low, config.logit.high, config.lanes
     longest = min(config.max_length, MAX_BEATS * lanes)
     middle = min(config.max_length, 3 * lanes)
+    scaled = config.algorithm != "ibert" and bool(config.registers)
 
     def uniform(rows: int, columns: int) -> np.ndarray:
         return rng.integers(low, high, (rows, columns), endpoint=True)
@@ -70,7 +72,7 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         for name in ends:
             yield corner(f"{name} 0", uniform(3, middle), **{name: 0})
             yield corner(f"{name} highest", near(3, middle), **{name: ends[name]})
-    elif config.registers:
+    elif scaled:
         for scale in (0, 1, (1 << SCALE_BITS) - 1):
             yield corner(f"scale {scale}", near(4, middle), scale=scale)
         yield corner("scale highest, ends of the range", rng.choice([low, high], (3, middle)),
@@ -87,7 +89,18 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         if rng.random() < 0.5:
             more["lengths"] = rng.integers(0, columns + 1, rows)
         more["causal"], more["whole_rows"] = (int(rng.random() < 0.3) for _ in range(2))
-        yield _workload(config, rng, f"random {rows}x{columns}", values(rows, columns), **more)
+        if scaled and rng.random() < 0.5:
+            more["scale"] = int(rng.integers(1 << int(rng.integers(1, SCALE_BITS, endpoint=True))))
+        x = values(rows, columns)
+        if scaled and rng.random() < 0.3:
+            # The largest times the scale is just an integer.
+            unit = 1 << SCALE_BITS - 1 << config.in_fraction
+            top = int(rng.integers(1, high, endpoint=True))
+            if most := top * ((1 << SCALE_BITS) - 1) // unit:
+                more["scale"] = ceil_div(int(rng.integers(1, most, endpoint=True)) * unit, top)
+                x = np.minimum(x, top)
+                x[:, rng.integers(columns)] = top
+        yield _workload(config, rng, f"random {rows}x{columns}", x, **more)
 
 
 def _odd_rows(config: SoftmaxConfig, rng: np.random.Generator, columns: int) -> Iterator[Workload]:

@@ -19,6 +19,7 @@ HELD = f"{SELECT}_held"
 
 #: All registers have the same clock: that is read off the text.
 CLOCK = re.compile(r"-port \w*CLK\b")
+ENABLE = re.compile(r"-port EN ")
 
 #: Share of the mutants asked for that must be left without those; how many are asked for at most.
 ENOUGH, MOST = 0.85, 8
@@ -43,12 +44,14 @@ def control(line: str, index: int, bits: int = SELECT_BITS) -> str:
 
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
     design = read(top, list(sources))
-    wanted, asked, tables = int(count), int(count), _tables(design)
+    wanted, asked = int(count), int(count)
+    tables, reads = _cells(design, "$meminit"), _cells(design, "$memrd")
     while True:
         ys.run_pass(f"mutate -list {asked} -seed {seed} -none -o {mutants} {top} {top}_*", design)
         lines = [line.strip() for line in Path(mutants).read_text().splitlines()
                  if line.startswith("mutate") and not CLOCK.search(line)
-                 and tables.isdisjoint(line.split())]
+                 and tables.isdisjoint(line.split())
+                 and not (ENABLE.search(line) and reads & {*line.split()})]
         if len(lines) > ENOUGH * wanted or asked > MOST * wanted:
             break
         asked = -(-asked * wanted // len(lines))
@@ -63,10 +66,11 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
                                              flags=re.MULTILINE | re.DOTALL))
 
 
-def _tables(design: ys.Design) -> set[str]:
-    """Cells that are contents of tables, which a select input cannot change."""
+def _cells(design: ys.Design, kind: str) -> set[str]:
+    """Names of cells whose type begins so. Those with contents of tables, ``$meminit``, cannot
+    depend on a select input, and the enable of a read, ``$memrd``, is in no text."""
     return {cell.name.str() for module in design.modules_.values()
-            for cell in module.cells_.values() if cell.type.str().startswith("$meminit")}
+            for cell in module.cells_.values() if cell.type.str().startswith(kind)}
 
 
 def _hold_selection(found: re.Match[str]) -> str:
