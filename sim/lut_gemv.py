@@ -37,6 +37,8 @@ from systolith.sim.operands import (
 #: The sign of each of 4 activations in each stored entry.
 SIGNS = np.array([[1 if entry >> bit & 1 else -1 for bit in range(GROUP)]
                   for entry in range(ENTRIES)])
+#: More than a core holds from its activations to its results.
+MANY_VECTORS = 100
 
 
 class LutGemvModel(Model):
@@ -191,7 +193,7 @@ class LutGemvModel(Model):
             yield workload(f"{bits} bits, bipolar, sizes that do not divide",
                            (2, rows + 1, min(block + 3, config.max_k)), bits, True)
         yield workload("1x1x1", (1, 1, 1), 3)
-        yield workload("more vectors of one block than fit inside", (24, 1, block), 1)
+        yield workload("more vectors of one block than fit inside", (MANY_VECTORS, 1, block), 1)
         if longest < config.max_k:
             yield workload("as long as may be", (4, 1, config.max_k), 1)
         for bit in range((config.max_k // GROUP).bit_length()):
