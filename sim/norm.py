@@ -201,6 +201,11 @@ def _epsilon(config: NormConfig, length: int, epsilon: float) -> int:
     return ceil(epsilon * length**2 * 4.0**config.x_fraction * 2.0**EPSILON_FRACTION)
 
 
+def _epsilon_unit(config: NormConfig, length: int) -> float:
+    """What the last bit of the register is worth."""
+    return 2.0**-EPSILON_FRACTION * 4.0**-config.x_fraction / length**2
+
+
 def _fixed(config: NormConfig, x: np.ndarray, raised: set[str]) -> np.ndarray:
     """x as integers, and what happened on the way."""
     if not isinstance(config.x, FloatFormat):
@@ -302,7 +307,7 @@ def _stimulus(config: NormConfig, rng: np.random.Generator) -> Iterator[Workload
     # The least spread, and every low bit of epsilon beside it.
     least = np.zeros((12, min(longest, 2)), one_hot.dtype)
     least[:, 0] = 2.0**-config.x_fraction if isinstance(config.x, FloatFormat) else 1
-    unit = 2.0**-EPSILON_FRACTION * 4.0**-config.x_fraction / least.shape[1]**2
+    unit = _epsilon_unit(config, least.shape[1])
     for bit in range(min(EPSILON_FRACTION + 2, config.epsilon.bits)):
         yield workload(f"least spread and bit {bit} of epsilon", least, epsilon=unit * 2**bit)
     yield workload("largest epsilon", _draw(config, rng, (2, longest)), epsilon=1e30)
@@ -396,8 +401,7 @@ def _level_spreads(config: NormConfig, rng: np.random.Generator, x: np.ndarray, 
     below, above = (inverse(config.inverse, number) for number in (levels - 1, levels))
     for level in levels[(below[0] != above[0]) | (below[1] != above[1])][:1]:
         for less in (0, 1 << EPSILON_FRACTION):
-            yield (level - spread - less) / (
-                length**2 * 4.0**config.x_fraction * 2.0**EPSILON_FRACTION)
+            yield (level - spread - less) * _epsilon_unit(config, length)
 
 
 def _nearly_constant(config: NormConfig, rng: np.random.Generator, shape: tuple[int, int]

@@ -156,22 +156,23 @@ class NormCore(wiring.Component):
             rows.i.valid.eq(beside.o[0]),
             rows.i.last.eq(beside.o[1]),
         ]
-        later = counts[:1]
+        counts_later = counts[:1]
         if config.lanes > 1:
             m.submodules.counts_beside = counting = Delay(config.lanes - 1, timing.entry)
             m.d.comb += [counting.i.eq(counts[1:]), rows.i.user.eq(counting.o)]
-            later = Cat(later, counting.o)
+            counts_later = Cat(counts_later, counting.o)
         bits = config.fixed.bits
         if isinstance(config.x, FloatFormat):
             m.submodules.fixing = fixing = LinearArray(
                 lambda: FloatToFixed(config.x, config.fixed), config.lanes, name="fixing")
             m.d.comb += [
                 fixing.code.eq(x.data),
-                rows.i.data.eq(Cat(Mux(later[lane], fixing.value.word_select(lane, bits), 0)
+                rows.i.data.eq(Cat(Mux(counts_later[lane],
+                                       fixing.value.word_select(lane, bits), 0)
                                    for lane in range(config.lanes))),
             ]
-            flags["invalid"] = rows.i.valid & ((fixing.inf | fixing.nan) & later).any()
-            flags["x_saturated"] = rows.i.valid & (fixing.saturated & later).any()
+            flags["invalid"] = rows.i.valid & ((fixing.inf | fixing.nan) & counts_later).any()
+            flags["x_saturated"] = rows.i.valid & (fixing.saturated & counts_later).any()
         else:
             taken = Signal(len(x.data), reset_less=True)
             m.d.sync += taken.eq(Cat(Mux(counts[lane], x.data.word_select(lane, bits), 0)

@@ -25,8 +25,8 @@ from systolith.hdl.structure.select import select_word
 
 
 def without_unused(names: Iterable[str], config: SparseChainConfig) -> tuple[str, ...]:
-    """Members but those for flags of an index and for segments that there are not, and for indices
-    that have bits beyond their group."""
+    """Members but those for flags of an index and for segments that there are not, and for cutting
+    indices that are exact."""
     needs = {"range": ("range", "beyond"), "order": ("order", "follows", "neighbor")}
     unused = {name for flag, needed in needs.items() if flag not in config.index_flags
               for name in needed}
@@ -278,11 +278,8 @@ class Chain(wiring.Component):
         m.d.comb += [
             muxes.element.eq(self.elements),
             *([muxes.neighbor.eq(Cat(indices[0], *indices[:-1]))] if "order" in wrong else []),
-            muxes.base.eq(self.base),
-            *([muxes.follows.eq(self.follows)] if "order" in wrong else []),
-            *([] if config.index_exact else [muxes.mask.eq(self.mask)]),
-            *([muxes.beyond.eq(self.beyond)] if "range" in wrong else []),
-            muxes.word.eq(self.word),
+            *(getattr(muxes, name).eq(getattr(self, name))
+              for name in without_unused(("base", "follows", "mask", "beyond", "word"), config)),
             *(getattr(self, name).eq(register) for name, register in wrong.items()),
         ]
         m.d.sync += [register.eq(getattr(muxes, name).any()) for name, register in wrong.items()]

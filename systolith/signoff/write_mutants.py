@@ -19,6 +19,7 @@ HELD = f"{SELECT}_held"
 
 #: All registers have the same clock: that is read off the text.
 CLOCK = re.compile(r"-port \w*CLK\b")
+#: A read without a clock is always enabled: no text says so.
 ENABLE = re.compile(r"-port EN ")
 
 #: Share of the mutants asked for that must be left without those; how many are asked for at most.
@@ -45,6 +46,7 @@ def control(line: str, index: int, bits: int = SELECT_BITS) -> str:
 def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: str) -> None:
     design = read(top, list(sources))
     wanted, asked = int(count), int(count)
+    # Contents of tables cannot depend on an input.
     tables, reads = _cells(design, "$meminit"), _cells(design, "$memrd")
     while True:
         ys.run_pass(f"mutate -list {asked} -seed {seed} -none -o {mutants} {top} {top}_*", design)
@@ -67,8 +69,7 @@ def main(top: str, verilog: str, mutants: str, count: str, seed: str, *sources: 
 
 
 def _cells(design: ys.Design, kind: str) -> set[str]:
-    """Names of cells whose type begins so. Those with contents of tables, ``$meminit``, cannot
-    depend on a select input, and the enable of a read, ``$memrd``, is in no text."""
+    """Names of cells whose type begins so."""
     return {cell.name.str() for module in design.modules_.values()
             for cell in module.cells_.values() if cell.type.str().startswith(kind)}
 

@@ -61,6 +61,15 @@ def test_a_design_that_fails_by_itself_says_so(core, tmp_path, monkeypatch):
     assert "the design itself fails: values: c[3] is 4" in result.failures[0].message
 
 
+def test_enables_of_reads_without_a_clock_are_left_alone(tmp_path):
+    template = registry.get("systolic")
+    values = template.presets["mixed_requant"]
+    core = elaborate(template, template.config.parse(dict(values)), "core")
+    _, mutants = mutation.build(core, tmp_path, 400, 1)
+    reads = [mutant.line for mutant in mutants if "$memrd" in mutant.line]
+    assert reads and not any("-port EN " in line for line in reads)
+
+
 def test_a_mutant_says_where_it_is():
     mutant = Mutant(3, r"mutate -mode inv -module core_a -cell $and$core.v:6$1 -port Y -portbit 0 "
                        r"-wire busy -wirebit 2 -src core.v:6.5-6.9")

@@ -79,6 +79,18 @@ def test_a_core_that_is_late_after_a_reset_is_found(tmp_path):
     assert problem(files, tmp_path, change).startswith("right after resets: '1x1x1': cycles: ")
 
 
+def test_a_flag_on_its_way_into_a_reset_is_found(tmp_path):
+    files = written(tmp_path, "bitserial", {"rows": 1, "cols": 1, "group": 16, "a_format": "int8"})
+    change = "      coded <= 1'b0;\n      bad_code <= 1'b0;\n", "      coded <= 1'b0;\n"
+    assert problem(files, tmp_path, change).startswith("resets in frames: errors after a reset: ")
+
+
+def test_what_is_kept_of_a_frame_that_came_alone_is_found(tmp_path):
+    files = written(tmp_path, "sparse_chain", registry.get("sparse_chain").presets["dense"])
+    change = "assign busy = in_frame | valid;", "assign busy = 1'b0;"
+    assert problem(files, tmp_path, change).startswith("going on: ")
+
+
 def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
     event = "goes on after a long frame of x"
     never = "drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"

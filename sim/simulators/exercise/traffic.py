@@ -145,8 +145,9 @@ class Traffic(Part):
         yield from pairwise([*self.cases[-5:], *self.cases[:4]] * 2)
         for bit in range(len(self.core.config.flags)):
             raising = [case for case in self.cases if case.flags >> bit & 1]
-            for index in range(CUTS if raising else 0):
-                yield raising[index * len(raising) // CUTS], self.cases[0]
+            if raising:
+                yield from ((raising[index * len(raising) // CUTS], self.cases[0])
+                            for index in range(CUTS))
 
     def after_resets(self, simulator: Simulator) -> None:
         """Beats are there in the first cycle after a reset, for cases of the settings it gives."""
