@@ -1,7 +1,7 @@
 """The software side of a template: what it computes, how arrays become beats, how long it takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -176,6 +176,10 @@ class Model(ABC):
         """Inputs whose frames must have as many beats as those they come with, and the flag that
         says they have not."""
         return {}
+
+    def length_flags(self, config: CoreConfig) -> Set[str]:
+        """Flags that may tell of a frame shorter or longer than it should be."""
+        return {name for name, _ in config.flags if name.endswith(("short", "long", "differs"))}
 
     def refused(self, config: CoreConfig) -> Iterator[Refusal]:
         """Settings, words of ``tuser`` and contents of streams that raise a flag, each for

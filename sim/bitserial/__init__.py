@@ -149,7 +149,8 @@ class BitserialModel(Model):
             19 if config.exact else 23)                  # fp16 sums over groups take 5 cycles
 
     def filled(self, config: BitserialConfig, workload: Workload) -> Mapping[str, int]:
-        return {"a": 0}
+        """Of floats, activations beside weights of 0 may count: their exponents do."""
+        return {"a": 0, "w": 0} if config.exact or config.mask_zero_lanes else {"a": 0}
 
     def refused(self, config: BitserialConfig) -> Iterator[Refusal]:
         """Types that are none."""

@@ -1,6 +1,6 @@
 """The sparse chain in numpy: golden model, driver, stimulus and cycle model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +115,10 @@ class SparseChainModel(Model):
 
     def filled(self, config: SparseChainConfig, workload: Workload) -> Mapping[str, int]:
         return {"a": 0, "w": 0} if config.weights == "kept" else {"a": 0}
+
+    def length_flags(self, config: SparseChainConfig) -> Set[str]:
+        """With fewer activations, blocks may lie beyond them."""
+        return super().length_flags(config) | {"pattern"}
 
     def refused(self, config: SparseChainConfig) -> Iterator[Refusal]:
         """Rounds that there is no room for; patterns of blocks that are none, or beyond the

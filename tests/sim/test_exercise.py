@@ -85,6 +85,21 @@ def test_a_flag_on_its_way_into_a_reset_is_found(tmp_path):
     assert problem(files, tmp_path, change).startswith("resets in frames: errors after a reset: ")
 
 
+@pytest.mark.parametrize("flag", ["zero_scale", "short"])
+def test_a_flag_that_a_reset_does_not_clear_is_found(tmp_path, flag):
+    files = written(tmp_path, "bitserial", {"rows": 1, "cols": 1, "group": 16, "a_format": "int8"})
+    change = f"      flag_{flag} <= 1'b0;\n", ""
+    step = "wrong frames" if flag == "short" else "frames"
+    assert problem(files, tmp_path, change).startswith(f"resets in {step}: errors after a reset: ")
+
+
+def test_codes_where_a_frame_is_filled_up_are_found(tmp_path):
+    files = written(tmp_path, "bitserial", {"rows": 1, "cols": 1, "group": 16, "a_format": "int8"})
+    change = "codes <= control_fill ? 32'd0 : w_data;", "codes <= w_data | {32{control_fill}};"
+    found = problem(files, tmp_path, change)
+    assert "without the last beat of a frame of a: flags are " in found
+
+
 def test_what_is_kept_of_a_frame_that_came_alone_is_found(tmp_path):
     files = written(tmp_path, "sparse_chain", registry.get("sparse_chain").presets["dense"])
     change = "assign busy = in_frame | valid;", "assign busy = 1'b0;"

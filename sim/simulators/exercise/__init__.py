@@ -89,6 +89,7 @@ class Exercise:
         yield Step("short frames", malformed.short_frames)
         yield Step("long frames", malformed.long_frames)
         yield Step("unlike frames", malformed.unlike_frames)
+        yield Step("resets in wrong frames", malformed.resets)
         yield Step("going on", malformed.going_on)
         yield Step("endless frames", malformed.endless_frames)
         yield Step("wild settings", malformed.wild_settings)

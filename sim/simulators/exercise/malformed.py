@@ -1,6 +1,6 @@
 """Frames and settings that no driver makes: a core may give anything, but recovers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -86,7 +86,10 @@ class Malformed(Part):
 
     def short_frames(self, simulator: Simulator) -> None:
         """A last beat that is missing counts as what the model says; it is not waited for, as far
-        as can be told where no other input may be late."""
+        as can be told where no other input may be late. Only lengths are said to be wrong."""
+        of_lengths = self.core.model.length_flags(self.core.config)
+        contents = sum(1 << bit for bit, (name, _) in enumerate(self.core.config.flags)
+                       if name not in of_lengths)
         for stream in self.core.inputs:
             found = [(case, codes[stream.name]) for case in self.cases
                      if stream.name in (codes := self.core.model.filled(self.core.config,
@@ -94,7 +97,7 @@ class Malformed(Part):
                      and _first(case.job.inputs[stream.name]) > 1]
             for case, code in found[:FILLED] + found[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
-                (short, _, waited), (filled, _, usual) = (
+                (short, flags, waited), (filled, filled_flags, usual) = (
                     self._anyway(simulator, case, {stream.name: given})
                     for given in (_short(beats), _blank(beats, code)))
                 where = (f"workload {case.workload.label!r} without the last beat of a frame of "
@@ -107,6 +110,9 @@ class Malformed(Part):
                             and np.array_equal(taken.last, filled[name].last)):
                         raise ProblemError(f"{where}: {name} is not what it is with {code} "
                                            "there")
+                if flags & contents & ~filled_flags:
+                    raise ProblemError(f"{where}: flags are {flags:#b}, and {filled_flags:#b} with "
+                                       f"{code} there")
 
     def long_frames(self, simulator: Simulator) -> None:
         """Where a beat too many makes no difference but that it is told, no other input is said to
@@ -226,6 +232,29 @@ class Malformed(Part):
         flags, waited = simulator.read("errors"), simulator.read_counter("stalled_input")
         simulator.reset()
         return taken, flags, waited
+
+    def resets(self, simulator: Simulator) -> None:
+        """Resets while a flag that no case raises is on its way leave nothing of it."""
+        known = 0
+        for case in self.cases:
+            known |= case.flags
+        for case, given in self._wrong_frames():
+            _, flags, _ = self._anyway(simulator, case, given)
+            for bit in range(len(self.core.config.flags)):
+                if flags & ~known & 1 << bit:
+                    self.cut_off(simulator, replace(case.job, inputs={**case.job.inputs, **given}),
+                                 1 << bit, self.small_case())
+            known |= flags
+
+    def _wrong_frames(self) -> Iterator[tuple[Case, dict[str, Beats]]]:
+        """Cases and frames of wrong lengths for them."""
+        for stream in self.core.inputs:
+            for case in (self.small_case(), self._longest(stream)):
+                beats = case.job.inputs[stream.name]
+                if _first(beats):
+                    yield case, {stream.name: _long(beats)}
+                if _first(beats) > 1:
+                    yield case, {stream.name: _short(beats)}
 
     def _larger(self, most: int) -> list[Case]:
         """Some of the larger half of the cases, of all sizes among them."""

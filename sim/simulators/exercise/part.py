@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from systolith.sim.cases import Case, mismatch
 from systolith.sim.frames import Beats
 from systolith.sim.model import Job
+from systolith.sim.registers import RegisterModel
 from systolith.sim.simulators.core import Core
-from systolith.sim.simulators.harness import Result, Simulator
+from systolith.sim.simulators.harness import PATIENCE, Result, Simulator
 
 SETTLE = 64                  # cycles beyond a case's own until nothing more happens
+WAY = 16                     # cycles, at most, from where a flag may be seen to its register
 
 
 class ProblemError(Exception):
@@ -73,6 +75,41 @@ class Part:
         elif busy > result.cycles:   # it rests where a source pauses between frames
             raise ProblemError(f"{label!r}: counter cycles_busy is {busy} after {result.cycles} "
                                "cycles")
+
+    def is_as_new(self, simulator: Simulator, case: Case) -> None:
+        """Registers hold what a reset gives them, and a case runs as ever."""
+        equal("status after a reset", simulator.read("status"), 0)
+        for name, register in self.core.registers.items():
+            if register.access != "wo":
+                want = RegisterModel([register]).read(register.offset)[1]
+                equal(f"{name} after a reset", simulator.read(name), want)
+        self.check(case, simulator.run(case.job, patience=self.patience(case)), stalled=False)
+
+    def cut_off(self, simulator: Simulator, job: Job, flag: int, following: Case) -> None:
+        """Reset a job in each of the cycles in which a flag that it raises may be on its way, and
+        run another case."""
+        for cycles in self._on_its_way(simulator, job, flag):
+            simulator.prepare(job)
+            simulator.begin(job)
+            simulator.go(cycles)
+            simulator.reset(1)
+            self.is_as_new(simulator, following)
+
+    def _on_its_way(self, simulator: Simulator, job: Job, flag: int) -> range:
+        """Cycles of a job after which a flag is on its way to its register."""
+        simulator.prepare(job)
+        simulator.begin(job)
+        begun = not_yet = simulator.cycle
+        while True:
+            asked = simulator.cycle
+            if simulator.read("errors") & flag:
+                break
+            if asked > begun + PATIENCE:
+                raise ProblemError(f"flag {flag:#b} is not raised as before")
+            not_yet = asked
+        told = simulator.cycle
+        simulator.reset()
+        return range(max(1, not_yet - begun - WAY), told - begun + 1)
 
     def raised(self, flags: int, how: str = "raised") -> None:
         """Take note of error flags, and of how it came to them."""

@@ -21,7 +21,6 @@ PATTERNS = {
     "long pauses of the source": (Pauses(0.05, 0.02), None),
 }
 LATE = Pauses(0.3, 0.1)      # of one stream alone
-CUTS = 8                     # resets while there are cases that raise a certain flag
 LONGEST_PAUSE = 10_000       # that a pattern makes in practice
 
 
@@ -118,7 +117,7 @@ class Traffic(Part):
     def resets(self, simulator: Simulator) -> None:
         """Resets of one or two cycles in the middle of a case leave nothing of it."""
         rng = np.random.default_rng(self.seed)
-        for case, following in self._cut_off():
+        for case, following in pairwise([*self.cases[-5:], *self.cases[:4]] * 2):
             simulator.prepare(case.job)
             for name in self.core.registers:
                 if self.core.registers[name].access == "rw" and name not in case.job.writes:
@@ -131,23 +130,10 @@ class Traffic(Part):
                 simulator.reset(1)                       # one cycle is enough
             else:
                 equal("ports that offer or take something in a reset", simulator.reset(), 0)
-            equal("status after a reset", simulator.read("status"), 0)
-            for name, register in self.core.registers.items():
-                if register.access != "wo":
-                    want = RegisterModel([register]).read(register.offset)[1]
-                    equal(f"{name} after a reset", simulator.read(name), want)
-            self.check(following, simulator.run(following.job, patience=self.patience(following)),
-                       stalled=False)
-
-    def _cut_off(self) -> Iterator[tuple[Case, Case]]:
-        """Cases for a reset, and what comes behind it; some for every flag, which may be on its
-        way."""
-        yield from pairwise([*self.cases[-5:], *self.cases[:4]] * 2)
+            self.is_as_new(simulator, following)
         for bit in range(len(self.core.config.flags)):
-            raising = [case for case in self.cases if case.flags >> bit & 1]
-            if raising:
-                yield from ((raising[index * len(raising) // CUTS], self.cases[0])
-                            for index in range(CUTS))
+            for case in [case for case in self.cases if case.flags >> bit & 1][:1]:
+                self.cut_off(simulator, case.job, 1 << bit, self.cases[0])
 
     def after_resets(self, simulator: Simulator) -> None:
         """Beats are there in the first cycle after a reset, for cases of the settings it gives."""
