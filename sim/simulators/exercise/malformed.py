@@ -243,7 +243,7 @@ class Malformed(Part):
             for bit in range(len(self.core.config.flags)):
                 if flags & ~known & 1 << bit:
                     self.cut_off(simulator, replace(case.job, inputs={**case.job.inputs, **given}),
-                                 1 << bit, self.small_case())
+                                 1 << bit)
             known |= flags
 
     def _wrong_frames(self) -> Iterator[tuple[Case, dict[str, Beats]]]:

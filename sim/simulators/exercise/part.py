@@ -76,24 +76,22 @@ class Part:
             raise ProblemError(f"{label!r}: counter cycles_busy is {busy} after {result.cycles} "
                                "cycles")
 
-    def is_as_new(self, simulator: Simulator, case: Case) -> None:
-        """Registers hold what a reset gives them, and a case runs as ever."""
+    def is_as_new(self, simulator: Simulator) -> None:
+        """Registers hold what a reset gives them."""
         equal("status after a reset", simulator.read("status"), 0)
         for name, register in self.core.registers.items():
             if register.access != "wo":
                 want = RegisterModel([register]).read(register.offset)[1]
                 equal(f"{name} after a reset", simulator.read(name), want)
-        self.check(case, simulator.run(case.job, patience=self.patience(case)), stalled=False)
 
-    def cut_off(self, simulator: Simulator, job: Job, flag: int, following: Case) -> None:
-        """Reset a job in each of the cycles in which a flag that it raises may be on its way, and
-        run another case."""
+    def cut_off(self, simulator: Simulator, job: Job, flag: int) -> None:
+        """Reset a job in each of the cycles in which a flag that it raises may be on its way."""
         for cycles in self._on_its_way(simulator, job, flag):
             simulator.prepare(job)
             simulator.begin(job)
             simulator.go(cycles)
             simulator.reset(1)
-            self.is_as_new(simulator, following)
+            self.is_as_new(simulator)
 
     def _on_its_way(self, simulator: Simulator, job: Job, flag: int) -> range:
         """Cycles of a job after which a flag is on its way to its register."""

@@ -130,10 +130,12 @@ class Traffic(Part):
                 simulator.reset(1)                       # one cycle is enough
             else:
                 equal("ports that offer or take something in a reset", simulator.reset(), 0)
-            self.is_as_new(simulator, following)
+            self.is_as_new(simulator)
+            self.check(following, simulator.run(following.job, patience=self.patience(following)),
+                       stalled=False)
         for bit in range(len(self.core.config.flags)):
             for case in [case for case in self.cases if case.flags >> bit & 1][:1]:
-                self.cut_off(simulator, case.job, 1 << bit, self.cases[0])
+                self.cut_off(simulator, case.job, 1 << bit)
 
     def after_resets(self, simulator: Simulator) -> None:
         """Beats are there in the first cycle after a reset, for cases of the settings it gives."""
