@@ -1,6 +1,6 @@
 """Workloads that try the systolic core: corner cases first, then random ones without end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -204,6 +204,7 @@ def _requant_corners(config: SystolicConfig, rng: np.random.Generator) -> Iterat
     for label, multiplier in (("high", high), ("low", low), ("half", 1 << 30)):
         yield workload(f"bias at its ends, multiplier {label}", bias=spread(low, high),
                        multiplier=multiplier, shift=spread(0, -1, 31, -31), a_zero_point=0)
+    yield from _saturated(config, workload, spread)
     # The accumulators are the biases: ties of every sign and parity.
     for shift in (-1, -2, -4):
         yield workload(f"ties, shift {shift}", values.zeros, multiplier=1 << 30, shift=shift,
@@ -221,3 +222,22 @@ def _requant_corners(config: SystolicConfig, rng: np.random.Generator) -> Iterat
         yield workload(f"output zero point {zero_point}", out_zero_point=zero_point)
     for zero_point in (config.a_element.low, config.a_element.high):
         yield workload(f"zero point of A {zero_point}", values.small(rng), a_zero_point=zero_point)
+
+
+def _saturated(config: SystolicConfig, workload: Callable[..., Workload],
+               spread: Callable[..., np.ndarray]) -> Iterator[Workload]:
+    """Saturated sums at a boundary of the rounding, where lower ones give a result less."""
+    doubled = config.rounding == "tflite"                # rounds the doubled product first
+    right = 24 if doubled else 25
+    boundary, reached = (98, 49) if config.rounding == "floor" else (99, 50)     # one in halves
+    # The sum times the multiplier, in units of 2^-(31 + right), is at the boundary, or just above.
+    least = (boundary << 30 + right) - (doubled << 30)
+    yield workload("saturated with their bias", bias=spread(INT32.high, INT32.low),
+                   multiplier=spread(ceil_div(least, INT32.high), -boundary << 24),
+                   shift=spread(-right, -25), a_zero_point=0, out_zero_point=1 - reached)
+    if doubled:
+        # As large as a zero point can bring back into the range of the output.
+        large = (1 << 16) - 1
+        yield workload("saturated by a shift", values.zeros, bias=spread(INT32.high, INT32.low),
+                       multiplier=spread(large, -large), shift=spread(31, 1), a_zero_point=0,
+                       out_zero_point=config.out.high - large)
