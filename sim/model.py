@@ -162,6 +162,10 @@ class Model(ABC):
         not say it."""
         return 0
 
+    def ahead(self, config: CoreConfig) -> Mapping[str, int]:
+        """Inputs whose frames are loaded while others are used, and how many of them."""
+        return {}
+
     def filled(self, config: CoreConfig, workload: Workload) -> Mapping[str, int]:
         """Inputs whose frames are filled up, and the code that all elements of a last beat that is
         missing count as."""

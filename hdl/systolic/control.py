@@ -159,6 +159,11 @@ class WeightStationaryControl(wiring.Component):
         A beat enters the mesh; it belongs to the first K tile, to the last; it is the first of its
         frame, the last.
     busy, waiting : Out(1)
+    idle : Out(1)
+        There is no frame, nor what is left of one.
+    would_emit : Out(1)
+        A frame is there that would start if it might emit; only where there are parameters to
+        wait for.
     holding : Out(1)
         No frame starts yet, for the sake of the one before.
     a_short, a_long, a_order : Out(1)
@@ -172,8 +177,9 @@ class WeightStationaryControl(wiring.Component):
             "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2), **scaled,
             "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
             "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
+            "busy": Out(1), "idle": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_short": Out(1), "a_long": Out(1), "a_order": Out(1),
+            **({"would_emit": Out(1)} if config.output == "requant" else {}),
         })
 
     def elaborate(self, platform):
@@ -187,6 +193,7 @@ class WeightStationaryControl(wiring.Component):
         start = Signal()
         first = Signal()
         emit = Signal()
+        loaded = Signal()
         may_start = Signal()
         issue = Signal()
         at_limit = Signal()
@@ -214,8 +221,8 @@ class WeightStationaryControl(wiring.Component):
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            may_start.eq(idle & self.full & (~hold[0] | self.a_user[0])
-                         & ((self.room & self.may_emit) | ~self.a_user[1])),
+            loaded.eq(idle & self.full & (~hold[0] | self.a_user[0])),
+            may_start.eq(loaded & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
             at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
             end.eq(self.a_last | at_limit),
@@ -231,9 +238,12 @@ class WeightStationaryControl(wiring.Component):
             self.a_long.eq(issue & at_limit & ~self.a_last),
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
+            self.idle.eq(idle),
             self.holding.eq(hold[0]),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
+        if self.config.output == "requant":
+            m.d.comb += self.would_emit.eq(there & loaded & self.room & self.a_user[1])
         with m.If(start):
             m.d.sync += [held_first.eq(first), held_emit.eq(emit)]
         m.d.sync += [
@@ -285,6 +295,9 @@ class OutputStationaryControl(wiring.Component):
         A pair of beats enters the mesh; it starts sums, it finishes them; they are the first of
         their frame, the last.
     busy, waiting : Out(1)
+    would_emit : Out(1)
+        The last pair of a tile is there, and would be issued if it might be finished; only where
+        there are parameters to wait for.
     holding : Out(1)
         No sum ends yet, for the sake of the one before.
     a_long, w_long : Out(1)
@@ -301,6 +314,7 @@ class OutputStationaryControl(wiring.Component):
             "issue": Out(1), "first": Out(1), "last": Out(1), "opens": Out(1), "ends": Out(1),
             "busy": Out(1), "waiting": Out(1), "holding": Out(1),
             "a_long": Out(1), "w_long": Out(1),
+            **({"would_emit": Out(1)} if config.output == "requant" else {}),
         })
 
     def elaborate(self, platform):
@@ -312,6 +326,7 @@ class OutputStationaryControl(wiring.Component):
         draining = Signal(range(self.drain))
         pair = Signal()
         end = Signal()
+        ready = Signal()
         issue = Signal()
         both = self.a_valid & self.w_valid & ~a_dropping & ~w_dropping
         first, last, opens = self._block(m, in_frame, end)
@@ -321,8 +336,8 @@ class OutputStationaryControl(wiring.Component):
         m.d.comb += [
             pair.eq(there & self._spaced(m) if self.config.pair_interval > 1 else there),
             end.eq(self.a_last | self.w_last),
-            issue.eq(pair & (~end | (self.room & self.may_emit))
-                     & (~last | (draining == 0))),
+            ready.eq(pair & (~last | (draining == 0))),
+            issue.eq(ready & (~end | (self.room & self.may_emit))),
             self.a_ready.eq(issue | a_dropping),
             self.w_ready.eq(issue | w_dropping),
             self.issue.eq(issue),
@@ -339,6 +354,8 @@ class OutputStationaryControl(wiring.Component):
                             | (self.w_valid & ~self.a_valid & ~w_dropping)
                             | unscaled),
         ]
+        if self.config.output == "requant":
+            m.d.comb += self.would_emit.eq(ready & end & self.room)
         with m.If(issue):
             m.d.sync += in_frame.eq(~end)
         with m.If(issue & last):

@@ -38,6 +38,8 @@ class _Emission:
     ----------
     start : a frame that emits starts; only while ``may_start``.
     valid : a finished sum reaches the lane of the last column.
+    wanted : one would start if it might.
+    waiting : it waits for parameters, and none are coming.
     swap : two cycles before the first sum of a frame reaches the requantizer of the last column.
     busy : parameters are held or half received.
     """
@@ -45,6 +47,8 @@ class _Emission:
     def __init__(self):
         self.start = Signal(name="emission_start")
         self.may_start = Signal(name="emission_may_start", init=1)
+        self.wanted = Signal(name="emission_wanted")
+        self.waiting = Signal(name="emission_waiting")
         self.valid = Signal(name="emission_valid")
         self.swap = Signal(name="emission_swap")
         self.busy = Signal(name="parameters_busy")
@@ -109,7 +113,7 @@ class SystolicCore(wiring.Component):
         m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working)
         m.d.comb += [
             self.busy.eq(busy | places.any_used | emission.busy),
-            self.waiting.eq(waiting | ~(moved | places.any_used)),
+            self.waiting.eq(waiting | emission.waiting | ~(moved | places.any_used)),
         ]
         m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
         return m
@@ -155,8 +159,11 @@ class SystolicCore(wiring.Component):
             emission.start.eq(control.swap & control.emit),
             places.reserve.eq(control.issue & control.emit),
         ]
-        waiting = control.waiting | (self.a.valid & loader.wants & ~w_valid
-                                     & ~loader.full & ~control.busy)
+        # Weights are loaded ahead: they are waited for where no frame is in the mesh.
+        wanted = loader.wants & ~w_valid & ~loader.full & control.idle
+        waiting = control.waiting | (wanted & (self.a.valid | control.busy | loader.busy))
+        if config.output == "requant":
+            m.d.comb += emission.wanted.eq(control.would_emit)
         flags |= {"w_short": loader.too_short, "w_long": loader.too_long,
                   "a_short": control.a_short, "a_long": control.a_long,
                   "a_order": control.a_order}
@@ -264,6 +271,8 @@ class SystolicCore(wiring.Component):
             emission.start.eq(control.issue & control.ends),
             places.reserve.eq(control.issue & control.ends),
         ]
+        if config.output == "requant":
+            m.d.comb += emission.wanted.eq(control.would_emit)
         flags |= {"a_long": control.a_long, "w_long": control.w_long}
 
         # A cycle without operands enters as zeros, which add nothing to any sum.
@@ -443,6 +452,7 @@ class SystolicCore(wiring.Component):
             parameters.swap.eq(emission.swap),
             swaps.i.eq(emission.swap),
             emission.may_start.eq(parameters.may_start),
+            emission.waiting.eq(emission.wanted & parameters.missing),
             emission.busy.eq(parameters.busy),
             valid.i.eq(emission.valid),
             lane_array.x.eq(lanes.total),

@@ -114,6 +114,8 @@ class ParameterLoader(wiring.Component):
     start : In(1)
         A frame of results starts; only while ``may_start``.
     may_start : Out(1)
+    missing : Out(1)
+        No frame is whole, and no beat of one is there.
     swap : In(1)
         The swap, two cycles before the lane sees it.
     load, data : Out
@@ -128,7 +130,8 @@ class ParameterLoader(wiring.Component):
         #: Frames that may be on their way, in beats, and what the buffer itself holds back.
         self.depth = 2 * cols + lead + axi_stream.Fifo.latency + 2
         super().__init__({
-            "q": In(axi_stream.Signature(96)), "start": In(1), "may_start": Out(1), "swap": In(1),
+            "q": In(axi_stream.Signature(96)), "start": In(1), "may_start": Out(1),
+            "missing": Out(1), "swap": In(1),
             "load": Out(cols), "data": Out(PARAMETER_BITS),
             "busy": Out(1), "too_short": Out(1), "too_long": Out(1),
         })
@@ -173,6 +176,7 @@ class ParameterLoader(wiring.Component):
         spacing = Signal(range(self.cols))
         m.d.comb += [
             self.may_start.eq((usable != 0) & (spacing == 0)),
+            self.missing.eq((usable == 0) & ~(self.q.valid | filling)),
         ]
         with m.If(ends & ~self.start):
             m.d.sync += usable.eq(usable + 1)

@@ -113,6 +113,9 @@ class SparseChainModel(Model):
         """Beats of weights that are put together, or pruned, first count too, in no model."""
         return 0 if config.weights == "kept" else None
 
+    def ahead(self, config: SparseChainConfig) -> Mapping[str, int]:
+        return {"a": 1, "p": 1, "w": 2}
+
     def filled(self, config: SparseChainConfig, workload: Workload) -> Mapping[str, int]:
         return {"a": 0, "w": 0} if config.weights == "kept" else {"a": 0}
 

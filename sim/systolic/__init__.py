@@ -109,6 +109,9 @@ class SystolicModel(Model):
         cycles between pairs that are not issued one a cycle count too, in no model."""
         return 2 if config.pair_interval == 1 else None
 
+    def ahead(self, config: SystolicConfig) -> Mapping[str, int]:
+        return {"q": 1, "w": 1} if config.dataflow == "ws" else {"q": 1}
+
     def filled(self, config: SystolicConfig, workload: Workload) -> Mapping[str, int]:
         """Weights are loaded to the end with ws; with os a sum of floats tells zeros from none."""
         loaded = config.dataflow == "ws" and not config.lacks_zero

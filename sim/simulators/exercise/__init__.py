@@ -80,6 +80,7 @@ class Exercise:
         yield from self.first_steps()
         yield Step("ignored elements", traffic.ignored)
         yield from traffic.stalled()
+        yield Step("late beats", traffic.late_beats)
         yield Step("back to back", traffic.back_to_back)
         yield Step("registers in traffic", Registers(*shared).in_traffic)
         yield Step("resets in frames", traffic.resets)

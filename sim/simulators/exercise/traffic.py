@@ -84,6 +84,36 @@ class Traffic(Part):
             self.events.add(f"pauses: {pattern}")
         return Step(f"workload {case.workload.label!r}, pauses {pattern}", run)
 
+    def late_beats(self, simulator: Simulator) -> None:
+        """A beat that comes late within a frame: each cycle that this costs is told as one of
+        waiting for input. Of frames that are loaded ahead of their use, the first beat may be late,
+        too, and as many cycles as these have beats need not be told."""
+        rng = np.random.default_rng(self.seed)
+        ahead = self.core.model.ahead(self.core.config)
+        for case in self.cases:
+            base = simulator.run(case.job, patience=self.patience(case)).counters
+            for stream in self.core.inputs:
+                last, frames = case.job.inputs[stream.name].last, ahead.get(stream.name, 0)
+                places = np.flatnonzero(~last[:-1] | (frames > 0)) + 1
+                if not len(places):
+                    continue
+                place, pause = int(rng.choice(places)), int(rng.integers(1, case.cycles + 40))
+                frame = np.count_nonzero(np.cumsum(last) - last == last[:place].sum())
+                simulator.prepare(case.job)
+                simulator.begin(case.job, inputs={stream.name: place})
+                simulator.go(pause, patience=LONGEST_PAUSE + pause)
+                simulator.release()
+                simulator.go(patience=self.patience(case))
+                result = simulator.collect()
+                self.check(case, result, stalled=True)
+                told = result.counters["stalled_input"] - base["stalled_input"]
+                lost = result.counters["cycles_busy"] - base["cycles_busy"]
+                if told < lost - frames * frame:
+                    raise ProblemError(
+                        f"workload {case.workload.label!r}: beat {place} of {stream.name}, "
+                        f"{pause} cycles late, costs {lost}, and counter stalled_input tells of "
+                        f"{told}")
+
     def back_to_back(self, simulator: Simulator) -> None:
         """Cases of the same settings without anything between them."""
         for group in self._of_same_settings():
