@@ -221,12 +221,12 @@ class WeightStationaryControl(wiring.Component):
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            loaded.eq(idle & self.full & (~hold[0] | self.a_user[0])),
+            loaded.eq(idle & self.full & (~hold[0] | fresh)),
             may_start.eq(loaded & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
             at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
             end.eq(self.a_last | at_limit),
-            behind.eq(Mux(start, ~0, due >> 1) & ~emit.replicate(len(behind))),
+            behind.eq(Mux(start, ~0, due >> 1)),
             self.a_ready.eq(issue | dropping),
             self.issue.eq(issue),
             self.first.eq(first),
@@ -239,7 +239,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
             self.idle.eq(idle),
-            self.holding.eq(hold[0]),
+            self.holding.eq(hold[0] & sum_open),
             self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
         ]
         if self.config.output == "requant":

@@ -161,7 +161,7 @@ class SystolicCore(wiring.Component):
         ]
         # Weights are loaded ahead: they are waited for where no frame is in the mesh.
         wanted = loader.wants & ~w_valid & ~loader.full & control.idle
-        waiting = control.waiting | (wanted & (self.a.valid | control.busy | loader.busy))
+        waiting = control.waiting | (wanted & (self.a.valid | control.busy))
         if config.output == "requant":
             m.d.comb += emission.wanted.eq(control.would_emit)
         flags |= {"w_short": loader.too_short, "w_long": loader.too_long,

@@ -39,6 +39,8 @@ def stimulus(config: BitserialConfig, rng: np.random.Generator) -> Iterator[Work
                        (rows + 1, cols + 1, group + 3), number)
     yield workload("1x1x1", (1, 1, 1), 3)
     yield workload("a type for each group", (1, cols, 5 * group), np.arange(5))
+    # More results than fit inside, if they are not taken.
+    yield workload("tile after tile", (4 * rows + 32, 1, 1), 3)
     yield workload("zeros", (rows, cols, group), 0, a=0)
     yield workload("weights of zero", (rows, cols, 2 * group), [3, 1], w=0)
     # Every bit of the running sum, and of the sum over groups.

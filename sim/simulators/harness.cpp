@@ -73,18 +73,20 @@ namespace {
 struct Random {
     uint64_t state;
     explicit Random(uint64_t seed) : state(seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du) {}
-    bool chance(double p) {
+    uint64_t word() {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        return (state >> 11) * 0x1.0p-53 < p;
+        return state >> 11;
     }
+    bool chance(double p) { return word() * 0x1.0p-53 < p; }
 };
 
 struct Channel {
     Transfer* transfer = nullptr;
     bool paused = false;
     Random random{0};
+    Random unsaid{1};        // of what is on an input that offers nothing
     uint64_t stray = 0;      // output beats beyond the total
     uint64_t broken = 0;     // output beats that did not hold until they were taken
     bool stalled = false;    // an output beat was offered in the last cycle, and not taken
@@ -144,7 +146,8 @@ struct Harness {
 
     void begin(Transfer* transfers) {
         for (size_t i = 0; i < channels.size(); i++) {
-            channels[i] = Channel{&transfers[i], false, Random(transfers[i].seed)};
+            channels[i] = Channel{&transfers[i], false, Random(transfers[i].seed),
+                                  Random(transfers[i].seed + 1)};
             Stream& stream = ports.streams[i];
             if (stream.input) offer(stream, channels[i]);
             else *stream.ready = !pause(channels[i]);
@@ -162,15 +165,16 @@ struct Harness {
         return channel.paused;
     }
 
-    // Put the next beat on an input that offers none.
+    // Put the next beat on an input that offers none; any other, which is not valid, in a pause.
     void offer(Stream& stream, Channel& channel) {
         Transfer& t = *channel.transfer;
         *stream.valid = t.done < t.total && !pause(channel);
-        if (!*stream.valid) return;
-        std::memcpy(stream.data, t.data + t.done * stream.data_bytes, stream.data_bytes);
-        *stream.last = t.last[t.done];
+        if (!t.total) return;
+        const uint64_t beat = *stream.valid ? t.done : channel.unsaid.word() % t.total;
+        std::memcpy(stream.data, t.data + beat * stream.data_bytes, stream.data_bytes);
+        *stream.last = *stream.valid ? t.last[beat] : channel.unsaid.word() & 1;
         if (stream.user_bytes)
-            std::memcpy(stream.user, t.user + t.done * stream.user_bytes, stream.user_bytes);
+            std::memcpy(stream.user, t.user + beat * stream.user_bytes, stream.user_bytes);
     }
 
     bool finished() const {

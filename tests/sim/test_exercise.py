@@ -68,13 +68,19 @@ def test_a_bubble_behind_a_pause_is_found(tmp_path):
 @pytest.mark.parametrize(("change", "late"), [
     (("waiting = control_waiting | ", "waiting = "), "a"),
     (("(~loader_full) & control_idle & ", "(~loader_full) & (~control_busy) & "), "w"),
-    (("(a_valid | control_busy | loader_busy)", "(control_busy | loader_busy)"), "w"),
+    (("(a_valid | control_busy)", "control_busy"), "w"),
     ((" | emission_waiting", ""), "q"),
 ], ids=["activations", "weights between tiles", "weights of the next tile", "parameters"])
 def test_cycles_lost_to_a_late_beat_that_are_not_told_are_found(tmp_path, change, late):
     files = written(tmp_path, "systolic", {"rows": 2, "cols": 3, "output": "requant"})
     found = problem(files, tmp_path, change)
     assert found.startswith("late beats: ") and f" of {late}, " in found
+
+
+def test_a_core_that_looks_at_what_is_not_valid_is_found(tmp_path):
+    files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
+    change = "(~(dropping & a_valid & a_last))", "(~(dropping & a_last))"
+    assert problem(files, tmp_path, change) is not None
 
 
 def test_a_frame_unlike_the_one_it_comes_with_is_told(tmp_path):

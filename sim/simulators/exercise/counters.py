@@ -1,5 +1,6 @@
 """Event counters against what they count, also from values that no run reaches by counting."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -112,8 +113,9 @@ class Counters(Part):
         counting = {"starved": {"cycles_busy": 1, "stalled_input": 1, "stalled_output": 0,
                                 "frames": 0},
                     "blocked": {"cycles_busy": 1, "stalled_output": 1, "frames": 0}}
-        for situation, rates in counting.items():
-            case = self._stand(simulator, situation)
+        for situation, case in self._standing():
+            rates = counting[situation]
+            self._stand(simulator, situation, case)
             busy = 1 if situation == "blocked" or self.stays_open(case) else \
                 simulator.read("status")
             equal(f"status while {situation}", simulator.read("status"), busy)
@@ -131,20 +133,26 @@ class Counters(Part):
             self._latches(simulator, case, situation)
         self._clears(simulator)
 
-    def _stand(self, simulator: Simulator, situation: str) -> Case:
+    def _standing(self) -> Iterator[tuple[str, Case]]:
+        """Situations and the cases that get into them; the one with the most results, too, fills
+        every buffer."""
+        yield "starved", self.small_case()
+        fullest = max(self.cases, key=lambda case: sum(case.job.outputs.values()))
+        for case in {id(case): case for case in (self.cases[-1], fullest)}.values():
+            yield "blocked", case
+
+    def _stand(self, simulator: Simulator, situation: str, case: Case) -> None:
         """Run a case up to where it stands still: "starved" or "blocked"."""
-        case = self.small_case() if situation == "starved" else self.cases[-1]
         simulator.prepare(case.job)
         if situation == "starved":
             simulator.begin(case.job, inputs=self._half_a_frame(case))
         else:
             simulator.begin(case.job, blocked=True)
         simulator.go(case.cycles + SETTLE, patience=1 << 60)
-        return case
 
     def _clears(self, simulator: Simulator) -> None:
         """Cleared while it counts, in whichever cycle of a carry."""
-        self._stand(simulator, "blocked")
+        self._stand(simulator, "blocked", self.cases[-1])
         for before in range(1, CLEARED):
             if self._deposit(simulator, (1 << 64) - before):
                 simulator.write("control", 1)
@@ -157,7 +165,7 @@ class Counters(Part):
         """The high word is that of the moment in which the low word was read."""
         if situation == "starved" and not self.stays_open(case):
             return                                       # nothing counts, and no frame may be left
-        self._stand(simulator, situation)
+        self._stand(simulator, situation, case)
         for name in ("cycles_busy", "stalled_input" if situation == "starved" else "stalled_output",
                      "frames"):
             low = 0xFFFF_FFFF if name == "frames" else 0xFFFF_FFC0
