@@ -30,7 +30,7 @@ def test_mutants_are_killed_or_judged(core, tmp_path):
 
 def look_away(monkeypatch):
     monkeypatch.setattr(Exercise, "first_steps", lambda self: iter(()))
-    monkeypatch.setattr(Exercise, "steps", lambda self: iter(()))
+    monkeypatch.setattr(Exercise, "later_steps", lambda self: iter(()))
     monkeypatch.setattr(Exercise, "further_problem", lambda self, simulator: None)
 
 
@@ -56,7 +56,7 @@ def test_a_design_that_fails_by_itself_says_so(core, tmp_path, monkeypatch):
     def fail(simulator):
         raise ProblemError("c[3] is 4")
 
-    monkeypatch.setattr(Exercise, "steps", lambda self: iter([Step("values", fail)]))
+    monkeypatch.setattr(Exercise, "later_steps", lambda self: iter([Step("values", fail)]))
     result = run(core, tmp_path, 6)
     assert "the design itself fails: values: c[3] is 4" in result.failures[0].message
 
