@@ -10,6 +10,9 @@ They belong in front of ``synth_ice40`` without ``-dsp``.
 #: Parameter that tells Yosys that the inner pipeline is taken, while it packs.
 _TAKEN = "TOP_8x8_MULT_REG"
 
+#: Type of blocks that the packing leaves alone, meanwhile.
+_HIDDEN = "$__SB_MAC16"
+
 _PRODUCTS = (
     "techmap -map +/mul2dsp.v -map +/ice40/dsp_map.v -D DSP_A_MAXWIDTH=16 -D DSP_B_MAXWIDTH=16 "
     "-D DSP_A_MINWIDTH=2 -D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=11 -D DSP_NAME=$__MUL16X16")
@@ -34,8 +37,11 @@ def steps(*, flat: bool) -> tuple[str, ...]:
         "opt_expr -fine",
         "wreduce",
         "select -set inferred t:SB_MAC16 @instantiated %d",
+        # Blocks of the source stay as they are: Yosys looks at parameters that they need not have.
+        f"chtype -set {_HIDDEN} @instantiated",
         f"setparam -set {_TAKEN} 1 @inferred",
         "ice40_dsp",
         f"setparam -set {_TAKEN} 0 @inferred",
+        f"chtype -set SB_MAC16 t:{_HIDDEN}",
         "chtype -set $mul t:$__soft_mul",
     )

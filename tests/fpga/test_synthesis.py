@@ -130,6 +130,28 @@ def test_products_with_two_registers_behind_and_none_in_front(width):
     assert found.resources["dsp"] == (1 if width <= 16 else 2)
 
 
+class Accumulator(wiring.Component):
+    """A block of the source in front of an adder with a register."""
+
+    a: In(signed(16))
+    b: In(signed(16))
+    total: Out(signed(32))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.multiply = multiply = Multiplier(
+            signed(16), signed(16), stages=2, technology="ice40", operand_registers=True)
+        m.d.comb += [multiply.a.eq(self.a), multiply.b.eq(self.b), multiply.b_enable.eq(1)]
+        m.d.sync += self.total.eq(self.total + multiply.p)
+        return m
+
+
+def test_adders_behind_a_block_of_the_source_stay_outside():
+    """Yosys crashes where it looks at parameters that the block does not have."""
+    found = synthesize(Accumulator(), "ice40-up5k")
+    assert found.resources["dsp"] == 1 and found.resources["carry"] >= 31
+
+
 @pytest.mark.parametrize("device", devices.DEVICES)
 def test_memories_of_look_up_tables_are_a_wish(device):
     """Families without any make such memories of something else."""
