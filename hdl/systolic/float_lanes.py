@@ -18,8 +18,8 @@ class RoundedAccumulatorLane(wiring.Component):
 
     Members
     -------
-    As of :class:`AccumulatorLane`. ``overflow_in`` and ``overflow_out`` say that an emitted sum on
-    the way is infinite or NaN.
+    As of :class:`AccumulatorLane`. ``overflow_in`` and ``overflow_out`` say that a sum on the way
+    is infinite or NaN.
 
     Timing
     ------
@@ -57,8 +57,9 @@ class RoundedAccumulatorLane(wiring.Component):
         m.d.sync += [
             augend.eq(Mux(self.first_in, 0, sums.read_data)),
             psum.eq(self.psum),
-            overflow.eq(self.overflow_in | (self.valid_in & ~self.write_in
-                                            & add.result[FP32.fraction_bits:-1].all())),
+            # What is not finite stays so: sums that are still to be added to count already.
+            overflow.eq(self.overflow_in
+                        | (self.valid_in & add.result[FP32.fraction_bits:-1].all())),
         ]
         m.d.comb += [
             sums.read_address.eq(self.read_address_in),
