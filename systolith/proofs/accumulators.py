@@ -52,6 +52,20 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
     return h
 
 
+def wavefront_lanes(component: LinearArray, edit: Edit) -> Harness:
+    """What the first of the chain is told leaves the last one as many cycles later as there are
+    lanes. An overflow that was told stays told: it may be joined by others on its way."""
+    h = Harness(component, edit)
+    p, lanes = h.ports, component.count
+    after = settled(h, lanes)
+    for before, then in component.prototype.chain.items():
+        told, left = ago(h, getattr(p, before), lanes, before), getattr(p, then)
+        h.check(f"{then} follows", ~after | (
+            ~told | left if before == "overflow_in" else left == told))
+        h.cover(f"{then} is told", after & told.any())
+    return h
+
+
 def result_lanes(component: LinearArray, edit: Edit) -> Harness:
     """A word of the memory of a lane, both picked by the solver, reads as it was last written; what
     is written is said to the last lane, and to each one before it a cycle later."""

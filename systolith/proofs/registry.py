@@ -30,7 +30,8 @@ from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.structure.paired_frames import PairedFrames, TileRows
 from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.systolic.config import SystolicConfig
-from systolith.hdl.systolic.lanes import AccumulatorLane
+from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
+from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import accumulators, arithmetic, buses, norm, softmax
 from systolith.proofs.proof import Proof, Specification
@@ -71,6 +72,9 @@ SPECIFICATIONS: dict[type, Specification] = {
 
 #: The same for arrays of cells of a class.
 ARRAYS: dict[type, Specification] = {
+    AccumulatorLane: accumulators.wavefront_lanes,
+    RoundedAccumulatorLane: accumulators.wavefront_lanes,
+    DrainLane: accumulators.wavefront_lanes,
     ResultLane: accumulators.result_lanes,
 }
 

@@ -10,6 +10,8 @@ from systolith.hdl.softmax.config import SoftmaxConfig
 from systolith.hdl.softmax.power_sums import OnlineSum, PowerRunningSum
 from systolith.hdl.softmax.records import RowInverse
 from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.config import SystolicConfig
+from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
 from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
@@ -54,6 +56,25 @@ def test_broken_component_is_refuted(proof, index, tmp_path):
 def test_what_lanes_of_results_owe(old, new, status, tmp_path):
     component = LinearArray(lambda: ResultLane(2, 3, "generic"), 3, name="result_lane",
                             chain=ResultLane.chain, broadcast=ResultLane.broadcast, from_last=True)
+    harness = specification_of(component)(component, _edit(old, new))
+    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
+    if not old:
+        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
+        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
+                             ).status == "refuted"
+
+
+@pytest.mark.parametrize(("lane", "old", "new", "status"), [
+    (DrainLane, "", "", "proven"),
+    (DrainLane, ".overflow_out(overflow_in_links[i])", ".overflow_out()", "refuted"),
+    (AccumulatorLane, "", "", "proven"),
+    (AccumulatorLane, ".overflow_in(overflow_in_links[i + 1])", ".overflow_in(1'b0)", "refuted"),
+    (AccumulatorLane, "first_out = first_in_links[0]", "first_out = first_in_links[1]",
+     "refuted")])
+def test_what_lanes_of_a_wavefront_owe(lane, old, new, status, tmp_path):
+    config = SystolicConfig.parse({"rows": 1, "cols": 3, "a_format": "int2", "w_format": "int2",
+                                   "acc_width": 4, "acc_depth": 2})
+    component = LinearArray(lambda: lane(config), 3, name="lane", chain=lane.chain, from_last=True)
     harness = specification_of(component)(component, _edit(old, new))
     assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
     if not old:
