@@ -118,6 +118,13 @@ def test_codes_where_a_frame_is_filled_up_are_found(tmp_path):
     assert "without the last beat of a frame of a: flags are " in found
 
 
+def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
+    files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
+    change = "complete <= still_full | fills_last;", "complete <= still_full;"
+    found = problem(files, tmp_path, change)
+    assert "without the last beat of a frame of w: counter cycles_busy is " in found
+
+
 def test_what_is_kept_of_a_frame_that_came_alone_is_found(tmp_path):
     files = written(tmp_path, "sparse_chain", registry.get("sparse_chain").presets["dense"])
     change = "assign busy = in_frame | valid;", "assign busy = 1'b0;"

@@ -85,8 +85,8 @@ class Malformed(Part):
                 self._goes_on(simulator, case, job, what, following=self._unlike(case, stream))
 
     def short_frames(self, simulator: Simulator) -> None:
-        """A last beat that is missing counts as what the model says; it is not waited for, as far
-        as can be told where no other input may be late. Only lengths are said to be wrong."""
+        """A last beat that is missing counts as what the model says; it is not waited for. Only
+        lengths are said to be wrong."""
         of_lengths = self.core.model.length_flags(self.core.config)
         contents = sum(1 << bit for bit, (name, _) in enumerate(self.core.config.flags)
                        if name not in of_lengths)
@@ -97,14 +97,14 @@ class Malformed(Part):
                      and _first(case.job.inputs[stream.name]) > 1]
             for case, code in found[:FILLED] + found[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
-                (short, flags, waited), (filled, filled_flags, usual) = (
+                (short, flags, busy), (filled, filled_flags, usual) = (
                     self._anyway(simulator, case, {stream.name: given})
                     for given in (_short(beats), _blank(beats, code)))
                 where = (f"workload {case.workload.label!r} without the last beat of a frame of "
                          f"{stream.name}")
-                if waited > usual and len(self.core.inputs) == 1:
-                    raise ProblemError(f"{where}: counter stalled_input is {waited}, and {usual} "
-                                       f"with {code} there")
+                if 0 < usual < busy:
+                    raise ProblemError(f"{where}: counter cycles_busy is {busy}, and {usual} with "
+                                       f"{code} there")
                 for name, taken in short.items():
                     if not (np.array_equal(taken.data, filled[name].data)
                             and np.array_equal(taken.last, filled[name].last)):
@@ -222,16 +222,17 @@ class Malformed(Part):
 
     def _anyway(self, simulator: Simulator, case: Case, given: Mapping[str, Beats],
                 writes: Mapping[str, int] | None = None) -> tuple[dict[str, Beats], int, int]:
-        """What a case gives with other beats of some streams, its flags, and how long it waited for
-        input, from reset to reset."""
+        """What a case gives with other beats of some streams, its flags, and how many cycles it was
+        busy, 0 if it still is; from reset to reset."""
         simulator.prepare(case.job)
         for name, value in (writes or {}).items():
             simulator.write(name, value)
         simulator.begin(replace(case.job, inputs={**case.job.inputs, **given}))
         taken = _run_dry(simulator, case, 4 * case.cycles)
-        flags, waited = simulator.read("errors"), simulator.read_counter("stalled_input")
+        flags = simulator.read("errors")
+        busy = 0 if simulator.read("status") else simulator.read_counter("cycles_busy")
         simulator.reset()
-        return taken, flags, waited
+        return taken, flags, busy
 
     def resets(self, simulator: Simulator) -> None:
         """Resets while a flag that no case raises is on its way leave nothing of it."""
