@@ -32,7 +32,7 @@ from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
-from systolith.hdl.systolic.result_buffer import ResultLane
+from systolith.hdl.systolic.result_buffer import ResultBuffer, ResultLane
 from systolith.proofs import accumulators, arithmetic, buses, norm, softmax
 from systolith.proofs.proof import Proof, Specification
 
@@ -68,6 +68,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     OnlineSum: softmax.online_sum,
     RowStatistics: norm.row_statistics,
     AccumulatorLane: accumulators.accumulator_lane,
+    ResultBuffer: accumulators.result_buffer,
 }
 
 #: The same for arrays of cells of a class.
@@ -153,6 +154,12 @@ PROOFS: tuple[Proof, ...] = (
         ("overflow_in | (valid_in &", "overflow_in | (1'b1 &"),
         ("valid_out <= valid_in;", "valid_out <= ~valid_in;"),
         ("write_enable(write_in)", "write_enable(1'b1)"))),
+    _proof(partial(ResultBuffer, 2, 1, 3), "3 beats of 2 lanes", (
+        ("follow = advance | (~in_memory)", "follow = advance"),
+        ("write_pointer == 2'd2", "write_pointer == 2'd3"),
+        ("any_stored <= written |", "any_stored <="))),
+    _proof(partial(ResultBuffer, 1, 1, 2), "2 beats of a lane", (
+        ("(written ? stored : less)", "less"),)),
     _proof(partial(TileRows, 3, 2), "3 rows, 2 cycles", (
         ("(row == 2'd2)", "(row == 2'd1)"),)),
     _proof(partial(TileRows, 1, 1), "1 row, 1 cycle", (
