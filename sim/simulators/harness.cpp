@@ -147,7 +147,7 @@ struct Harness {
     void begin(Transfer* transfers) {
         for (size_t i = 0; i < channels.size(); i++) {
             channels[i] = Channel{&transfers[i], false, Random(transfers[i].seed),
-                                  Random(transfers[i].seed + 1)};
+                                  Random(~transfers[i].seed)};
             Stream& stream = ports.streams[i];
             if (stream.input) offer(stream, channels[i]);
             else *stream.ready = !pause(channels[i]);

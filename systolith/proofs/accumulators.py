@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Mux, Signal, Value
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.result_buffer import ResultBuffer
+from systolith.proofs.buses import counted_places
 from systolith.proofs.harness import Edit, Harness, flow, holds, integer
 from systolith.proofs.timing import ago, settled
 
@@ -103,15 +104,8 @@ def result_buffer(component: ResultBuffer, edit: Edit) -> Harness:
     all lanes is offered as soon as it may be, never a bubble; the last of a frame stays so."""
     h, depth = Harness(component, edit), component.depth
     p, o = h.ports, flow(h, "o")
-    inside = h.register(range(depth + 2), "writers_count")
-    h.step(inside, (inside + p.write - o.moves)[:len(inside)])
-    h.assume(~p.write | (inside < depth))
-    h.check("taken tells that a beat leaves", p.taken == o.moves)
     h.check("a beat stays until it is taken", holds(h, "o", o))
-    came = ago(h, p.write, component.lanes - 1 + component.latency - 1, "came")
-    due = h.register(range(depth + 1), "beats_due")
-    h.step(due, (due + came - o.moves)[:len(due)])
-    h.check("a beat is offered as soon as it may be", o.valid == (due != 0))
+    inside = counted_places(h, p.write, o, depth, component.lanes - 1 + component.latency)
     lasts = h.register(depth, "lasts")
     left = Mux(o.moves, lasts >> 1, lasts)
     h.step(lasts, (left | ((p.write & p.last) << (inside - o.moves)[:len(inside)]))[:depth])

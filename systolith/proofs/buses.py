@@ -20,6 +20,7 @@ from systolith.proofs.harness import (
     holds,
     source_keeps_contract,
 )
+from systolith.proofs.timing import ago
 
 
 def register_slice(component: RegisterSlice, edit: Edit) -> Harness:
@@ -38,19 +39,24 @@ def fifo(component: Fifo, edit: Edit) -> Harness:
     """As many places as its depth, of which the writer keeps count by ``taken``; never a bubble."""
     h, depth = Harness(component, edit), component.depth
     i, o = flow(h, "i"), flow(h, "o")
-    inside = h.register(range(depth + 2), "writers_count")
-    h.step(inside, (inside + i.valid - h.ports.taken)[:len(inside)])
-    h.assume(~i.valid | (inside < depth))
     h.check("always ready", i.ready)
-    h.check("taken tells that a beat leaves", h.ports.taken == o.moves)
     buffer_contract(h, i, o, capacity=depth, patience=Fifo.latency)
-    due = h.register(range(depth + 1), "beats_due")
-    came: Value = i.valid
-    for index in range(Fifo.latency - 1):
-        came = h.past(came, f"came_{index}")
-    h.step(due, (due + came - o.moves)[:len(due)])
-    h.check("a beat is offered as soon as it may be", o.valid == (due != 0))
+    counted_places(h, i.valid, o, depth, Fifo.latency)
     return h
+
+
+def counted_places(h: Harness, write: Value, o: Flow, depth: int, latency: int) -> Value:
+    """What a buffer owes whose writer keeps count of its places by ``taken``: that this tells of
+    each beat that leaves, and that a beat is offered ``latency`` cycles after it was written, or as
+    soon as those before it have left. Gives how many are inside."""
+    inside = h.register(range(depth + 2), "writers_count")
+    h.step(inside, (inside + write - h.ports.taken)[:len(inside)])
+    h.assume(~write | (inside < depth))
+    h.check("taken tells that a beat leaves", h.ports.taken == o.moves)
+    due = h.register(range(depth + 1), "beats_due")
+    h.step(due, (due + ago(h, write, latency - 1, "came") - o.moves)[:len(due)])
+    h.check("a beat is offered as soon as it may be", o.valid == (due != 0))
+    return inside
 
 
 def credits(component: Credits, edit: Edit) -> Harness:

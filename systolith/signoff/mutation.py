@@ -146,6 +146,7 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
             itself = _try(files, library, search, mutants[0])
             if itself.problem:
                 raise SimulationError(f"the design itself fails: {itself.problem}")
+        # Of the later steps, which came last.
         required = {event for event in exercise.events if event.startswith(("flag ", GOES_ON))}
 
         def later(simulator: Simulator) -> str | None:

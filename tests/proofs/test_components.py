@@ -49,6 +49,16 @@ def test_broken_component_is_refuted(proof, index, tmp_path):
     assert broken(proof, index, tmp_path).status == "refuted"
 
 
+def owes(component, old, new, status, tmp_path):
+    """A component, broken or not, against its specification; which is about something."""
+    harness = specification_of(component)(component, _edit(old, new))
+    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
+    if not old:
+        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
+        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
+                             ).status == "refuted"
+
+
 @pytest.mark.parametrize(("old", "new", "status"), [
     ("", "", "proven"),
     (".write_in(write_in_links[i + 1])", ".write_in(1'b1)", "refuted"),
@@ -56,12 +66,7 @@ def test_broken_component_is_refuted(proof, index, tmp_path):
 def test_what_lanes_of_results_owe(old, new, status, tmp_path):
     component = LinearArray(lambda: ResultLane(2, 3, "generic"), 3, name="result_lane",
                             chain=ResultLane.chain, broadcast=ResultLane.broadcast, from_last=True)
-    harness = specification_of(component)(component, _edit(old, new))
-    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
-    if not old:
-        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
-        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
-                             ).status == "refuted"
+    owes(component, old, new, status, tmp_path)
 
 
 @pytest.mark.parametrize(("lane", "old", "new", "status"), [
@@ -75,12 +80,7 @@ def test_what_lanes_of_a_wavefront_owe(lane, old, new, status, tmp_path):
     config = SystolicConfig.parse({"rows": 1, "cols": 3, "a_format": "int2", "w_format": "int2",
                                    "acc_width": 4, "acc_depth": 2})
     component = LinearArray(lambda: lane(config), 3, name="lane", chain=lane.chain, from_last=True)
-    harness = specification_of(component)(component, _edit(old, new))
-    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
-    if not old:
-        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
-        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
-                             ).status == "refuted"
+    owes(component, old, new, status, tmp_path)
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [

@@ -138,8 +138,9 @@ class Counters(Part):
         every buffer."""
         yield "starved", self.small_case()
         fullest = max(self.cases, key=lambda case: sum(case.job.outputs.values()))
-        for case in {id(case): case for case in (self.cases[-1], fullest)}.values():
-            yield "blocked", case
+        yield "blocked", self.cases[-1]
+        if fullest is not self.cases[-1]:
+            yield "blocked", fullest
 
     def _stand(self, simulator: Simulator, situation: str, case: Case) -> None:
         """Run a case up to where it stands still: "starved" or "blocked"."""

@@ -103,6 +103,7 @@ class Traffic(Part):
 
     def _late_beat(self, simulator: Simulator, case: Case, base: Mapping[str, int], name: str,
                    frames: int, place: int, pause: int) -> None:
+        """A case whose beat ``place`` of a stream, which is ``frames`` ahead, is late."""
         simulator.prepare(case.job)
         simulator.begin(case.job, inputs={name: place})
         simulator.go(pause, patience=LONGEST_PAUSE + pause)
@@ -169,8 +170,9 @@ class Traffic(Part):
             self.check(following, simulator.run(following.job, patience=self.patience(following)),
                        stalled=False)
         for bit in range(len(self.core.config.flags)):
-            for case in [case for case in self.cases if case.flags >> bit & 1][:1]:
-                self.cut_off(simulator, case.job, 1 << bit)
+            raising = next((case for case in self.cases if case.flags >> bit & 1), None)
+            if raising:
+                self.cut_off(simulator, raising.job, 1 << bit)
 
     def after_resets(self, simulator: Simulator) -> None:
         """Beats are there in the first cycle after a reset, for cases of the settings it gives."""
