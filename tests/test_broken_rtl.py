@@ -48,7 +48,7 @@ BREAKS = {
     "last weights not waited for": (WS, "full = complete | (reached[0] & i_valid)",
                                     "full = complete | reached[0]"),
     "beat before its first column": (WS, "written = to_lane_0_o", "written = write"),
-    "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & ~write_in) ? "),
+    "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & valid_in) ? "),
     "accumulator hazard": (ONE_ROW, "(~hold[0])", "(~hold[1])"),
     "output buffer overrun": (WS, ".room(places_enough)", ".room(1'b1)"),
     "overflow unnoticed": (WS | {"acc_width": 17}, "overflow_in | (valid_in & ",

@@ -227,7 +227,7 @@ class SystolicCore(wiring.Component):
         config, timing = self.config, self.timing
         lead, latency = AccumulatorLane.lead, lane_latency(config)
         m.submodules.to_lanes = to_lanes = Delay(5, lead, reset=True)
-        m.submodules.to_total = to_total = Delay(2, latency, reset=True)
+        m.submodules.to_total = to_total = Delay(1, latency, reset=True)
         depth = max(config.sum_depth, 2)
         address = Signal(range(depth))
         row = Signal(range(depth))
@@ -236,12 +236,12 @@ class SystolicCore(wiring.Component):
         valid, first, emit, begins, ends = to_lanes.o
         m.d.comb += [
             to_lanes.i.eq(read),
-            to_total.i.eq(Cat(valid, valid & ~emit)),
+            to_total.i.eq(valid),
             row.eq(Mux(read_begins, 0, address)),
             write_address.i.eq(row),
             lanes.read_address_in.eq(row),
             lanes.first_in.eq(first),
-            Cat(lanes.valid_in, lanes.write_in).eq(to_total.o),
+            lanes.valid_in.eq(to_total.o),
             lanes.write_address_in.eq(write_address.o),
             emission.valid.eq(valid & emit),
         ]

@@ -23,8 +23,8 @@ class RoundedAccumulatorLane(wiring.Component):
 
     Timing
     ------
-    ``total`` is :meth:`latency` cycles after ``psum``. Two rows with the same address must be at
-    least ``lead`` and one cycle more apart.
+    ``total`` is :meth:`latency` cycles after ``psum``. A row of the next K tile with the same
+    address must be at least ``lead`` and one cycle more later; one of the first K tile need not.
     """
 
     chain: ClassVar = AccumulatorLane.chain
@@ -34,7 +34,7 @@ class RoundedAccumulatorLane(wiring.Component):
         self.config = config
         address = range(max(config.sum_depth, 2))
         ports = {"psum": In(FP32.bits), "total": Out(FP32.bits)}
-        for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
+        for name, port in (("read_address", address), ("first", 1), ("valid", 1),
                            ("write_address", address), ("overflow", 1)):
             ports |= {f"{name}_in": In(port), f"{name}_out": Out(port)}
         super().__init__(ports)
@@ -65,7 +65,7 @@ class RoundedAccumulatorLane(wiring.Component):
             sums.read_address.eq(self.read_address_in),
             sums.write_address.eq(self.write_address_in),
             sums.write_data.eq(add.result),
-            sums.write_enable.eq(self.write_in),
+            sums.write_enable.eq(self.valid_in),
             add.a.eq(augend),
             add.b.eq(psum),
             self.total.eq(add.result),

@@ -17,10 +17,9 @@ from systolith.hdl.systolic.pe import fits, shape
 
 def pass_on(m: Module, lane: wiring.Component):
     """Hand the control of an accumulator lane to the next lane, one cycle later."""
-    for name in ("valid", "write"):
-        following = Signal(name=name)
-        m.d.sync += following.eq(getattr(lane, f"{name}_in"))
-        m.d.comb += getattr(lane, f"{name}_out").eq(following)
+    valid = Signal()
+    m.d.sync += valid.eq(lane.valid_in)
+    m.d.comb += lane.valid_out.eq(valid)
     for name in ("read_address", "first", "write_address"):
         following = Signal.like(getattr(lane, f"{name}_in"), name=name, reset_less=True)
         m.d.sync += following.eq(getattr(lane, f"{name}_in"))
@@ -37,19 +36,19 @@ class AccumulatorLane(wiring.Component):
         ``psum``.
     first_in, first_out : with ``psum``: the K tile is the first, start from zero.
     total : the wrapped sum.
-    valid_in, valid_out : with ``total``: there is one.
-    write_in, write_out : with ``total``: keep it for the next K tile.
+    valid_in, valid_out : with ``total``: there is one, to be kept for the next K tile. Nothing
+        reads what is kept of a finished sum.
     write_address_in, write_address_out : with ``total``: its place in the memory.
     overflow_in, overflow_out : an accumulator on the way wrapped around.
 
     Timing
     ------
-    ``total`` is :attr:`latency` cycles after ``psum``. Two rows with the same address must be at
-    least :attr:`interval` cycles apart.
+    ``total`` is :attr:`latency` cycles after ``psum``. A row of the next K tile with the same
+    address must be at least :attr:`interval` cycles later; one of the first K tile need not.
     """
 
     chain: ClassVar = {f"{name}_in": f"{name}_out"
-             for name in ("read_address", "first", "valid", "write", "write_address", "overflow")}
+             for name in ("read_address", "first", "valid", "write_address", "overflow")}
     lead = BlockMemory.latency
     latency = 2
     interval = lead + latency + 1
@@ -58,7 +57,7 @@ class AccumulatorLane(wiring.Component):
         self.config = config
         address = range(max(config.sum_depth, 2))
         ports = {"psum": In(shape(config.tile_sum)), "total": Out(shape(config.acc))}
-        for name, port in (("read_address", address), ("first", 1), ("valid", 1), ("write", 1),
+        for name, port in (("read_address", address), ("first", 1), ("valid", 1),
                            ("write_address", address), ("overflow", 1)):
             ports |= {f"{name}_in": In(port), f"{name}_out": Out(port)}
         super().__init__(ports)
@@ -68,7 +67,8 @@ class AccumulatorLane(wiring.Component):
         config = self.config
         pass_on(m, self)
 
-        # A row is never read and written in the same cycle (see `interval`).
+        # A sum is never read and written in the same cycle (see `interval`); what is read for the
+        # first K tile is not looked at.
         m.submodules.sums = sums = BlockMemory(config.acc_width, max(config.sum_depth, 2),
                                                config.technology)
         augend = Signal(shape(config.acc), reset_less=True)
@@ -86,7 +86,7 @@ class AccumulatorLane(wiring.Component):
             sums.read_address.eq(self.read_address_in),
             sums.write_address.eq(self.write_address_in),
             sums.write_data.eq(total),
-            sums.write_enable.eq(self.write_in),
+            sums.write_enable.eq(self.valid_in),
             self.total.eq(total),
             self.overflow_out.eq(overflow),
         ]

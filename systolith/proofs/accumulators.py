@@ -28,7 +28,7 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
 
     place = h.constant(len(p.read_address_in), "place")
     word, known = h.register(config.acc.bits, "word"), h.register(1, "known")
-    kept = p.write_in & (p.write_address_in == place)
+    kept = p.valid_in & (p.write_address_in == place)
     h.step(word, Mux(kept, p.total, word))
     h.step(known, known | kept)
     read = known & (p.read_address_in == place) & ~kept

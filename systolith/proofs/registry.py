@@ -153,7 +153,7 @@ PROOFS: tuple[Proof, ...] = (
         ("first_in ? 4'd0", "1'b0 ? 4'd0"),
         ("overflow_in | (valid_in &", "overflow_in | (1'b1 &"),
         ("valid_out <= valid_in;", "valid_out <= ~valid_in;"),
-        ("write_enable(write_in)", "write_enable(1'b1)"))),
+        ("write_enable(valid_in)", "write_enable(1'b1)"))),
     _proof(partial(ResultBuffer, 2, 1, 3), "3 beats of 2 lanes", (
         ("follow = advance | (~in_memory)", "follow = advance"),
         ("write_pointer == 2'd2", "write_pointer == 2'd3"),

@@ -118,14 +118,13 @@ def test_mesh_multiplies():
 
 def lane_inputs(rows, cycles):
     """Inputs of an accumulator lane, cycle by cycle, for rows (cycle of psum, address, psum,
-    first K tile, last K tile)."""
-    idle = {"first_in": 0, "valid_in": 0, "write_in": 0}
+    first K tile)."""
+    idle = {"first_in": 0, "valid_in": 0}
     steps = [dict(idle) for _ in range(cycles)]
-    for cycle, address, psum, first, last in rows:
+    for cycle, address, psum, first in rows:
         steps[cycle - AccumulatorLane.lead] |= {"read_address_in": address}
         steps[cycle] |= {"psum": psum, "first_in": first}
-        steps[cycle + AccumulatorLane.latency] |= {"valid_in": 1, "write_in": not last,
-                                                   "write_address_in": address}
+        steps[cycle + AccumulatorLane.latency] |= {"valid_in": 1, "write_address_in": address}
     return steps
 
 
@@ -133,7 +132,7 @@ def test_accumulator_lane_sums_rows_over_tiles():
     rng = random.Random(3)
     interval = AccumulatorLane.interval
     tiles = [[rng.randint(-40000, 40000) for _ in range(4)] for _ in range(3)]
-    rows = [(4 + index * interval + row, row, value, index == 0, index == 2)
+    rows = [(4 + index * interval + row, row, value, index == 0)
             for index, tile in enumerate(tiles) for row, value in enumerate(tile)]
     steps = lane_inputs(rows, 4 + 3 * interval + 4)
     seen = drive(AccumulatorLane(WS), steps, ["total", "valid_out"])
@@ -145,7 +144,7 @@ def test_accumulator_lane_sums_rows_over_tiles():
 
 def test_accumulator_lane_tells_an_overflow():
     config = SystolicConfig.parse({"rows": 2, "acc_width": 17, "acc_depth": 4})
-    rows = [(2, 0, 40000, True, False), (7, 0, 40000, False, True)]
+    rows = [(2, 0, 40000, True), (7, 0, 40000, False)]
     seen = drive(AccumulatorLane(config), lane_inputs(rows, 12), ["total", "overflow_out"])
     assert seen[9][0] == 80000 - (1 << 17)
     assert [cycle for cycle, (_, overflow) in enumerate(seen) if overflow] == [10]
