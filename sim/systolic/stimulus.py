@@ -235,6 +235,11 @@ def _saturated(config: SystolicConfig, workload: Callable[..., Workload],
     yield workload("saturated with their bias", bias=spread(INT32.high, INT32.low),
                    multiplier=spread(ceil_div(least, INT32.high), -boundary << 24),
                    shift=spread(-right, -25), a_zero_point=0, out_zero_point=1 - reached)
+    for column in sorted({0, config.cols - 1}):
+        bias = np.zeros(config.cols + 1, int)
+        bias[column] = INT32.high
+        yield workload(f"saturated in column {column} alone", values.ones, bias=bias,
+                       a_zero_point=0)
     if doubled:
         # As large as a zero point can bring back into the range of the output.
         large = (1 << 16) - 1

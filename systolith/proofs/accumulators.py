@@ -56,14 +56,17 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
 
 def wavefront_lanes(component: LinearArray, edit: Edit) -> Harness:
     """What the first of the chain is told leaves the last one as many cycles later as there are
-    lanes. An overflow that was told stays told: it may be joined by others on its way."""
+    lanes. A sum that did not fit stays told: it may be joined by others on its way. Parameters are
+    no part of the wavefront, they move as they are loaded."""
     h = Harness(component, edit)
     p, lanes = h.ports, component.count
     after = settled(h, lanes)
     for before, then in component.prototype.chain.items():
+        if before == "q_in":
+            continue
         told, left = ago(h, getattr(p, before), lanes, before), getattr(p, then)
         h.check(f"{then} follows", ~after | (
-            ~told | left if before == "overflow_in" else left == told))
+            ~told | left if before in ("overflow_in", "saturated_in") else left == told))
         h.cover(f"{then} is told", after & told.any())
     return h
 

@@ -32,6 +32,7 @@ from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
+from systolith.hdl.systolic.requantizers import RequantizerLane
 from systolith.hdl.systolic.result_buffer import ResultBuffer, ResultLane
 from systolith.proofs import accumulators, arithmetic, buses, norm, softmax
 from systolith.proofs.proof import Proof, Specification
@@ -76,6 +77,7 @@ ARRAYS: dict[type, Specification] = {
     AccumulatorLane: accumulators.wavefront_lanes,
     RoundedAccumulatorLane: accumulators.wavefront_lanes,
     DrainLane: accumulators.wavefront_lanes,
+    RequantizerLane: accumulators.wavefront_lanes,
     ResultLane: accumulators.result_lanes,
 }
 

@@ -12,6 +12,7 @@ from systolith.hdl.softmax.records import RowInverse
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
+from systolith.hdl.systolic.requantizers import RequantizerLane
 from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
@@ -75,11 +76,14 @@ def test_what_lanes_of_results_owe(old, new, status, tmp_path):
     (AccumulatorLane, "", "", "proven"),
     (AccumulatorLane, ".overflow_in(overflow_in_links[i + 1])", ".overflow_in(1'b0)", "refuted"),
     (AccumulatorLane, "first_out = first_in_links[0]", "first_out = first_in_links[1]",
-     "refuted")])
+     "refuted"),
+    (RequantizerLane, "", "", "proven"),
+    (RequantizerLane, ".valid_in(valid_in_links[i + 1])", ".valid_in(1'b0)", "refuted")])
 def test_what_lanes_of_a_wavefront_owe(lane, old, new, status, tmp_path):
     config = SystolicConfig.parse({"rows": 1, "cols": 3, "a_format": "int2", "w_format": "int2",
                                    "acc_width": 4, "acc_depth": 2})
-    component = LinearArray(lambda: lane(config), 3, name="lane", chain=lane.chain, from_last=True)
+    component = LinearArray(lambda: lane(config), 3, name="lane", chain=lane.chain,
+                            broadcast=getattr(lane, "broadcast", ()), from_last=True)
     owes(component, old, new, status, tmp_path)
 
 
