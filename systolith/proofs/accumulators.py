@@ -27,6 +27,7 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
                 getattr(p, then) == ago(h, getattr(p, before), 1, then)))
 
     place = h.constant(len(p.read_address_in), "place")
+    h.assume(place < max(config.sum_depth, 2))
     word, known = h.register(config.acc.bits, "word"), h.register(1, "known")
     kept = p.valid_in & (p.write_address_in == place)
     h.step(word, Mux(kept, p.total, word))

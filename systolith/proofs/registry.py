@@ -151,7 +151,7 @@ PROOFS: tuple[Proof, ...] = (
         ("words[write_addr]", "words[signature_addr]"),)),
     _proof(partial(AccumulatorLane, SystolicConfig.parse({
         "rows": 1, "cols": 1, "a_format": "int2", "w_format": "int2", "acc_width": 4,
-        "acc_depth": 2})), "2 sums of 4 bits", (
+        "acc_depth": 3})), "3 sums of 4 bits", (
         ("first_in ? 4'd0", "1'b0 ? 4'd0"),
         ("overflow_in | (valid_in &", "overflow_in | (1'b1 &"),
         ("valid_out <= valid_in;", "valid_out <= ~valid_in;"),
