@@ -1,12 +1,15 @@
 """Memories behind a systolic array against their specification: no workload that a driver would run
 comes to the end of the widest accumulators, nor fills the buffer of results to the brim."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Cat, Mux, Signal, Value
 
+from systolith.hdl.formats import FP32
 from systolith.hdl.structure.linear_array import LinearArray
+from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane
 from systolith.hdl.systolic.result_buffer import ResultBuffer
 from systolith.proofs.buses import counted_places
@@ -21,11 +24,7 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
     h = Harness(component, edit)
     p, config = h.ports, component.config
     after = settled(h, component.lead + component.latency + 1)
-    for before, then in component.chain.items():
-        if before != "overflow_in":
-            h.check(f"{then} follows", ~after | (
-                getattr(p, then) == ago(h, getattr(p, before), 1, then)))
-
+    _handed_on(h, component.chain, after)
     place = h.constant(len(p.read_address_in), "place")
     h.assume(place < max(config.sum_depth, 2))
     word, known = h.register(config.acc.bits, "word"), h.register(1, "known")
@@ -56,6 +55,26 @@ def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
     h.cover("a sum is read again", Cat(certain, ~fresh, total != 0).all())
     h.cover("a sum does not fit", certain & beyond)
     return h
+
+
+def rounded_accumulator_lane(component: RoundedAccumulatorLane, edit: Edit) -> Harness:
+    """Of a lane with floats: a sum that is not finite is told. What comes from the lane before goes
+    to the next one a cycle later. The adder has tests of its own."""
+    h = Harness(component, edit)
+    p, after = h.ports, settled(h, 1)
+    _handed_on(h, component.chain, after)
+    beyond = p.valid_in & p.total[FP32.fraction_bits:-1].all()
+    h.check("what is not finite is told", ~after | (p.overflow_out == (
+        ago(h, p.overflow_in, 1, "overflow") | ago(h, beyond, 1, "beyond"))))
+    h.cover("a sum is not finite", beyond)
+    return h
+
+
+def _handed_on(h: Harness, chain: Mapping[str, str], after: Value):
+    for before, then in chain.items():
+        if before != "overflow_in":
+            h.check(f"{then} follows", ~after | (
+                getattr(h.ports, then) == ago(h, getattr(h.ports, before), 1, then)))
 
 
 def wavefront_lanes(component: LinearArray, edit: Edit) -> Harness:

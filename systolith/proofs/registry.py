@@ -69,6 +69,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     OnlineSum: softmax.online_sum,
     RowStatistics: norm.row_statistics,
     AccumulatorLane: accumulators.accumulator_lane,
+    RoundedAccumulatorLane: accumulators.rounded_accumulator_lane,
     ResultBuffer: accumulators.result_buffer,
 }
 
@@ -156,6 +157,11 @@ PROOFS: tuple[Proof, ...] = (
         ("overflow_in | (valid_in &", "overflow_in | (1'b1 &"),
         ("valid_out <= valid_in;", "valid_out <= ~valid_in;"),
         ("write_enable(valid_in)", "write_enable(1'b1)"))),
+    _proof(partial(RoundedAccumulatorLane, SystolicConfig.parse({
+        "rows": 1, "cols": 1, "a_format": "fp4e2m1", "w_format": "fp4e2m1", "acc_depth": 2})),
+        "2 sums", (
+        ("overflow_in | (valid_in & (&total[30:23]))", "overflow_in | (&total[30:23])"),
+        ("(&total[30:23])", "(&total[30:24])"))),
     _proof(partial(ResultBuffer, 2, 1, 3), "3 beats of 2 lanes", (
         ("follow = advance | (~in_memory)", "follow = advance"),
         ("write_pointer == 2'd2", "write_pointer == 2'd3"),

@@ -12,10 +12,11 @@ from systolith.sim.registers import RegisterModel
 from systolith.sim.simulators.exercise.part import Part, ProblemError, Step, equal, joined
 from systolith.sim.simulators.harness import Pauses, Simulator
 
+EVERYWHERE, SLOW = Pauses(0.3, 0.3), Pauses(0.9, 0.15)
 PATTERNS = {
-    "everywhere": (Pauses(0.3, 0.3), Pauses(0.3, 0.3)),
-    "slow source": (Pauses(0.9, 0.15), None),
-    "slow sink": (None, Pauses(0.9, 0.15)),
+    "everywhere": (EVERYWHERE, EVERYWHERE),
+    "slow source": (SLOW, None),
+    "slow sink": (None, SLOW),
     "long pauses of the sink": (None, Pauses(0.05, 0.02)),
     "pauses of the sink that fill everything": (None, Pauses(0.01, 0.005)),
     "long pauses of the source": (Pauses(0.05, 0.02), None),
@@ -65,6 +66,12 @@ class Traffic(Part):
             if ignored or any(stream.tuser_bits for stream in self.core.inputs):
                 job = replace(case.job, inputs=inputs)
                 self.check(case, simulator.run(job, patience=self.patience(case)), stalled=False)
+                # Neither while everything is full.
+                stalls = {stream.name: EVERYWHERE if stream.direction == "in" else SLOW
+                          for stream in self.core.streams}
+                self.check(case, simulator.run(job, pauses=stalls, seed=self.seed,
+                                               patience=self.patience(case) + LONGEST_PAUSE),
+                           stalled=True)
 
     def _stalled(self, case: Case, pattern: str, seed: int) -> Step:
         source, sink = PATTERNS[pattern]
