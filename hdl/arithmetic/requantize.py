@@ -12,6 +12,11 @@ from systolith.hdl.formats import IntegerFormat
 ROUNDINGS = ("tflite", "rne", "half_up", "floor")
 INT32 = IntegerFormat(32, signed=True)
 
+#: Low bits of a sum that its left shift saturates, which need not be those of the bound: with a
+#: multiplier below 2^17 they are worth no more than half a unit; with a larger one, results of 16
+#: bits are at their bounds anyway, as zero points have 17.
+UNSEEN = 13
+
 #: Registers behind the 32 x 32 bit multiplier.
 MULTIPLIER_STAGES = 3
 
@@ -112,7 +117,9 @@ class Requantizer(wiring.Component):
         ]
         shifted = Signal(signed(63))
         m.d.comb += shifted.eq(x << left)
-        scaled, _ = saturate(m, shifted, INT32, "scaled")
+        top, _ = saturate(m, shifted[UNSEEN:].as_signed(),
+                          IntegerFormat(INT32.bits - UNSEEN, signed=True), "scaled")
+        scaled = Cat(shifted[:UNSEEN], top).as_signed()
         product = _product(m, _register(m, scaled, "x_scaled"),
                            _register(m, multiplier, "multiplier_scaled"))
 

@@ -8,7 +8,6 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.structure.select import select_late
@@ -77,7 +76,6 @@ class ChainLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         full = Signal()
-        complete = Signal()                  # full, or the last beat is none that has to arrive
         filling, dropping = (Const(0), Const(0)) if self.whole else (
             Signal(name="filling"), Signal(name="dropping"))
         reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
@@ -99,16 +97,12 @@ class ChainLoader(wiring.Component):
             *([] if self.whole else [
                 self.too_short.eq(step & ~filling & self.i.last & ~reached[0]),
                 self.too_long.eq(ends & ~filling & ~self.i.last)]),
-            self.full.eq(complete | (at_last & self.i.valid)),
+            self.full.eq(full | ends),
             self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
             m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
-        fills_last = Signal()
-        if self.length > 1 and not self.whole:
-            m.d.comb += fills_last.eq(step & reached[1] & ~reached[0] & (filling | self.too_short))
-        still_full = signal_of(m, (full | ends) & ~self.swap, "still_full")
-        m.d.sync += [full.eq(still_full), complete.eq(still_full | fills_last)]
+        m.d.sync += full.eq(self.full & ~self.swap)
         if not self.whole:
             with m.If(ends):
                 m.d.sync += filling.eq(0)

@@ -294,6 +294,26 @@ def test_requantizer(rounding):
         assert y == requantized(**step, rounding=rounding), step
 
 
+@pytest.mark.parametrize("low", [0, -1 << 15])
+@pytest.mark.parametrize("zero_point", [-1 << 16, 0, (1 << 16) - 1])
+def test_requantizer_saturates_a_left_shift(low, zero_point):
+    rng, high = random.Random(zero_point), low + (1 << 16) - 1
+    borders = (high - zero_point, low - zero_point, 1 << 16, 1 << 17, 1 << 30)
+    multipliers = [sign * (border + offset) for border in borders for sign in (1, -1)
+                   for offset in (-1, 0, 1, 2)]
+    multipliers += [rng.randint(-1 << 18, 1 << 18) for _ in range(60)]
+    steps = [{"x": x, "multiplier": multiplier, "shift": shift, "low": low, "high": high}
+             for multiplier in multipliers
+             for x, shift in ((rng.randint(1 << 12, 1 << 31), rng.randint(20, 31)),
+                              (rng.randint(-1 << 31, -1 << 12), rng.randint(20, 31)),
+                              (1, 31), (-1, 31), ((1 << 18) - 1, 14), (-1 << 18, 14))]
+    part = Requantizer(IntegerFormat(34, True), IntegerFormat(16, low < 0), "tflite")
+    part_inputs = [{**step, "zero_point": zero_point} for step in steps]
+    got = drive(part, part_inputs + [part_inputs[-1]] * part.latency, ["y"])
+    for step, (y,) in zip(part_inputs, got[part.latency:], strict=True):
+        assert y == requantized(**step, bias=0, rounding="tflite"), step
+
+
 @pytest.mark.parametrize("bits", [9, 15, 32])
 def test_rescaler(bits):
     rng, low, high = random.Random(bits), -1 << bits - 1, (1 << bits - 1) - 1

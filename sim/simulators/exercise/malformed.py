@@ -65,7 +65,7 @@ class Malformed(Part):
                 job = joined(self.core, [case, case])
                 beats = job.inputs[stream.name]
                 if _first(beats) > (what == "short"):
-                    wrong = _long(beats) if what == "long" else _short(beats)
+                    wrong = _long(beats) if what == "long" else _short(beats, _ends(beats)[:1])
                     # Whatever becomes of the wrong frame, there is room for it.
                     job = replace(job, inputs={**job.inputs, stream.name: wrong}, outputs={
                         name: 2 * count for name, count in job.outputs.items()})
@@ -85,8 +85,8 @@ class Malformed(Part):
                 self._goes_on(simulator, case, job, what, following=self._unlike(case, stream))
 
     def short_frames(self, simulator: Simulator) -> None:
-        """A last beat that is missing counts as what the model says; it is not waited for. Only
-        lengths are said to be wrong."""
+        """A last beat that is missing, of the first frame or of all, counts as what the model says;
+        it is not waited for. Only lengths are said to be wrong."""
         of_lengths = self.core.model.length_flags(self.core.config)
         contents = sum(1 << bit for bit, (name, _) in enumerate(self.core.config.flags)
                        if name not in of_lengths)
@@ -97,22 +97,29 @@ class Malformed(Part):
                      and _first(case.job.inputs[stream.name]) > 1]
             for case, code in found[:FILLED] + found[FILLED:][-FILLED:]:
                 beats = case.job.inputs[stream.name]
-                (short, flags, busy), (filled, filled_flags, usual) = (
-                    self._anyway(simulator, case, {stream.name: given})
-                    for given in (_short(beats), _blank(beats, code)))
-                where = (f"workload {case.workload.label!r} without the last beat of a frame of "
-                         f"{stream.name}")
-                if 0 < usual < busy:
-                    raise ProblemError(f"{where}: counter cycles_busy is {busy}, and {usual} with "
-                                       f"{code} there")
-                for name, taken in short.items():
-                    if not (np.array_equal(taken.data, filled[name].data)
-                            and np.array_equal(taken.last, filled[name].last)):
-                        raise ProblemError(f"{where}: {name} is not what it is with {code} "
-                                           "there")
-                if flags & contents & ~filled_flags:
-                    raise ProblemError(f"{where}: flags are {flags:#b}, and {filled_flags:#b} with "
-                                       f"{code} there")
+                ends = _ends(beats)
+                for missing in (ends[:1], ends)[:len(ends)]:
+                    self._short_frames(simulator, case, stream.name, missing, code, contents)
+
+    def _short_frames(self, simulator: Simulator, case: Case, name: str, ends: np.ndarray,
+                      code: int, contents: int) -> None:
+        """A case without the beats at ``ends`` of frames, compared to one with a code there."""
+        beats = case.job.inputs[name]
+        (short, flags, busy), (filled, filled_flags, usual) = (
+            self._anyway(simulator, case, {name: given})
+            for given in (_short(beats, ends), _blank(beats, ends, code)))
+        where = (f"workload {case.workload.label!r} without the last beat of {len(ends)} frames of "
+                 f"{name}")
+        if 0 < usual < busy:
+            raise ProblemError(f"{where}: counter cycles_busy is {busy}, and {usual} with "
+                               f"{code} there")
+        for output, taken in short.items():
+            if not (np.array_equal(taken.data, filled[output].data)
+                    and np.array_equal(taken.last, filled[output].last)):
+                raise ProblemError(f"{where}: {output} is not what it is with {code} there")
+        if flags & contents & ~filled_flags:
+            raise ProblemError(f"{where}: flags are {flags:#b}, and {filled_flags:#b} with "
+                               f"{code} there")
 
     def long_frames(self, simulator: Simulator) -> None:
         """Where a beat too many makes no difference but that it is told, no other input is said to
@@ -255,7 +262,7 @@ class Malformed(Part):
                 if _first(beats):
                     yield case, {stream.name: _long(beats)}
                 if _first(beats) > 1:
-                    yield case, {stream.name: _short(beats)}
+                    yield case, {stream.name: _short(beats, _ends(beats)[:1])}
 
     def _larger(self, most: int) -> list[Case]:
         """Some of the larger half of the cases, of all sizes among them."""
@@ -397,6 +404,11 @@ def _first(beats: Beats) -> int:
     return int(beats.last.argmax()) + 1 if len(beats) else 0
 
 
+def _ends(beats: Beats) -> np.ndarray:
+    """Where frames of more than one beat end."""
+    return np.flatnonzero(beats.last & ~np.r_[True, beats.last[:-1]][:len(beats)])
+
+
 def _ends_with(beats: Beats, want: Beats) -> bool:
     return len(beats) >= len(want) > 0 and bool((beats.data[-len(want):] == want.data).all())
 
@@ -420,10 +432,10 @@ def _long(beats: Beats) -> Beats:
     return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
-def _blank(beats: Beats, code: int) -> Beats:
-    """With nothing but a code in the last beat of the first frame."""
+def _blank(beats: Beats, ends: np.ndarray, code: int) -> Beats:
+    """With nothing but a code in beats at ``ends``."""
     data = beats.data.copy()
-    data[_first(beats) - 1] = code
+    data[ends] = code
     return replace(beats, data=data)
 
 
@@ -436,10 +448,9 @@ def _resized(beats: Beats, length: int) -> Beats:
     return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
-def _short(beats: Beats) -> Beats:
-    """Without the last beat of the first frame."""
-    length = _first(beats)
-    chosen = np.delete(np.arange(len(beats)), length - 1)
-    last = beats.last[chosen]
-    last[length - 2] = True
-    return Beats(beats.data[chosen], last, beats.user[chosen])
+def _short(beats: Beats, ends: np.ndarray) -> Beats:
+    """Without beats at ``ends``, the last ones of frames."""
+    chosen = np.delete(np.arange(len(beats)), ends)
+    last = beats.last.copy()
+    last[ends - 1] = True
+    return Beats(beats.data[chosen], last[chosen], beats.user[chosen])
