@@ -32,9 +32,9 @@ from systolith.hdl.structure.reduction import Reduction
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.float_lanes import RoundedAccumulatorLane
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
-from systolith.hdl.systolic.requantizers import RequantizerLane
+from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
 from systolith.hdl.systolic.result_buffer import ResultBuffer, ResultLane
-from systolith.proofs import accumulators, arithmetic, buses, norm, softmax
+from systolith.proofs import accumulators, arithmetic, buses, norm, parameters, softmax
 from systolith.proofs.proof import Proof, Specification
 
 #: What a component of a class owes.
@@ -70,6 +70,7 @@ SPECIFICATIONS: dict[type, Specification] = {
     RowStatistics: norm.row_statistics,
     AccumulatorLane: accumulators.accumulator_lane,
     RoundedAccumulatorLane: accumulators.rounded_accumulator_lane,
+    ParameterLoader: parameters.parameter_loader,
     ResultBuffer: accumulators.result_buffer,
 }
 

@@ -12,7 +12,7 @@ from systolith.hdl.softmax.records import RowInverse
 from systolith.hdl.structure.linear_array import LinearArray
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.hdl.systolic.lanes import AccumulatorLane, DrainLane
-from systolith.hdl.systolic.requantizers import RequantizerLane
+from systolith.hdl.systolic.requantizers import ParameterLoader, RequantizerLane
 from systolith.hdl.systolic.result_buffer import ResultLane
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
@@ -102,6 +102,21 @@ def test_what_a_sum_of_powers_owes(old, new, status, tmp_path):
         assert found.depth == 11
         covers = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new)).sources(covers=True)
         assert engine.search(engine.circuit(covers, tmp_path), 14, 60).status == "refuted"
+
+
+@pytest.mark.parametrize(("old", "new", "status"), [
+    ("", "", "bounded"),
+    ("filling ? 70'd0", "filling ? 70'd4096", "refuted"),
+    ("count == 1'b1", "1'b1", "refuted"),
+    ("q_valid & q_last", "1'b0", "refuted")])
+def test_what_a_loader_of_parameters_owes(old, new, status, tmp_path):
+    """Not proven without bound, as the sum above."""
+    component = ParameterLoader(2, 4)
+    harness = SPECIFICATIONS[ParameterLoader](component, _edit(old, new))
+    assert engine.search(engine.circuit(harness.sources(), tmp_path), 11, 60).status == status
+    if not old:
+        covers = SPECIFICATIONS[ParameterLoader](component, _edit(old, new)).sources(covers=True)
+        assert engine.search(engine.circuit(covers, tmp_path), 11, 60).status == "refuted"
 
 
 @pytest.mark.parametrize("output", ["probability", "log"])
