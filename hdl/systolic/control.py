@@ -8,6 +8,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.arithmetic.steps import signal_of
 from systolith.hdl.bus import axi_stream
 from systolith.hdl.structure.dropping import drop_rest
 from systolith.hdl.structure.select import select_late
@@ -209,7 +210,7 @@ class WeightStationaryControl(wiring.Component):
         single_row = Signal(reset_less=True)
         left = Signal(numbers, reset_less=True)
         there = self.a_valid & self.scaled if hasattr(self, "scaled") else self.a_valid
-        fresh = self.a_user[0] | ~sum_open
+        fresh = signal_of(m, self.a_user[0] | ~sum_open, "fresh")
         at_first_limit = Mux(fresh, self.config.acc_depth == 1, single_row)
         m.d.comb += [
             start.eq(~in_frame),

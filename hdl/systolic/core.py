@@ -42,6 +42,7 @@ class _Emission:
     waiting : it waits for parameters, and none are coming.
     swap : two cycles before the first sum of a frame reaches the requantizer of the last column.
     busy : parameters are held or half received.
+    fills : a zero takes the place of parameters that are missing in a frame.
     """
 
     def __init__(self):
@@ -52,6 +53,7 @@ class _Emission:
         self.valid = Signal(name="emission_valid")
         self.swap = Signal(name="emission_swap")
         self.busy = Signal(name="parameters_busy")
+        self.fills = Signal(name="parameters_fills")
 
 
 class SystolicCore(wiring.Component):
@@ -110,7 +112,8 @@ class SystolicCore(wiring.Component):
         moved = Signal()
         ports = [getattr(self, stream.name) for stream in config.streams
                  if stream.direction == "in"]
-        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working)
+        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working
+                             | emission.fills)
         m.d.comb += [
             self.busy.eq(busy | places.any_used | emission.busy),
             self.waiting.eq(waiting | emission.waiting | ~(moved | places.any_used)),
@@ -454,6 +457,7 @@ class SystolicCore(wiring.Component):
             emission.may_start.eq(parameters.may_start),
             emission.waiting.eq(emission.wanted & parameters.missing),
             emission.busy.eq(parameters.busy),
+            emission.fills.eq(parameters.fills),
             valid.i.eq(emission.valid),
             lane_array.x.eq(lanes.total),
             lane_array.valid_in.eq(valid.o),
