@@ -30,7 +30,7 @@ class ChainLoader(wiring.Component):
     pitch : int
         Cycles that the wavefront takes per cell, instead of one.
     whole : bool
-        Frames are as long as the chain: there is no ``filling``, ``short`` and ``long``.
+        Frames are as long as the chain: nothing is filled up or dropped.
 
     Members
     -------
@@ -42,11 +42,9 @@ class ChainLoader(wiring.Component):
     busy : Out(1)
         A frame is partly or wholly loaded.
     wants : Out(1)
-        A beat would be taken.
+        A beat would be taken, or one that is missing is made up for.
     at_first : Out(1)
         The next beat is the first of a frame.
-    filling : Out(1)
-        A frame that was too short is being completed.
     load : Out(length)
         Cell i moves.
     data : Out(data_bits)
@@ -68,11 +66,11 @@ class ChainLoader(wiring.Component):
         members = {
             "i": In(axi_stream.Signature(data_bits)),
             "swap": In(1), "full": Out(1), "busy": Out(1), "wants": Out(1),
-            "at_first": Out(1), "filling": Out(1), "load": Out(length), "data": Out(data_bits),
+            "at_first": Out(1), "load": Out(length), "data": Out(data_bits),
             "too_short": Out(1), "too_long": Out(1),
         }
         super().__init__({name: member for name, member in members.items()
-                          if not (whole and name in ("filling", "too_short", "too_long"))})
+                          if not (whole and name in ("too_short", "too_long"))})
 
     def elaborate(self, platform):
         m = Module()
@@ -92,8 +90,7 @@ class ChainLoader(wiring.Component):
             step.eq(free & (self.i.valid | filling)),
             ends.eq(at_last & (self.i.valid | filling)),
             self.i.ready.eq((free & ~filling) | dropping),
-            self.wants.eq(free & ~filling),
-            *([] if self.whole else [self.filling.eq(filling)]),
+            self.wants.eq(free),
             self.at_first.eq(~(filling | dropping | begun)),
             *([] if self.whole else [
                 self.too_short.eq(step & ~filling & self.i.last & ~reached[0]),

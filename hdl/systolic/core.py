@@ -42,7 +42,6 @@ class _Emission:
     waiting : it waits for parameters, and none are coming.
     swap : two cycles before the first sum of a frame reaches the requantizer of the last column.
     busy : parameters are held or half received.
-    fills : a zero takes the place of parameters that are missing in a frame.
     """
 
     def __init__(self):
@@ -53,7 +52,6 @@ class _Emission:
         self.valid = Signal(name="emission_valid")
         self.swap = Signal(name="emission_swap")
         self.busy = Signal(name="parameters_busy")
-        self.fills = Signal(name="parameters_fills")
 
 
 class SystolicCore(wiring.Component):
@@ -112,8 +110,7 @@ class SystolicCore(wiring.Component):
         moved = Signal()
         ports = [getattr(self, stream.name) for stream in config.streams
                  if stream.direction == "in"]
-        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working
-                             | emission.fills)
+        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working)
         m.d.comb += [
             self.busy.eq(busy | places.any_used | emission.busy),
             self.waiting.eq(waiting | emission.waiting | ~(moved | places.any_used)),
@@ -218,7 +215,7 @@ class SystolicCore(wiring.Component):
         m.d.comb += to_read.i.eq(issued)
         self._accumulate(m, lanes, buffer, emission, to_read.o)
         return (control.busy | loader.busy | self._reading(scales), waiting,
-                control.holding | loader.filling)
+                control.holding)
 
     def _accumulate(self, m, lanes, buffer, emission, read):
         """Sums of K tiles, or of blocks, in the memory behind the columns.
@@ -457,7 +454,6 @@ class SystolicCore(wiring.Component):
             emission.may_start.eq(parameters.may_start),
             emission.waiting.eq(emission.wanted & parameters.missing),
             emission.busy.eq(parameters.busy),
-            emission.fills.eq(parameters.fills),
             valid.i.eq(emission.valid),
             lane_array.x.eq(lanes.total),
             lane_array.valid_in.eq(valid.o),

@@ -121,8 +121,6 @@ class ParameterLoader(wiring.Component):
     load, data : Out
         To the parameter chain.
     busy : Out(1)
-    fills : Out(1)
-        A zero takes the place of a beat that is missing in a frame.
     too_short, too_long : Out(1)
         Pulses: a frame was too short, too long.
     """
@@ -135,7 +133,7 @@ class ParameterLoader(wiring.Component):
             "q": In(axi_stream.Signature(96)), "start": In(1), "may_start": Out(1),
             "missing": Out(1), "swap": In(1),
             "load": Out(cols), "data": Out(PARAMETER_BITS),
-            "busy": Out(1), "fills": Out(1), "too_short": Out(1), "too_long": Out(1),
+            "busy": Out(1), "too_short": Out(1), "too_long": Out(1),
         })
 
     def elaborate(self, platform):
@@ -155,7 +153,6 @@ class ParameterLoader(wiring.Component):
             step.eq(places.enough & ~dropping & (self.q.valid | filling)),
             ends.eq(step & (count == self.cols - 1)),
             self.q.ready.eq((places.enough & ~filling) | dropping),
-            self.fills.eq(step & filling),
             self.too_short.eq(step & ~filling & self.q.last & ~ends),
             self.too_long.eq(ends & ~filling & ~self.q.last),
             buffer.i.valid.eq(step),
@@ -179,7 +176,7 @@ class ParameterLoader(wiring.Component):
         spacing = Signal(range(self.cols))
         m.d.comb += [
             self.may_start.eq((usable != 0) & (spacing == 0)),
-            self.missing.eq((usable == 0) & ~(self.q.valid | filling)),
+            self.missing.eq((usable == 0) & ~self.q.valid),
         ]
         with m.If(ends & ~self.start):
             m.d.sync += usable.eq(usable + 1)
