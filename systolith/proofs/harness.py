@@ -6,6 +6,7 @@ inputs, the values of registers before the first reset, and when further resets 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from amaranth.lib import wiring
 
 from systolith.fpga.design import Design
 from systolith.generators.verilog import emit
+from systolith.proofs import engine
 
 Edit = Callable[[str], str]                  # of the Verilog of a component
 
@@ -38,6 +40,8 @@ class Harness:
         The ports of the component by name; inputs may be given a driver with :meth:`drive`.
     rst : Signal
         Resets the component: in the first cycle, and whenever the solver likes.
+    cut : tuple of str
+        Types of cells whose outputs are free: the properties hold whatever these give.
     """
 
     def __init__(self, component: wiring.Component | Design,
@@ -67,6 +71,7 @@ class Harness:
             if port.direction == "input":
                 self._free[port.name] = signal
         self.m.submodules.dut = Instance(design.name, **connections)
+        self.cut: tuple[str, ...] = ()
         self._assumed: list[Value] = []
         self._checks: dict[str, Value] = {}
         self._covers: dict[str, Value] = {}
@@ -126,6 +131,11 @@ class Harness:
     def names(self) -> tuple[str, ...]:
         """Of all checks."""
         return tuple(self._checks)
+
+    def graph(self, folder: Path, checks: tuple[str, ...] | None = None, *, covers: bool = False
+              ) -> Path:
+        """The circuit of :meth:`sources` as a graph, written into ``folder``."""
+        return engine.circuit(self.sources(checks, covers=covers), folder, self.cut)
 
     def sources(self, checks: tuple[str, ...] | None = None, *, covers: bool = False
                 ) -> dict[str, str]:

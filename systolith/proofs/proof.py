@@ -95,14 +95,13 @@ def prove(proof: Proof, folder: Path, seconds: int = SECONDS) -> Answer:
     """Prove, and make sure that the proof is about something."""
     harness = proof.build()
     checks = harness.names
-    verdict = engine.prove(engine.circuit(harness.sources(), folder), seconds)
+    verdict = engine.prove(harness.graph(folder), seconds)
     failed: tuple[str, ...] = ()
     if verdict.status == "refuted":
         failed = tuple(name for name in checks if engine.search(
-            engine.circuit(proof.build().sources((name,)), folder),
-            (verdict.depth or 0) + 1, seconds).status == "refuted")
-    covered = engine.search(engine.circuit(proof.build().sources(covers=True), folder),
-                            COVER_DEPTH, seconds)
+            proof.build().graph(folder, (name,)), (verdict.depth or 0) + 1, seconds
+        ).status == "refuted")
+    covered = engine.search(proof.build().graph(folder, covers=True), COVER_DEPTH, seconds)
     return Answer(proof, verdict, checks, failed, covered)
 
 
@@ -116,4 +115,4 @@ def broken(proof: Proof, index: int, folder: Path, seconds: int = SECONDS) -> Ve
                              "Verilog, not once")
         return text.replace(old, new)
 
-    return engine.prove(engine.circuit(proof.build(edit).sources(), folder), seconds)
+    return engine.prove(proof.build(edit).graph(folder), seconds)

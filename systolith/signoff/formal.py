@@ -84,9 +84,9 @@ def _contract(core: GeneratedCore, folder: Path) -> tuple[Outcome, tuple]:
     begun = time.monotonic()
     harness = cores.contract(core)
     checks = len(harness.names)
-    verdict = engine.prove(engine.circuit(harness.sources(), folder, cores.CUT), SECONDS)
-    covers = cores.contract(core).sources(covers=True)
-    seen = engine.search(engine.circuit(covers, folder, cores.CUT), 4 * COVER_DEPTH, SECONDS)
+    verdict = engine.prove(harness.graph(folder), SECONDS)
+    covers = cores.contract(core).graph(folder, covers=True)
+    seen = engine.search(covers, 4 * COVER_DEPTH, SECONDS)
     message = None
     if verdict.status == "refuted":
         message = f"does not hold, in cycle {verdict.depth}"

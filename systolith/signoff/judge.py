@@ -110,8 +110,7 @@ class Judge:
             tools.run("pyosys", [sys.executable, PART, self.core.name, module, "dut", "part.v",
                                  line, *source_names(self.core)], cwd=self.folder)
             text = (self.folder / "part.v").read_text()
-            return engine.circuit(specification(component, lambda _: text).sources(checks),
-                                  self.folder / "part")
+            return specification(component, lambda _: text).graph(self.folder / "part", checks)
 
         def simulate(graph: Path) -> Verdict:
             return engine.simulate(graph, PART_SIMULATION_SECONDS)

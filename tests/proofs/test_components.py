@@ -53,11 +53,11 @@ def test_broken_component_is_refuted(proof, index, tmp_path):
 def owes(component, old, new, status, tmp_path):
     """A component, broken or not, against its specification; which is about something."""
     harness = specification_of(component)(component, _edit(old, new))
-    assert engine.prove(engine.circuit(harness.sources(), tmp_path), 60).status == status
+    assert engine.prove(harness.graph(tmp_path), 60).status == status
     if not old:
-        covers = specification_of(component)(component, _edit(old, new)).sources(covers=True)
-        assert engine.search(engine.circuit(covers, tmp_path / "covers"), 12, 60
-                             ).status == "refuted"
+        covers = specification_of(component)(component, _edit(old, new)).graph(
+            tmp_path / "covers", covers=True)
+        assert engine.search(covers, 12, 60).status == "refuted"
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [
@@ -96,12 +96,13 @@ def test_what_a_sum_of_powers_owes(old, new, status, tmp_path):
     cycles."""
     component = PowerRunningSum(SOFTMAX, 2)
     harness = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new))
-    found = engine.search(engine.circuit(harness.sources(), tmp_path), 11, 60)
+    found = engine.search(harness.graph(tmp_path), 11, 60)
     assert found.status == status
     if status == "bounded":
         assert found.depth == 11
-        covers = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new)).sources(covers=True)
-        assert engine.search(engine.circuit(covers, tmp_path), 14, 60).status == "refuted"
+        again = SPECIFICATIONS[PowerRunningSum](component, _edit(old, new))
+        covers = again.graph(tmp_path, covers=True)
+        assert engine.search(covers, 14, 60).status == "refuted"
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [
@@ -113,10 +114,11 @@ def test_what_a_loader_of_parameters_owes(old, new, status, tmp_path):
     """Not proven without bound, as the sum above."""
     component = ParameterLoader(2, 4)
     harness = SPECIFICATIONS[ParameterLoader](component, _edit(old, new))
-    assert engine.search(engine.circuit(harness.sources(), tmp_path), 11, 60).status == status
+    assert engine.search(harness.graph(tmp_path), 11, 60).status == status
     if not old:
-        covers = SPECIFICATIONS[ParameterLoader](component, _edit(old, new)).sources(covers=True)
-        assert engine.search(engine.circuit(covers, tmp_path), 11, 60).status == "refuted"
+        again = SPECIFICATIONS[ParameterLoader](component, _edit(old, new))
+        covers = again.graph(tmp_path, covers=True)
+        assert engine.search(covers, 11, 60).status == "refuted"
 
 
 @pytest.mark.parametrize("output", ["probability", "log"])
@@ -125,9 +127,9 @@ def test_a_sum_is_recorded_as_either(output, tmp_path):
                                           "precision": 8, "output": output,
                                           "out_format": {"log": "int8"}.get(output, "uint8")}))
     harness = SPECIFICATIONS[OnlineSum](part, lambda text: text)
-    assert engine.simulate(engine.circuit(harness.sources(), tmp_path), 20).status == "open"
-    covers = SPECIFICATIONS[OnlineSum](part, lambda text: text).sources(covers=True)
-    assert engine.simulate(engine.circuit(covers, tmp_path), 20).status == "refuted"
+    assert engine.simulate(harness.graph(tmp_path), 20).status == "open"
+    covers = SPECIFICATIONS[OnlineSum](part, lambda text: text).graph(tmp_path, covers=True)
+    assert engine.simulate(covers, 20).status == "refuted"
 
 
 @pytest.mark.parametrize(("part", "old", "new", "status"), [
@@ -142,10 +144,11 @@ def test_a_sum_is_recorded_as_either(output, tmp_path):
 def test_what_random_inputs_show_of_a_row(part, old, new, status, tmp_path):
     config = NORM if part is RowStatistics else SOFTMAX
     harness = SPECIFICATIONS[part](part(config), _edit(old, new))
-    assert engine.simulate(engine.circuit(harness.sources(), tmp_path), 20).status == status
+    assert engine.simulate(harness.graph(tmp_path), 20).status == status
     if not old:
-        covers = SPECIFICATIONS[part](part(config), _edit(old, new)).sources(covers=True)
-        assert engine.simulate(engine.circuit(covers, tmp_path), 20).status == "refuted"
+        again = SPECIFICATIONS[part](part(config), _edit(old, new))
+        covers = again.graph(tmp_path, covers=True)
+        assert engine.simulate(covers, 20).status == "refuted"
 
 
 @pytest.mark.parametrize(("old", "new", "status"), [
@@ -154,8 +157,8 @@ def test_what_random_inputs_show_of_a_row(part, old, new, status, tmp_path):
     ("+ {1'd0, epsilon}", "+ {1'd0, epsilon ^ {9'd0, &epsilon[17:10], 8'd0}}", "refuted")])
 def test_what_a_carry_hides_in_a_spread(old, new, status, tmp_path):
     harness = SPECIFICATIONS[RowStatistics](RowStatistics(NORM), _edit(old, new))
-    sources = harness.sources(("reciprocal root of a row of one 1",))
-    assert engine.search(engine.circuit(sources, tmp_path), 21, 60).status == status
+    graph = harness.graph(tmp_path, ("reciprocal root of a row of one 1",))
+    assert engine.search(graph, 21, 60).status == status
 
 
 def _edit(old, new):

@@ -55,8 +55,7 @@ def test_a_path_through_a_core_is_found(tmp_path):
 ], ids=["stream", "register port"])
 def test_a_core_that_breaks_its_contract_is_refuted(old, new, tmp_path):
     wrong = _broken(_core("dot", lanes=1), old, new)
-    graph = engine.circuit(cores.contract(wrong).sources(), tmp_path, cores.CUT)
-    assert engine.prove(graph, 60).status == "refuted"
+    assert engine.prove(cores.contract(wrong).graph(tmp_path), 60).status == "refuted"
 
 
 @pytest.mark.nightly
