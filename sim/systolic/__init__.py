@@ -15,7 +15,7 @@ from systolith.sim.points import Point
 from systolith.sim.systolic import driver, golden, operands
 from systolith.sim.systolic.cycles import cycles
 from systolith.sim.systolic.golden import INT32
-from systolith.sim.systolic.stimulus import MAX_BEATS, overflow_terms, stimulus
+from systolith.sim.systolic.stimulus import MAX_BEATS_ALONE, overflow_terms, stimulus
 
 MAX_SHIFT = 31
 
@@ -125,7 +125,7 @@ class SystolicModel(Model):
         if config.rounded:
             return
         terms = overflow_terms(config)
-        if terms is None or terms > MAX_BEATS:
+        if terms is None or terms > MAX_BEATS_ALONE:
             yield Point("flag overflow raised", lambda case: False,
                         f"takes K of {terms:,}, more than a run has; narrower accumulators show it"
                         if terms else "no product is large enough")

@@ -19,6 +19,7 @@ from systolith.sim.systolic.values import Scales, Values
 Corner = tuple[str, tuple[int, int, int], Values, Values]
 
 MAX_BEATS = 1024                       # of the longest stream of a corner case
+MAX_BEATS_ALONE = 9000                 # of one with an accumulator that shows nothing before
 
 
 def stimulus(config: SystolicConfig, rng: np.random.Generator) -> Iterator[Workload]:
@@ -120,6 +121,8 @@ def _overflows(config: SystolicConfig) -> Iterator[Corner]:
         if terms is not None and terms <= MAX_BEATS:
             yield label, (2, terms, 2), a_values, w_values
             yield f"{label}, undone", (2, 2 * terms, 2), a_values, _second_half_zero(w_values)
+        elif terms is not None and terms <= MAX_BEATS_ALONE and label == "overflow":
+            yield label, (1, terms, 1), a_values, w_values
 
 
 def overflow_terms(config: SystolicConfig, a_values: Values = values.highs,

@@ -126,7 +126,8 @@ def _measure(files: Core, library: Path, seed: int, frames: int | None, total: C
             total[spot] += count
     functional.update(exercise.events)
     for point in _points(files):
-        functional[point.name] += sum(bool(point.hit(case)) for case in exercise.cases)
+        functional[point.name] += sum(bool(point.hit(case))
+                                       for case in (*exercise.cases, *exercise.long))
     return problem
 
 

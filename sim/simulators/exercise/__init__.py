@@ -24,7 +24,8 @@ from systolith.sim.simulators.exercise.registers import Registers
 from systolith.sim.simulators.exercise.traffic import PATTERNS, Traffic
 from systolith.sim.simulators.harness import Simulator
 
-MOST_BEATS = 6_000           # of a case: larger ones take too long to run thousands of times
+MOST_BEATS = 5_000           # of a case: larger ones take too long to run thousands of times
+MOST_BEATS_ONCE = 20_000     # of one that is run once
 MORE_BEATS = 60_000          # of further random cases, for what is still unnoticed after all steps
 
 
@@ -43,8 +44,8 @@ class Exercise:
     ----------
     cases : list of Case
         Smallest first.
-    left_out : int
-        Cases of more than :data:`MOST_BEATS` beats.
+    long : list of Case
+        Of more than :data:`MOST_BEATS` beats; without those of more than :data:`MOST_BEATS_ONCE`.
     events : set of str
         What has happened in the steps so far that no case tells by itself.
     """
@@ -58,7 +59,7 @@ class Exercise:
         self.core, self.seed = core, seed
         drawn = sorted(draw(core.model, core.config, seed, frames), key=lambda case: case.beats)
         self.cases = [case for case in drawn if case.beats <= MOST_BEATS] or drawn[:1]
-        self.left_out = len(drawn) - len(self.cases)
+        self.long = [case for case in drawn if MOST_BEATS < case.beats <= MOST_BEATS_ONCE]
         self.events: set[str] = set()
 
     def first_steps(self) -> Iterator[Step]:
@@ -95,6 +96,7 @@ class Exercise:
         yield Step("wild settings", malformed.wild_settings)
         yield Step("wild users", malformed.wild_users)
         yield Step("refused", malformed.refused)
+        yield from map(traffic.plain, self.long)
 
     def steps(self) -> Iterator[Step]:
         """All steps."""
