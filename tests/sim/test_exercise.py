@@ -120,7 +120,7 @@ def test_codes_where_a_frame_is_filled_up_are_found(tmp_path):
 
 def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
-    change = "complete <= still_full | fills_last;", "complete <= still_full;"
+    change = "full = full_2 | ends;", "full = full_2 | (reached[0] & i_valid);"
     found = problem(files, tmp_path, change)
     assert "without the last beat of a frame of w: counter cycles_busy is " in found
 

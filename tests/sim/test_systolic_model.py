@@ -491,7 +491,7 @@ def test_stimulus_is_legal_reproducible_and_bounded(values):
         np.testing.assert_array_equal(one.arrays["a"], other.arrays["a"])
         assert one.settings == other.settings
         beats = max(map(len, MODEL.pack(config, one).inputs.values()))
-        assert beats <= 2 * 4096 + 2 * config.rows, one.label
+        assert beats <= 9000 + 2 * config.rows, one.label
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "os"])

@@ -108,8 +108,8 @@ class Malformed(Part):
         (short, flags, busy), (filled, filled_flags, usual) = (
             self._anyway(simulator, case, {name: given})
             for given in (_short(beats, ends), _blank(beats, ends, code)))
-        where = (f"workload {case.workload.label!r} without the last beat of {len(ends)} frames of "
-                 f"{name}")
+        frames = "all frames" if len(ends) > 1 else "a frame"
+        where = f"workload {case.workload.label!r} without the last beat of {frames} of {name}"
         if 0 < usual < busy:
             raise ProblemError(f"{where}: counter cycles_busy is {busy}, and {usual} with "
                                f"{code} there")
