@@ -28,13 +28,14 @@ def dot(tmp_path):
     return written(tmp_path, "dot", {"lanes": 2})
 
 
-def problem(files: Core, tmp_path, change=None) -> str | None:
-    if change:
-        old, new = change
-        text = files.sources[0].read_text()
+def problem(files: Core, tmp_path, *changes) -> str | None:
+    text = files.sources[0].read_text()
+    for old, new in changes:
         assert old in text
+        text = text.replace(old, new)
+    if changes:
         broken = tmp_path / "broken.v"
-        broken.write_text(text.replace(old, new))
+        broken.write_text(text)
         files = replace(files, sources=(broken,))
     with Simulator(files, verilator.build(writable(files, tmp_path))) as simulator:
         return Exercise(files, 1).first_problem(simulator)
@@ -120,8 +121,9 @@ def test_codes_where_a_frame_is_filled_up_are_found(tmp_path):
 
 def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
-    change = "full = full_2 | ends;", "full = full_2 | (reached[0] & i_valid);"
-    found = problem(files, tmp_path, change)
+    found = problem(files, tmp_path,
+                    ("full = full_2 | ends;", "full = full_2 | (reached[0] & i_valid);"),
+                    ("full_2 <= full & (~swap);", "full_2 <= (full | ends) & (~swap);"))
     assert "without the last beat of a frame of w: counter cycles_busy is " in found
 
 
