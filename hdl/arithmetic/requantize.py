@@ -126,8 +126,9 @@ class Requantizer(wiring.Component):
         # gemmlowp adds a nudge of the product's sign and truncates: that is rounding half up.
         nudged = Signal(signed(65))
         m.d.comb += nudged.eq(product + (1 << 30))
-        half = nudged[31:].as_signed()                   # too large for -1 · -1 only
-        high = _register(m, Mux(half > INT32.high, INT32.high, half)[:32].as_signed(), "high")
+        # For -1 · -1 alone it has a bit more, where gemmlowp saturates: once rounded, that is the
+        # same, or beyond any output format.
+        high = _register(m, nudged[31:64].as_signed(), "high")
         right = _delayed(m, right, "right", MULTIPLIER_STAGES + 2)
 
         # Half away from zero: the discarded bits exceed one half, or equal it and the sign is plus.
