@@ -291,7 +291,7 @@ class OutputStationaryControl(wiring.Component):
         The last pair of a tile is there, and would be issued if it might be finished; only where
         there are parameters to wait for.
     holding : Out(1)
-        No sum ends yet, for the sake of the one before.
+        No pair enters yet, or no sum ends, for the sake of the one before.
     a_long, w_long : Out(1)
         Pulses of the error flags.
     """
@@ -322,11 +322,12 @@ class OutputStationaryControl(wiring.Component):
         issue = Signal()
         both = self.a_valid & self.w_valid & ~a_dropping & ~w_dropping
         first, last, opens = self._block(m, in_frame, end)
+        spacing = self._spacing(m) if self.config.pair_interval > 1 else Const(0)
         there, unscaled = both, Const(0)
         if hasattr(self, "scaled"):
             there, unscaled = both & (self.scaled | ~first), both & first & ~self.scaled
         m.d.comb += [
-            pair.eq(there & self._spaced(m) if self.config.pair_interval > 1 else there),
+            pair.eq(there & ~spacing),
             end.eq(self.a_last | self.w_last),
             ready.eq(pair & (~last | (draining == 0))),
             issue.eq(ready & (~end | (self.room & self.may_emit))),
@@ -340,7 +341,7 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
-            self.holding.eq(draining != 0),
+            self.holding.eq((draining != 0) | spacing),
             self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
                             | (self.a_valid & ~self.w_valid & ~a_dropping)
                             | (self.w_valid & ~self.a_valid & ~w_dropping)
@@ -380,14 +381,14 @@ class OutputStationaryControl(wiring.Component):
             m.d.sync += opened.eq(~end)
         return first, last, ~opened
 
-    def _spaced(self, m):
-        """Whether the pair before is far enough away for its sum to be there again."""
+    def _spacing(self, m):
+        """Whether the pair before is so near that its sum is not there again."""
         spacing = Signal(range(self.config.pair_interval))
         with m.If(self.issue):
             m.d.sync += spacing.eq(self.config.pair_interval - 1)
         with m.Elif(spacing != 0):
             m.d.sync += spacing.eq(spacing - 1)
-        return spacing == 0
+        return spacing != 0
 
 
 class DrainControl(wiring.Component):

@@ -21,7 +21,7 @@ from systolith.sim.simulators.exercise.counters import Counters
 from systolith.sim.simulators.exercise.malformed import ANY_BITS, Malformed
 from systolith.sim.simulators.exercise.part import ProblemError, Step
 from systolith.sim.simulators.exercise.registers import Registers
-from systolith.sim.simulators.exercise.traffic import PATTERNS, Traffic
+from systolith.sim.simulators.exercise.traffic import PATTERNS, SMALL, Traffic
 from systolith.sim.simulators.harness import Simulator
 
 MOST_BEATS = 5_000           # of a case: larger ones take too long to run thousands of times
@@ -66,7 +66,7 @@ class Exercise:
         """A tenth of the time of all steps, and most of what they find."""
         shared = self.core, self.seed, self.cases, self.events
         traffic, registers = Traffic(*shared), Registers(*shared)
-        small, large = self.cases[:3], self.cases[3:]
+        small, large = self.cases[:SMALL], self.cases[SMALL:]
         yield from map(traffic.plain, small)
         yield Step("registers", registers.alone)
         yield Step("overlapping accesses", registers.overlapping)
