@@ -127,6 +127,13 @@ def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
     assert "without the last beat of a frame of w: counter cycles_busy is " in found
 
 
+def test_what_counts_as_waiting_with_all_input_there_is_found(tmp_path):
+    files = written(tmp_path, "systolic", registry.get("systolic").presets["ovp_os"])
+    change = "holding = (draining != 1'b0) | (spacing != 2'd0);", "holding = (draining != 1'b0);"
+    found = problem(files, tmp_path, change)
+    assert "stalled_input counts " in found and " with all input there" in found
+
+
 def test_what_is_kept_of_a_frame_that_came_alone_is_found(tmp_path):
     files = written(tmp_path, "sparse_chain", registry.get("sparse_chain").presets["dense"])
     change = "assign busy = in_frame | valid;", "assign busy = 1'b0;"

@@ -54,9 +54,8 @@ class Traffic(Part):
             if any(case is small for small in self.cases[:SMALL]):
                 self.waits = max(self.waits or 0, waits)
             elif self.waits is not None and waits > self.waits + FEW:
-                raise ProblemError(f"{case.workload.label!r}: counter stalled_input is {waits} with "
-                                   f"all there from the beginning, and {self.waits} in small "
-                                   "workloads")
+                raise ProblemError(f"{case.workload.label!r}: stalled_input counts {waits} with "
+                                   f"all input there, and {self.waits} in small workloads")
         return Step(f"workload {case.workload.label!r}", run)
 
     def ignored(self, simulator: Simulator) -> None:
