@@ -66,7 +66,8 @@ def test_what_is_not_run_is_a_hole(core, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("template, values, point", [
     ("activation", {}, "stream y: lowest"), ("gating", {}, "stream h: lowest"),
-    ("sparse_chain", {}, "stream p: highest"), ("systolic", {"max_k": 1 << 16}, "flag overflow raised")])
+    ("sparse_chain", {}, "stream p: highest"),
+    ("systolic", {"max_k": 1 << 16}, "flag overflow raised")])
 def test_what_no_input_gives_is_told_from_what_was_not_tried(template, values, point):
     found = registry.get(template)
     model, config = found.load_model(), found.config.parse(values)
