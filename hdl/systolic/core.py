@@ -214,8 +214,7 @@ class SystolicCore(wiring.Component):
         m.submodules.to_read = to_read = Delay(5, timing.sums - AccumulatorLane.lead, reset=True)
         m.d.comb += to_read.i.eq(issued)
         self._accumulate(m, lanes, buffer, emission, to_read.o)
-        return (control.busy | loader.busy | self._reading(scales), waiting,
-                control.holding)
+        return control.busy | loader.busy | self._reading(scales), waiting, control.holding
 
     def _accumulate(self, m, lanes, buffer, emission, read):
         """Sums of K tiles, or of blocks, in the memory behind the columns.

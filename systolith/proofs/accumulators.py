@@ -16,6 +16,9 @@ from systolith.proofs.buses import counted_places
 from systolith.proofs.harness import Edit, Harness, flow, holds, integer
 from systolith.proofs.timing import ago, settled
 
+#: What tells of a sum on its way: sums of every lane that it passes may join.
+JOINED = ("overflow_in", "saturated_in")
+
 
 def accumulator_lane(component: AccumulatorLane, edit: Edit) -> Harness:
     """A place of the memory, picked by the solver, holds the sum that was last kept there, and the
@@ -72,7 +75,7 @@ def rounded_accumulator_lane(component: RoundedAccumulatorLane, edit: Edit) -> H
 
 def _handed_on(h: Harness, chain: Mapping[str, str], after: Value):
     for before, then in chain.items():
-        if before != "overflow_in":
+        if before not in JOINED:
             h.check(f"{then} follows", ~after | (
                 getattr(h.ports, then) == ago(h, getattr(h.ports, before), 1, then)))
 
@@ -91,7 +94,7 @@ def wavefront_lanes(component: LinearArray, edit: Edit) -> Harness:
             continue
         told, left = ago(h, getattr(p, before), lanes, before), getattr(p, then)
         h.check(f"{then} follows", ~after | (
-            ~told | left if before in ("overflow_in", "saturated_in") else left == told))
+            ~told | left if before in JOINED else left == told))
         h.cover(f"{then} is told", after & told.any())
     return h
 

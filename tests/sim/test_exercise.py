@@ -127,6 +127,12 @@ def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
     assert "without the last beat of a frame of w: counter cycles_busy is " in found
 
 
+def test_waiting_while_a_frame_is_filled_up_is_found(tmp_path):
+    files = written(tmp_path, "topn", {})
+    found = problem(files, tmp_path, ("(in_frame & (~filling) & go)", "(in_frame & go)"))
+    assert "without the last beat of a frame of x: counter stalled_input is " in found
+
+
 def test_what_counts_as_waiting_with_all_input_there_is_found(tmp_path):
     files = written(tmp_path, "systolic", registry.get("systolic").presets["ovp_os"])
     change = "holding = (draining != 1'b0) | (spacing != 2'd0);", "holding = (draining != 1'b0);"

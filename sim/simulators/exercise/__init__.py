@@ -59,7 +59,7 @@ class Exercise:
         self.core, self.seed = core, seed
         drawn = sorted(draw(core.model, core.config, seed, frames), key=lambda case: case.beats)
         self.cases = [case for case in drawn if case.beats <= MOST_BEATS] or drawn[:1]
-        self.long = [case for case in drawn if MOST_BEATS < case.beats <= MOST_BEATS_ONCE]
+        self.long = [case for case in drawn[len(self.cases):] if case.beats <= MOST_BEATS_ONCE]
         self.events: set[str] = set()
 
     def first_steps(self) -> Iterator[Step]:
