@@ -156,8 +156,6 @@ class WeightStationaryControl(wiring.Component):
     would_emit : Out(1)
         A frame is there that would start if it might emit; only where there are parameters to
         wait for.
-    holding : Out(1)
-        No frame starts yet, for the sake of the one before.
     a_short, a_long, a_order : Out(1)
         Pulses of the error flags.
     """
@@ -169,7 +167,7 @@ class WeightStationaryControl(wiring.Component):
             "a_valid": In(1), "a_ready": Out(1), "a_last": In(1), "a_user": In(2), **scaled,
             "full": In(1), "swap": Out(1), "room": In(1), "may_emit": In(1),
             "issue": Out(1), "first": Out(1), "emit": Out(1), "start": Out(1), "ends": Out(1),
-            "busy": Out(1), "idle": Out(1), "waiting": Out(1), "holding": Out(1),
+            "busy": Out(1), "idle": Out(1), "waiting": Out(1),
             "a_short": Out(1), "a_long": Out(1), "a_order": Out(1),
             **({"would_emit": Out(1)} if config.output == "requant" else {}),
         })
@@ -231,8 +229,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
             self.idle.eq(idle),
-            self.holding.eq(hold[0] & sum_open),
-            self.waiting.eq(~there & ~dropping & (in_frame | self.full)),
+            self.waiting.eq(Mux(dropping, ~self.a_valid, ~there & (in_frame | self.full))),
         ]
         if self.config.output == "requant":
             m.d.comb += self.would_emit.eq(there & loaded & self.room & self.a_user[1])
@@ -290,8 +287,6 @@ class OutputStationaryControl(wiring.Component):
     would_emit : Out(1)
         The last pair of a tile is there, and would be issued if it might be finished; only where
         there are parameters to wait for.
-    holding : Out(1)
-        No pair enters yet, or no sum ends, for the sake of the one before.
     a_long, w_long : Out(1)
         Pulses of the error flags.
     """
@@ -304,7 +299,7 @@ class OutputStationaryControl(wiring.Component):
             "w_valid": In(1), "w_ready": Out(1), "w_last": In(1),
             "room": In(1), "may_emit": In(1), **scaled,
             "issue": Out(1), "first": Out(1), "last": Out(1), "opens": Out(1), "ends": Out(1),
-            "busy": Out(1), "waiting": Out(1), "holding": Out(1),
+            "busy": Out(1), "waiting": Out(1),
             "a_long": Out(1), "w_long": Out(1),
             **({"would_emit": Out(1)} if config.output == "requant" else {}),
         })
@@ -341,8 +336,7 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
-            self.holding.eq((draining != 0) | spacing),
-            self.waiting.eq((in_frame & ~self.a_valid & ~self.w_valid)
+            self.waiting.eq((self.busy & ~self.a_valid & ~self.w_valid)
                             | (self.a_valid & ~self.w_valid & ~a_dropping)
                             | (self.w_valid & ~self.a_valid & ~w_dropping)
                             | unscaled),

@@ -101,19 +101,16 @@ class SystolicCore(wiring.Component):
         wiring.connect(m, buffer.o, wiring.flipped(self.c))
 
         if config.dataflow == "ws":
-            busy, waiting, working = self._weight_stationary(m, array, lanes, buffer, places,
-                                                             flags, emission)
+            busy, waiting = self._weight_stationary(m, array, lanes, buffer, places, flags,
+                                                    emission)
         else:
-            busy, waiting, working = self._output_stationary(m, array, lanes, buffer, places,
-                                                             flags, emission)
-        # What is begun and does not move, with no result on its way, waits for input too.
-        moved = Signal()
-        ports = [getattr(self, stream.name) for stream in config.streams
-                 if stream.direction == "in"]
-        m.d.sync += moved.eq(Cat(port.valid & port.ready for port in ports).any() | working)
+            busy, waiting = self._output_stationary(m, array, lanes, buffer, places, flags,
+                                                    emission)
+        # What is begun, with no operand there and no result on its way, waits for input too.
+        idle = ~(self.a.valid | self.w.valid | places.any_used)
         m.d.comb += [
             self.busy.eq(busy | places.any_used | emission.busy),
-            self.waiting.eq(waiting | emission.waiting | ~(moved | places.any_used)),
+            self.waiting.eq(waiting | emission.waiting | idle),
         ]
         m.d.comb += self.flags.eq(Cat(flags[name] for name, _ in config.flags))
         return m
@@ -160,8 +157,11 @@ class SystolicCore(wiring.Component):
             places.reserve.eq(control.issue & control.emit),
         ]
         # Weights are loaded ahead: they are waited for where no frame is in the mesh.
-        wanted = loader.wants & ~w_valid & ~loader.full & control.idle
-        waiting = control.waiting | (wanted & (self.a.valid | control.busy))
+        wanted = (loader.wants | loader.i.ready) & ~w_valid & ~loader.full & control.idle
+        begun = self.a.valid | control.busy
+        if "w" in scales:
+            begun |= self.w.valid                        # waits for its scale
+        waiting = control.waiting | (wanted & begun)
         if config.output == "requant":
             m.d.comb += emission.wanted.eq(control.would_emit)
         flags |= {"w_short": loader.too_short, "w_long": loader.too_long,
@@ -214,7 +214,7 @@ class SystolicCore(wiring.Component):
         m.submodules.to_read = to_read = Delay(5, timing.sums - AccumulatorLane.lead, reset=True)
         m.d.comb += to_read.i.eq(issued)
         self._accumulate(m, lanes, buffer, emission, to_read.o)
-        return control.busy | loader.busy | self._reading(scales), waiting, control.holding
+        return control.busy | loader.busy | self._reading(scales), waiting
 
     def _accumulate(self, m, lanes, buffer, emission, read):
         """Sums of K tiles, or of blocks, in the memory behind the columns.
@@ -331,7 +331,7 @@ class SystolicCore(wiring.Component):
             now = self._queue(m, Cat(each), control.issue & control.last, drains,
                               timing.lanes - 1, drain_interval(config))
             self._drain_scaled(m, array, drain, lanes, buffer, emission, scales, now, opens, ends)
-            return control.busy | self._reading(scales), control.waiting, control.holding
+            return control.busy | self._reading(scales), control.waiting
         m.submodules.to_buffer = to_buffer = Delay(2, timing.results - timing.lanes, reset=True)
         m.d.comb += [
             lanes.c.eq(array.c_out),
@@ -341,7 +341,7 @@ class SystolicCore(wiring.Component):
         ]
         if config.output == "requant":
             m.d.comb += [emission.valid.eq(drain.valid), emission.swap.eq(drain.start)]
-        return control.busy, control.waiting, control.holding
+        return control.busy, control.waiting
 
     def _drain_scaled(self, m, array, drain, lanes, buffer, emission, scales, now, opens, ends):
         """Sums of a block leave the drain chains, a row per cycle: each gets its row's scale."""

@@ -105,9 +105,8 @@ class SystolicModel(Model):
         return m * k * n / (config.rows * config.cols * cycles)
 
     def stalled_input(self, config: SystolicConfig, workload: Workload) -> int | None:
-        """The first pair comes two cycles after the core got busy with the beats it is made of;
-        cycles between pairs that are not issued one a cycle count too, in no model."""
-        return 2 if config.pair_interval == 1 else None
+        """The core gets busy with beats that are a cycle away."""
+        return 1
 
     def ahead(self, config: SystolicConfig) -> Mapping[str, int]:
         return {"q": 1, "w": 1} if config.dataflow == "ws" else {"q": 1}
