@@ -332,16 +332,22 @@ class SoftmaxConfig(CoreConfig):
     def _ibert_registers(self) -> tuple[Register, ...]:
         """Constants of the exponential for a scale S of the logits, S = 2^−in_fraction at first;
         there is room for half of that."""
-        unit, (a, b) = 1 << self.in_fraction, PARABOLA
         constants = (
-            ("exp_ln2", self.in_fraction + 1, math.ceil(LN2 * unit),
-             "ceil(ln 2 / S), S the worth of 1 in a logit."),
-            ("exp_b", self.in_fraction + 3, math.floor(b / a * unit), "floor(b / (a S))."),
-            ("exp_c", 2 * self.in_fraction + 4, math.floor(unit**2 / a), "floor(1 / (a S^2))."),
+            ("exp_ln2", self.in_fraction + 1, "ceil(ln 2 / S), S the worth of 1 in a logit."),
+            ("exp_b", self.in_fraction + 3, "floor(b / (a S))."),
+            ("exp_c", 2 * self.in_fraction + 4, "floor(1 / (a S^2))."),
         )
+        resets = self.ibert_constants(self.in_fraction)
         return tuple(Register(name, TEMPLATE_REGISTERS + 4 * index, "rw",
-                              (Field("value", 0, bits, doc, reset=reset),), doc)
-                     for index, (name, bits, reset, doc) in enumerate(constants))
+                              (Field("value", 0, bits, doc, reset=resets[name]),), doc)
+                     for index, (name, bits, doc) in enumerate(constants))
+
+    @staticmethod
+    def ibert_constants(fraction: int) -> dict[str, int]:
+        """Values of the registers of ``ibert`` for logits in units of 2^−fraction."""
+        unit, (a, b) = 1 << fraction, PARABOLA
+        return {"exp_ln2": math.ceil(LN2 * unit), "exp_b": math.floor(b / a * unit),
+                "exp_c": math.floor(unit**2 / a)}
 
     @property
     def replays(self) -> tuple[str, ...]:

@@ -66,9 +66,7 @@ def stimulus(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[Worklo
         ends = {register.name: (1 << register.fields[0].bits) - 1 for register in config.registers}
         yield corner("constants highest", uniform(4, middle), **ends)
         yield corner("constants for half the scale", near(4, middle),
-                     **{register.name: register.fields[0].reset * (4 if register.name == "exp_c"
-                                                                   else 2)
-                        for register in config.registers})
+                     **config.ibert_constants(config.in_fraction + 1))
         for name in ends:
             yield corner(f"{name} 0", uniform(3, middle), **{name: 0})
             yield corner(f"{name} highest", near(3, middle), **{name: ends[name]})

@@ -26,6 +26,7 @@ def made(template, values):
     ("softmax", {"max_length": 20, "lanes": 3, "additive_mask": True, "in_format": "bf16",
                  "out_format": "fp16", "algorithm": "three_pass", "store": "replay"}),
     ("softmax", {"max_length": 20, "output": "log", "out_format": "int8"}),
+    ("softmax", {"max_length": 20, "algorithm": "ibert", "in_fraction": 1}),
 ], ids=str)
 def test_beats_give_the_arrays_back(template, values):
     model, config = made(template, values)
