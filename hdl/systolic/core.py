@@ -157,7 +157,7 @@ class SystolicCore(wiring.Component):
             places.reserve.eq(control.issue & control.emit),
         ]
         # Weights are loaded ahead: they are waited for where no frame is in the mesh.
-        wanted = (loader.wants | loader.i.ready) & ~w_valid & ~loader.full & control.idle
+        wanted = loader.i.ready & ~w_valid & ~loader.full & control.idle
         begun = self.a.valid | control.busy
         if "w" in scales:
             begun |= self.w.valid                        # waits for its scale
