@@ -229,7 +229,7 @@ class WeightStationaryControl(wiring.Component):
             self.a_short.eq(issue & self.a_last & ~first & ~at_limit),
             self.busy.eq(in_frame | dropping | sum_open),
             self.idle.eq(idle),
-            self.waiting.eq(Mux(dropping, ~self.a_valid, ~there & (in_frame | self.full))),
+            self.waiting.eq(~there & (in_frame | self.full)),
         ]
         if self.config.output == "requant":
             m.d.comb += self.would_emit.eq(there & loaded & self.room & self.a_user[1])
@@ -336,10 +336,7 @@ class OutputStationaryControl(wiring.Component):
             self.a_long.eq(issue & self.w_last & ~self.a_last),
             self.w_long.eq(issue & self.a_last & ~self.w_last),
             self.busy.eq(in_frame | a_dropping | w_dropping),
-            self.waiting.eq((self.busy & ~self.a_valid & ~self.w_valid)
-                            | (self.a_valid & ~self.w_valid & ~a_dropping)
-                            | (self.w_valid & ~self.a_valid & ~w_dropping)
-                            | unscaled),
+            self.waiting.eq((self.a_valid != self.w_valid) | (in_frame & ~self.a_valid) | unscaled),
         ]
         if self.config.output == "requant":
             m.d.comb += self.would_emit.eq(ready & end & self.room)
