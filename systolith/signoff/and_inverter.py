@@ -4,7 +4,7 @@ A literal is twice the number of a variable, and one more if it is inverted; 0 i
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from operator import or_
@@ -24,6 +24,8 @@ class Circuit:
         Literals by the name and bit of a port.
     registers : mapping
         Literals of a register and of its next value, by one of its names.
+    names : mapping
+        All names of a register, by that one.
     outputs : mapping
         Literals by the name and bit of a port, but of those that are constant.
     constants : set of int
@@ -34,6 +36,7 @@ class Circuit:
 
     inputs: Mapping[str, int]
     registers: Mapping[str, tuple[int, int]]
+    names: Mapping[str, Sequence[str]]
     outputs: Mapping[str, int]
     constants: Set[int]
     gates: list[tuple[int, int, int]]
@@ -48,21 +51,37 @@ class Circuit:
             ends.append(ends[-1] + int(count))
         parts = [[tuple(map(int, line)) for line in words[start:end]]
                  for start, end in pairwise(ends)]
-        named: dict[str, dict[int, str]] = {"input": {}, "latch": {}, "output": {}}
+        named: dict[str, dict[int, list[str]]] = {"input": {}, "latch": {}, "output": {}}
         for line in names.read_text().splitlines():
             kind, index, bit, name = line.split(" ", 3)
             if kind in named:
-                known = named[kind]
-                known[int(index)] = min(known.get(int(index), "~"), f"{name} [{bit}]")
-        return cls({named["input"][index]: line[0] for index, line in enumerate(parts[0])},
-                   {named["latch"].get(index, f"~{index}"): (line[0], line[1])
-                    for index, line in enumerate(parts[1])},
-                   {named["output"][index]: line[0] for index, line in enumerate(parts[2])
+                named[kind].setdefault(int(index), []).append(f"{name} [{bit}]")
+        all_names = [sorted(named["latch"].get(index, [f"~{index}"]))
+                     for index in range(len(parts[1]))]
+        return cls({min(named["input"][index]): line[0] for index, line in enumerate(parts[0])},
+                   {own[0]: (line[0], line[1])
+                    for own, line in zip(all_names, parts[1], strict=True)},
+                   {own[0]: own for own in all_names},
+                   {min(named["output"][index]): line[0] for index, line in enumerate(parts[2])
                     if index in named["output"]},
                    # Yosys does not name them.
                    {line[0] for index, line in enumerate(parts[2])
                     if index not in named["output"]},
                    parts[3])
+
+    def named_like(self, other: "Circuit") -> "Circuit":
+        """With registers called as those of another circuit that share a name with them."""
+        owners = {name: first for first, names in other.names.items() for name in names}
+        free, called = set(other.names), {}
+        # Those that share their first name come before those that share any.
+        for first in sorted(self.names, key=lambda first: first not in free):
+            found = next((owners[name] for name in (first, *self.names[first])
+                          if owners.get(name) in free), None)
+            called[first] = f"~{first}" if found is None else found
+            free.discard(called[first])
+        return replace(self, registers={called[first]: pair
+                                        for first, pair in self.registers.items()},
+                       names={called[first]: names for first, names in self.names.items()})
 
 
 class Graph:

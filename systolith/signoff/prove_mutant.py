@@ -115,6 +115,7 @@ def _take_memories_out(module: ys.Module) -> None:
 def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
     """Whether two circuits with the same ports do the same, whatever ``gate`` has of inputs besides
     to choose a mutant."""
+    gate = gate.named_like(gold)
     both = gold.outputs.keys() | gate.outputs.keys()
     gold, gate = (replace(circuit, outputs=_all(circuit, both)) for circuit in (gold, gate))
     if gold.inputs.keys() - gate.inputs.keys() or not gold.outputs or not gate.outputs:
