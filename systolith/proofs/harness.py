@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Instance, Module, Signal, Value
 from amaranth.lib import wiring
 
 from systolith.fpga.design import Design
@@ -54,12 +54,12 @@ class Harness:
         self.m.domains.sync = self._clock
         self.ports = SimpleNamespace()
         self._free: dict[str, Signal] = {}
+        self._driven: list[str] = []
         self.rst = Signal(name="dut_rst")
         self.started = Signal(name="started")
         self.m.d.sync += self.started.eq(1)
         # Rare among random inputs, for what is deep in a pipeline to come out.
-        again = self.free(6, "reset_again").all() if resets else 0
-        self.m.d.comb += self.rst.eq(~self.started | again)
+        self._again = self.free(6, "reset_again").all() if resets else Const(0)
         connections: dict[str, Any] = {}
         for port in design.ports:
             if port.name in ("clk", "rst"):
@@ -70,7 +70,7 @@ class Harness:
             connections[f"{port.direction[0]}_{port.name}"] = signal
             if port.direction == "input":
                 self._free[port.name] = signal
-        self.m.submodules.dut = Instance(design.name, **connections)
+        self._dut = Instance(design.name, **connections)
         self.cut: tuple[str, ...] = ()
         self._assumed: list[Value] = []
         self._checks: dict[str, Value] = {}
@@ -94,6 +94,7 @@ class Harness:
 
     def drive(self, port: str, value: Any) -> None:
         """Connect an input of the component."""
+        self._driven.append(port)
         self.m.d.comb += self._free.pop(port).eq(value)
 
     def register(self, shape: Any, name: str, init: int = 0) -> Signal:
@@ -143,7 +144,8 @@ class Harness:
         all covers have been seen. Can be called once."""
         m, kept = self.m, Signal(name="assumptions_kept", init=1)
         now = Signal(name="assumptions_hold")
-        m.d.comb += now.eq(kept)
+        m.submodules.dut = self._dut
+        m.d.comb += [self.rst.eq(~self.started | self._again), now.eq(kept)]
         for condition in self._assumed:
             with m.If(~condition & ~self.rst):
                 m.d.comb += now.eq(0)
@@ -164,6 +166,21 @@ class Harness:
         text = rtlil.convert(m, name="harness", emit_src=False,
                              ports=[self._clock.clk, *self._free.values(), bad])
         return {"dut.v": self.verilog, "harness.il": text}
+
+    def watcher(self) -> str | None:
+        """RTLIL of a module ``watcher`` in place of the component, which looks at its ports. What
+        is assumed held in all cycles since the last reset, says ``kept`` of those before this one,
+        and ``keeps`` of this one, too. None where it takes what the solver chooses to say so, or
+        where there is nothing to look at. Can be called once, and :meth:`sources` cannot then."""
+        ports = vars(self.ports)
+        choices = self._free.keys() - ports.keys() - {"reset_again"}
+        if not self._assumed or self._driven or choices:
+            return None
+        m, kept, keeps = self.m, Signal(name="kept", init=1), Signal(name="keeps")
+        m.d.comb += keeps.eq(kept & Cat(condition | self.rst for condition in self._assumed).all())
+        m.d.sync += kept.eq(keeps | self.rst)
+        return rtlil.convert(m, name="watcher", emit_src=False,
+                             ports=[self._clock.clk, self.rst, *ports.values(), kept, keeps])
 
     def _seen(self, name: str, condition: Value, now: Signal) -> Signal:
         seen = Signal(name="seen_" + name.replace(" ", "_"))

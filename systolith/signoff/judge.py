@@ -2,7 +2,8 @@
 
 A module with a mutant in it is compared to the module without (:mod:`.prove_mutant`), to the
 specification that its part has (:mod:`systolith.proofs.registry`), and then so are the modules that
-it is in.
+it is in. What is left may be equal in the surroundings that the specification assumes
+(:mod:`.surroundings`).
 """
 
 import re
@@ -19,7 +20,7 @@ from systolith.generators.core import GeneratedCore, write
 from systolith.proofs import engine
 from systolith.proofs.engine import Verdict
 from systolith.proofs.registry import specification_of
-from systolith.signoff import formal
+from systolith.signoff import formal, surroundings
 from systolith.signoff.mutant import Mutant
 from systolith.signoff.rung import Progress
 from systolith.sim.simulators import tools
@@ -28,7 +29,6 @@ SINGLY = 8                   # survivors, up to which each has a proof of its ow
 PROOF = Path(__file__).with_name("prove_mutant.py")
 SECONDS = 60                 # that a proof of equality may take
 SECONDS_OF_ALL = 300         # the same of the whole core, behind which nothing comes
-PART = Path(__file__).with_name("mutate_part.py")
 PART_CYCLES, PART_SECONDS = 30, 20       # in which the proof of a part must fail
 PART_SIMULATION_SECONDS = 3
 #: A check is looked at alone where all have many latches, and it has few, or a third of them.
@@ -80,6 +80,14 @@ class Judge:
         equal = same(mutant.module)
         return replace(mutant, equal=equal, problem=wrong.get(mutant.index))
 
+    def as_assumed(self, mutant: Mutant) -> Mutant:
+        """What surroundings that are as assumed never bring to light."""
+        self.progress(f"mutation: is {mutant.place} equal where its module is used as specified?")
+        component = self.components.get(mutant.module)
+        equal = surroundings.same(self.core, self.folder, source_names(self.core), mutant.module,
+                                  component, mutant.line)
+        return replace(mutant, equal=equal, assumed=equal)
+
     def _same(self, mutants: Sequence[Mutant], module: str, seconds: float = SECONDS
               ) -> set[int]:
         """Indices of those of which a proof says so: of all at once, or of each."""
@@ -107,8 +115,8 @@ class Judge:
         self.progress(f"mutation: does the proof of {module} fail with {len(mutants)} survivors?")
 
         def circuit(line: str, checks: Checks) -> Path:
-            tools.run("pyosys", [sys.executable, PART, self.core.name, module, "dut", "part.v",
-                                 line, *source_names(self.core)], cwd=self.folder)
+            tools.run("pyosys", [sys.executable, surroundings.PART, self.core.name, module, "dut",
+                                 "part.v", line, *source_names(self.core)], cwd=self.folder)
             text = (self.folder / "part.v").read_text()
             return specification(component, lambda _: text).graph(self.folder / "part", checks)
 

@@ -18,6 +18,8 @@ class Mutant:
         How it was found; None if it survived.
     equal : bool
         It is proven to compute what the design computes.
+    assumed : bool
+        That is proven for surroundings of its module as the specification of that assumes them.
     seconds : float
         Of the processor, in its simulation.
     """
@@ -26,6 +28,7 @@ class Mutant:
     line: str
     problem: str | None = None
     equal: bool = False
+    assumed: bool = False
     seconds: float = 0.0
 
     @property

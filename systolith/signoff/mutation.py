@@ -5,7 +5,8 @@ exchanged for its neighbour under a condition. All mutants are one design with a
 selects among them, so that one build runs them all.
 :class:`~systolith.sim.simulators.exercise.Exercise` must find each. What survives that is a hole in
 the tests, unless it is proven to compute the same, or the proof of its part (:mod:`.formal`) fails
-with it.
+with it. Some compute the same only where their part is used as its proof assumes: the exercise must
+then show that it is (:mod:`.surroundings`).
 """
 
 import importlib.metadata
@@ -21,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from systolith.generators.core import GeneratedCore, write
+from systolith.signoff import surroundings
 from systolith.signoff.judge import judging, source_names
 from systolith.signoff.mutant import Mutant
 from systolith.signoff.rung import Finding, Options, Outcome, Progress, RungResult, Table
@@ -39,6 +41,7 @@ TARGET_SECONDS = 0.1         # of the processor per mutant, on average
 REPORT_EVERY = 20            # mutants
 FAST_SECONDS = 5             # for a first proof; later steps come behind it if they take longer
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
+ASSUMED = " in the surroundings that the specification of its module assumes"
 PROGRAM = Path(__file__).with_name("write_mutants.py")
 
 Search = Callable[[Simulator], str | None]   # for a problem with a core
@@ -76,7 +79,9 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                           summary=str(error), seeds=(options.seed,))
     found.sort(key=lambda mutant: mutant.index)
     with judging(core, progress) as judge:
-        found = [judge.in_parents(mutant) if mutant.alive else mutant for mutant in found]
+        for question in (judge.in_parents, judge.as_assumed):
+            found = [question(mutant) if mutant.alive else mutant for mutant in found]
+        components = judge.components
     holes = [mutant for mutant in found if mutant.alive]
     equal = [mutant for mutant in found if mutant.equal]
     killed = len(found) - len(holes) - len(equal)
@@ -85,6 +90,13 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         Outcome("every mutant is killed or proven equal", "\n".join(
             f"survived: {mutant.place}" for mutant in holes) or None),
     ]
+    for module in sorted({mutant.module for mutant in found if mutant.assumed}):
+        progress(f"mutation: is {module} of {core.name} used as specified?")
+        with TemporaryDirectory(prefix="systolith-") as place:
+            outcomes.append(Outcome(
+                f"{module} is used as its specification assumes",
+                surroundings.problem(core, Path(place), module, components[module], options.seed,
+                                     options.frames)))
     rows = defaultdict(lambda: [0, 0, 0, 0])
     for mutant in found:
         row = rows[mutant.module]
@@ -110,7 +122,8 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
         findings=tuple(([Finding("time", f"{mean:.3f} s a mutant, {TARGET_SECONDS} s are the aim")]
                         if mean > TARGET_SECONDS else [])
                        + [Finding(mutant.place, "survived") for mutant in holes]
-                       + [Finding(mutant.place, "proven equal") for mutant in equal]),
+                       + [Finding(mutant.place, "proven equal" + mutant.assumed * ASSUMED)
+                          for mutant in equal]),
         tools={"verilator": verilator.version(), "yosys": importlib.metadata.version("pyosys")},
         seconds=round(time.monotonic() - started, 3),
         details={"mutants": len(found), "killed": killed, "equal": len(equal),

@@ -43,6 +43,21 @@ def test_tests_that_look_away_leave_holes(core, tmp_path, monkeypatch):
     assert "survived: core" in result.failures[0].message
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_equal_as_used_needs_such_use(core, tmp_path, monkeypatch, kept):
+    look_away(monkeypatch)
+    monkeypatch.setattr(judge, "specification_of", lambda component: None)
+    monkeypatch.setattr(Judge, "in_parents", lambda self, mutant: mutant)
+    monkeypatch.setattr(judge.surroundings, "same", lambda *question: True)
+    monkeypatch.setattr(judge.surroundings, "problem",
+                        lambda *question: None if kept else "values: y[0] is 1")
+    result = run(core, tmp_path, 6)
+    assert result.status == ("passed" if kept else "failed") and not result.details["survived"]
+    asked = [outcome.name for outcome in result.outcomes[1:]]
+    assert asked and all(name.endswith("is used as its specification assumes") for name in asked)
+    assert any("in the surroundings that" in finding.text for finding in result.findings)
+
+
 def test_what_the_exercise_does_not_see_the_proof_of_its_part_does(core, tmp_path, monkeypatch):
     look_away(monkeypatch)
     monkeypatch.setattr(Judge, "in_parents", lambda self, mutant: mutant)
