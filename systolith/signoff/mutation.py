@@ -39,7 +39,8 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # of the processor per mutant, on average
 REPORT_EVERY = 20            # mutants
-FAST_SECONDS = 5             # for a first proof; later steps come behind it if they take longer
+LATER_SECONDS = 1            # that later steps may take, or first proofs come before them
+FAST_SECONDS = 5             # for a first proof
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 ASSUMED = " in the surroundings that the specification of its module assumes"
 PROGRAM = Path(__file__).with_name("write_mutants.py")
@@ -181,11 +182,11 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
         with judging(core, progress) as judge:
             later_steps = partial(search_for, later, " through later steps")
             search_for(exercise.quick_problem, "")
-            if itself.seconds <= FAST_SECONDS:
+            if itself.seconds <= LATER_SECONDS:
                 later_steps()
             ask(partial(judge.against_specifications, solve=False))
             ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
-            if itself.seconds > FAST_SECONDS:
+            if itself.seconds > LATER_SECONDS:
                 later_steps()
             ask(judge.against_specifications)
             ask(judge.same_in_modules)
