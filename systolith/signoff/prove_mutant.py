@@ -14,7 +14,8 @@ Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``, and why.
 
 Every register has its counterpart in the other circuit. Those pairs are found that are equal in the
 next cycle whenever all of them are in this one; where outputs are equal whenever those pairs are,
-they always are. If some are not, pairs that fail first are the question: ABC looks for a proof by
+they always are. So it is with pairs that are the inverse of each other, in registers that nothing sets
+in the beginning: what is turned twice on its way is as it was. If some are neither, pairs that fail first are the question: ABC looks for a proof by
 reachable states (PDR) that they stay equal, which may take but a few of the registers; then those
 that fail next, and last the outputs. What a memory holds does not matter: whatever is read, both
 circuits must write the same.
@@ -42,6 +43,7 @@ from systolith.signoff.write_mutants import control, read
 
 CONFLICTS = 2_000            # of its solver, for one gate
 SIMULATION_SECONDS = 2
+MOST_TURNS = 50              # in which registers may turn out to be the inverse of their counterparts
 RESET, RARE = "rst [0]", 6   # so many inputs make it: it is rare where they are random
 SHARE = 3                    # of the time left: what a question gets that others may follow
 CONFLICTS_OF_PAIRS = 100     # of it, for a pair of registers of what is left
@@ -59,17 +61,19 @@ Pairs = Mapping[str, tuple[int, int]]
 def main(top: str, module: str, lines: str, seconds: str, *sources: str) -> None:
     mutants = Path(lines).read_text().splitlines()
     # The mutants first: names of cells count on from design to design.
-    gate, kept = _circuit(top, module, mutants, sources), Path(f"{module}.unchanged")
+    (gate, _), kept = _circuit(top, module, mutants, sources), Path(f"{module}.unchanged")
     if kept.exists():
-        gold = pickle.loads(kept.read_bytes())
+        gold, begun = pickle.loads(kept.read_bytes())
     else:
-        gold = _circuit(top, module, [], sources)
-        kept.write_bytes(pickle.dumps(gold))
-    print(compare(gold, gate, time.monotonic() + float(seconds)))
+        gold, begun = _circuit(top, module, [], sources)
+        kept.write_bytes(pickle.dumps((gold, begun)))
+    print(compare(gold, gate, time.monotonic() + float(seconds), begun))
 
 
-def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[str]) -> Circuit:
-    """A module with mutants, made of gates."""
+def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[str]
+             ) -> tuple[Circuit, set[str]]:
+    """A module with mutants, made of gates; names of registers that begin with a value of their
+    own."""
     design = read(top, list(sources))
     for index, line in enumerate(mutants, 1):
         several = len(mutants) > 1
@@ -81,11 +85,15 @@ def _circuit(top: str, module: str, mutants: Sequence[str], sources: Sequence[st
         ys.run_pass("read_verilog seen.v", design)
     for command in (f"hierarchy -top {whole}", "flatten", "memory_collect"):
         ys.run_pass(command, design)
-    _take_memories_out(design.module(ys.IdString(f"\\{whole}")))
+    flat = design.module(ys.IdString(f"\\{whole}"))
+    begun = {f"{wire.name.str()[1:]} [{bit}]" for wire in flat.wires_.values()
+             if ys.IdString("\\init") in wire.attributes for bit in range(wire.width)}
+    _take_memories_out(flat)
     for command in ("chformal -remove", "memory_map", *engine.GATES_FROM_ZERO,
                     "write_aiger -ascii -zinit -map gates.map gates.aag"):
         ys.run_pass(command, design)
-    return Circuit.read(Path("gates.aag"), Path("gates.map"))
+    circuit = Circuit.read(Path("gates.aag"), Path("gates.map"))
+    return circuit, {first for first, names in circuit.names.items() if not begun.isdisjoint(names)}
 
 
 def _take_memories_out(module: ys.Module) -> None:
@@ -112,9 +120,9 @@ def _take_memories_out(module: ys.Module) -> None:
     module.fixup_ports()
 
 
-def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
+def compare(gold: Circuit, gate: Circuit, deadline: float, begun: Set[str] = frozenset()) -> str:
     """Whether two circuits with the same ports do the same, whatever ``gate`` has of inputs besides
-    to choose a mutant."""
+    to choose a mutant. Of ``gold``, the registers ``begun`` have a value in the beginning."""
     gate = gate.named_like(gold)
     both = gold.outputs.keys() | gate.outputs.keys()
     gold, gate = (replace(circuit, outputs=_all(circuit, both)) for circuit in (gold, gate))
@@ -124,8 +132,10 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
     if _shown_different(gold, gate):
         return "DIFFERENT"
     apart: set[str] = gate.registers.keys() - names      # registers that may differ
+    inverse: set[str] = set()                            # that always do
+    turns = 0
     while True:
-        joined = _join(gold, gate, apart)
+        joined = _join(gold, gate, apart, inverse)
         graph = joined.graph
         differences = {name: graph.differ(*pair) for name, pair in joined.nexts.items()}
         seen = {name: graph.differ(*pair) for name, pair in joined.outputs.items()}
@@ -133,10 +143,20 @@ def compare(gold: Circuit, gate: Circuit, deadline: float) -> str:
         wrong = _unproven(graph, seen, deadline)
         if not failing and not wrong:
             return "EQUAL"
+        turned = failing - begun - _unproven(
+            graph, {name: differences[name] ^ 1 for name in failing}, deadline)
+        if turned and turns < MOST_TURNS:
+            turns += 1
+            inverse ^= turned
+            continue
+        if failing & inverse:
+            apart |= failing & inverse
+            inverse -= failing
+            continue
         until = deadline
         if failing:
             until = time.monotonic() + (deadline - time.monotonic()) / SHARE
-        if _kept_in(gold, gate, apart, failing, wrong, until):
+        if _kept_in(gold, gate, apart, inverse, failing, wrong, until):
             return "EQUAL"
         answer = _reachable(joined, [*(differences[name] for name in sorted(failing)),
                                      *(seen[name] for name in sorted(wrong))], until)
@@ -163,7 +183,7 @@ def _memories(names: Iterable[str]) -> list[str]:
 
 def _shown_different(gold: Circuit, gate: Circuit) -> bool:
     """Random inputs show a difference: where there is one, they mostly do."""
-    joined = _join(gold, gate, set(gate.registers))
+    joined = _join(gold, gate, set(gate.registers), set())
     graph = joined.graph
     shown = [graph.differ(*pair) for name, pair in joined.outputs.items() if not _memories([name])]
     graph.write(QUESTION, [graph.any(shown)], joined.registers)
@@ -237,14 +257,14 @@ class _Joined:
                 if match and f"{match[1]}.{match[2]}" == port}
 
 
-def _join(gold: Circuit, gate: Circuit, apart: Set[str]) -> _Joined:
+def _join(gold: Circuit, gate: Circuit, apart: Set[str], inverse: Set[str]) -> _Joined:
     graph = Graph()
     inputs, stored = _variables(graph, gold, gate)
     different = {name: graph.variable() for name in apart}
 
     def of_mutant(name: str) -> int:
         if name not in different:
-            return stored[name]
+            return stored[name] ^ (name in inverse)
         return graph.differ(stored.get(name, 0), different[name])
 
     of_gold = _placed(graph, gold, inputs, stored)
@@ -253,8 +273,8 @@ def _join(gold: Circuit, gate: Circuit, apart: Set[str]) -> _Joined:
     mutant_following = {name: of_gate(literal) for name, (_, literal) in gate.registers.items()}
     return _Joined(
         graph,
-        {name: (following[name], literal) for name, literal in mutant_following.items()
-         if name not in apart},
+        {name: (following[name], literal ^ (name in inverse))
+         for name, literal in mutant_following.items() if name not in apart},
         {name: tuple(_written(graph, name, circuit.outputs, of)
                      for circuit, of in ((gold, of_gold), (gate, of_gate)))
          for name in gold.outputs},
@@ -317,8 +337,8 @@ def _unproven(graph: Graph, differences: Mapping[str, int], deadline: float) -> 
             if literal != b"0"}
 
 
-def _kept_in(gold: Circuit, gate: Circuit, apart: Set[str], failing: Set[str], wrong: Set[str],
-             deadline: float) -> bool:
+def _kept_in(gold: Circuit, gate: Circuit, apart: Set[str], inverse: Set[str], failing: Set[str],
+             wrong: Set[str], deadline: float) -> bool:
     """Whether no difference gets beyond the registers ``apart``, if one of them makes everything
     different that its value may have to do with."""
     if not apart:
@@ -327,7 +347,8 @@ def _kept_in(gold: Circuit, gate: Circuit, apart: Set[str], failing: Set[str], w
     inputs, stored = _variables(graph, gold, gate)
     marked = {name: graph.variable() for name in apart}
     of_gold = _placed(graph, gold, inputs, stored)
-    of_gate = _placed(graph, gate, inputs, stored)
+    of_gate = _placed(graph, gate, inputs, {name: literal ^ (name in inverse)
+                                            for name, literal in stored.items()})
     mark = graph.marks(gate, of_gate, {gate.registers[name][0]: literal
                                        for name, literal in marked.items()})
 

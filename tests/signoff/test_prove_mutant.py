@@ -48,8 +48,9 @@ Path("cells.txt").write_text("\\n".join(names))
 """
 
 
-def cells_of(folder, top):
-    tools.run("python", [sys.executable, "-c", LIST.replace("queue", top)], cwd=folder)
+def cells_of(folder, top, module=None):
+    program = LIST.replace("\\\\queue", f"\\\\{module or top}").replace("queue", top)
+    tools.run("python", [sys.executable, "-c", program], cwd=folder)
     return (folder / "cells.txt").read_text().splitlines()
 
 
@@ -134,3 +135,31 @@ endmodule
     cell, = (name for name in cells_of(tmp_path, "drain") if "$ternary$drain.v:13" in name)
     assert said(tmp_path, "drain",
                 f"mutate -mode inv -module drain -cell {cell} -port A -portbit 5") == verdict
+
+
+@pytest.mark.parametrize("stages, begin, verdict", [
+    (2, "", "EQUAL"),                                    # the highest bit is turned and turned back
+    (2, " = 4'd0", "DIFFERENT"),                         # but for what was there at first
+    (3, "", "DIFFERENT")])
+def test_what_is_turned_twice_is_as_it_was(stages, begin, verdict, tmp_path):
+    links = "".join(f"  stage u_{index} (clk, x, sum[{index - 1}], sum[{index}]);\n"
+                    for index in range(1, stages + 1))
+    valid = "run[0]" if begin else f"run[{stages}]"
+    (tmp_path / "column.v").write_text(f"""\
+module stage (input clk, input [3:0] x, input [3:0] in, output reg [3:0] out{begin});
+  always @(posedge clk)
+    out <= in + (x & 4'd7);
+endmodule
+module column (input clk, input rst, input start, input [3:0] x, output [3:0] y);
+  wire [3:0] sum [0:{stages}];
+  reg [{stages}:0] run;
+  assign sum[0] = 4'd0;
+{links}
+  always @(posedge clk)
+    run <= rst ? 0 : {{run, start}};
+  assign y = {valid} ? sum[{stages}] : 4'd0;
+endmodule
+""")
+    cell, = (name for name in cells_of(tmp_path, "column", "stage") if name.startswith("$add$"))
+    assert said(tmp_path, "column",
+                f"mutate -mode inv -module stage -cell {cell} -port A -portbit 3") == verdict
