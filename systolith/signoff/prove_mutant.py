@@ -14,11 +14,11 @@ Prints ``EQUAL``, ``DIFFERENT`` or ``UNKNOWN``, and why.
 
 Every register has its counterpart in the other circuit. Those pairs are found that are equal in the
 next cycle whenever all of them are in this one; where outputs are equal whenever those pairs are,
-they always are. So it is with pairs that are the inverse of each other, in registers that nothing sets
-in the beginning: what is turned twice on its way is as it was. If some are neither, pairs that fail first are the question: ABC looks for a proof by
-reachable states (PDR) that they stay equal, which may take but a few of the registers; then those
-that fail next, and last the outputs. What a memory holds does not matter: whatever is read, both
-circuits must write the same.
+they always are. So it is with pairs that are the inverse of each other, in registers that nothing
+sets in the beginning: what is turned twice on its way is as it was. If some are neither, pairs that
+fail first are the question: ABC looks for a proof by reachable states (PDR) that they stay equal,
+which may take but a few of the registers; then those that fail next, and last the outputs. What a
+memory holds does not matter: whatever is read, both circuits must write the same.
 
 Of a pair that may differ the registers are the one without mutants, and whether the other is equal.
 Where that matters values mostly do not. So the question comes first with a mark in place of the
@@ -43,7 +43,7 @@ from systolith.signoff.write_mutants import control, read
 
 CONFLICTS = 2_000            # of its solver, for one gate
 SIMULATION_SECONDS = 2
-MOST_TURNS = 50              # in which registers may turn out to be the inverse of their counterparts
+MOST_TURNS = 50              # in which registers turn out to be the inverse of their counterparts
 RESET, RARE = "rst [0]", 6   # so many inputs make it: it is rare where they are random
 SHARE = 3                    # of the time left: what a question gets that others may follow
 CONFLICTS_OF_PAIRS = 100     # of it, for a pair of registers of what is left
