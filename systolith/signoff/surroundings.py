@@ -96,16 +96,17 @@ def _declared(ports: Sequence[Port], kind: str, prefix: str = "") -> str:
     return "".join(f"  {kind} [{port.width - 1}:0] {prefix}{port.name};\n" for port in ports)
 
 
-def _instance(module: str, ports: Sequence[Port], outputs: str) -> str:
-    """With outputs on wires whose names begin so."""
-    pins = ", ".join(f".{port.name}({outputs if port.direction == 'output' else ''}{port.name})"
-                     for port in ports)
-    return f"  {module} u_{module} (.clk(clk), {pins});\n"
+def _instance(module: str, ports: Sequence[Port], outputs: str, **more: str) -> str:
+    """With outputs on wires whose names begin so, and further pins."""
+    pins = {"clk": "clk", **{port.name: port.name if port.direction == "input" else
+                             outputs + port.name for port in ports}, **more}
+    return (f"  {module} u_{module} ("
+            + ", ".join(f".{pin}({wire})" for pin, wire in pins.items()) + ");\n")
 
 
-def _watching(module: str, ports: Sequence[Port], outputs: str, more: str) -> str:
-    text = _instance(module, [port for port in ports if port.name != "rst"], outputs)
-    return text.replace("(.clk(clk), ", f"(.clk(clk), .dut_rst(rst), {more}, ")
+def _watcher_instance(module: str, ports: Sequence[Port], outputs: str, **more: str) -> str:
+    return _instance(module, [port for port in ports if port.name != "rst"], outputs,
+                     dut_rst="rst", **more)
 
 
 def _both(ports: Sequence[Port]) -> str:
@@ -120,17 +121,18 @@ def _both(ports: Sequence[Port]) -> str:
             + "  wire rst = ~started | &reset_again;\n  always @(posedge clk) started <= 1'b1;\n"
             + _declared(outputs, "wire", "gold_") + _declared(outputs, "wire", "gate_")
             + _instance("gold", ports, "gold_") + _instance("gate", ports, "gate_")
-            + _watching("watcher", ports, "gold_", ".keeps(keeps)")
+            + _watcher_instance("watcher", ports, "gold_", keeps="keeps")
             + f"  assign bad = started & keeps & {{{gold}}} != {{{gate}}};\nendmodule\n")
 
 
 def _inverting(module: str, ports: Sequence[Port]) -> str:
+    """A module around what was it, whose outputs turn once its surroundings were not as assumed."""
     outputs = [port for port in ports if port.direction == "output"]
     return (f"\nmodule {module} (input clk"
             + "".join(f", {port.direction} [{port.width - 1}:0] {port.name}" for port in ports)
             + ");\n  wire kept;\n" + _declared(outputs, "wire", "inside_")
             + ("" if any(port.name == "rst" for port in ports) else "  wire rst = 1'b0;\n")
             + _instance(f"{module}_inside", ports, "inside_")
-            + _watching(f"{module}_watcher", ports, "inside_", ".kept(kept)")
+            + _watcher_instance(f"{module}_watcher", ports, "inside_", kept="kept")
             + "".join(f"  assign {port.name} = inside_{port.name} ^ {{{port.width}{{~kept}}}};\n"
                       for port in outputs) + "endmodule\n")
