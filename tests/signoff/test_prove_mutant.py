@@ -1,12 +1,8 @@
 """Mutants are proven equal if they are, however hard that is to see, and only then."""
 
-import re
-import sys
-
 import pytest
 
-from systolith.signoff.judge import PROOF
-from systolith.sim.simulators import tools
+from tests.signoff.verdicts import cells_of, said
 
 #: At most four entries are under way, and what goes into the memory counts only where it is
 #: written.
@@ -36,30 +32,6 @@ module queue (input clk, input rst, input take, input [3:0] x, output full, outp
   end
 endmodule
 """
-LIST = """
-import sys
-from pathlib import Path
-from pyosys import libyosys as ys
-from systolith.signoff.write_mutants import read
-design = read("queue", ["queue.v"])
-cells = design.module(ys.IdString("\\\\queue")).cells_.values()
-names = [cell.name.str() for cell in cells]
-Path("cells.txt").write_text("\\n".join(names))
-"""
-
-
-def cells_of(folder, top, module=None):
-    program = LIST.replace("\\\\queue", f"\\\\{module or top}").replace("queue", top)
-    tools.run("python", [sys.executable, "-c", program], cwd=folder)
-    return (folder / "cells.txt").read_text().splitlines()
-
-
-def said(folder, top, line):
-    """The verdict about a mutant."""
-    (folder / "lines.txt").write_text(f"{line}\n")
-    text = tools.run("python", [sys.executable, PROOF, top, top, "lines.txt", "60", f"{top}.v"],
-                     cwd=folder)
-    return re.search(r"^(EQUAL|DIFFERENT|UNKNOWN)", text, re.M)[1]
 
 
 @pytest.fixture(scope="module")

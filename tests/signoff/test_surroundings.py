@@ -1,6 +1,5 @@
 """Parts of a core are used as their specifications assume, and mutants are equal where they are."""
 
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,17 +11,7 @@ from systolith.hdl.bus.axi_stream import Fifo, Signature
 from systolith.hdl.bus.credits import Credits
 from systolith.proofs import buses
 from systolith.signoff import formal, surroundings
-from systolith.signoff.judge import PROOF
-from systolith.sim.simulators import tools
-
-CELLS = """
-from pathlib import Path
-from pyosys import libyosys as ys
-from systolith.signoff.write_mutants import read
-design = read("credits", ["credits.v"])
-cells = design.module(ys.IdString("\\\\credits")).cells_.values()
-Path("cells.txt").write_text("\\n".join(cell.name.str() for cell in cells))
-"""
+from tests.signoff.verdicts import cells_of, said
 
 
 def test_what_is_different_where_no_user_may_go_is_equal(tmp_path):
@@ -31,20 +20,16 @@ def test_what_is_different_where_no_user_may_go_is_equal(tmp_path):
     component = Credits(8, 1)
     text = emit(component, name="credits").text
     (tmp_path / "credits.v").write_text(text)
-    tools.run("python", [sys.executable, "-c", CELLS], cwd=tmp_path)
     number = next(number for number, line in enumerate(text.splitlines(), 1)
                   if "left_at_least_8 <= left_fallen" in line)
     lines = [f"mutate -mode const0 -module credits -cell {cell} -port A -portbit 3"
-             for cell in (tmp_path / "cells.txt").read_text().splitlines()
+             for cell in cells_of(tmp_path, "credits")
              if cell.startswith(f"$ge$credits.v:{number}$")]
     core = SimpleNamespace(name="credits")
     equal = [line for line in lines if surroundings.same(
         core, tmp_path, ["credits.v"], "credits", component, line)]
     assert len(lines) == 2 and len(equal) == 1
-    (tmp_path / "lines.txt").write_text(f"{equal[0]}\n")
-    said = tools.run("python", [sys.executable, PROOF, "credits", "credits", "lines.txt", "60",
-                                "credits.v"], cwd=tmp_path)
-    assert said.endswith("\nDIFFERENT\n")
+    assert said(tmp_path, "credits", equal[0]) == "DIFFERENT"
 
 
 def never_freed(component, edit):
