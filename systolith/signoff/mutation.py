@@ -39,7 +39,7 @@ from systolith.sim.simulators.harness import Simulator
 DEFAULT_COUNT = 240
 TARGET_SECONDS = 0.1         # of the processor per mutant, on average
 REPORT_EVERY = 20            # mutants
-LATER_SECONDS = 1            # that later steps may take, or first proofs come before them
+LATER_SECONDS = 1            # that later steps may take, or proofs come before them
 FAST_SECONDS = 5             # for a first proof
 PATIENCE_SECONDS = 120       # for one mutant, before its simulation counts as hung
 ASSUMED = " in the surroundings that the specification of its module assumes"
@@ -80,8 +80,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                           summary=str(error), seeds=(options.seed,))
     found.sort(key=lambda mutant: mutant.index)
     with judging(core, progress) as judge:
-        for question in (judge.in_parents, judge.as_assumed):
-            found = [question(mutant) if mutant.alive else mutant for mutant in found]
+        found = [judge.as_assumed(mutant) if mutant.alive else mutant for mutant in found]
         components = judge.components
     holes = [mutant for mutant in found if mutant.alive]
     equal = [mutant for mutant in found if mutant.equal]
@@ -156,7 +155,8 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
         exercise = Exercise(files, share.seed, share.frames)
         mine = [mutant for mutant in mutants[1:] if mutant.index % share.parts == share.part]
         progress(f"mutation: running {len(mine)} mutants of {core.name}")
-        for search in (exercise.quick_problem, exercise.further_problem, exercise.later_problem):
+        for search in (exercise.quick_problem, exercise.counter_problem, exercise.further_problem,
+                       exercise.later_problem):
             itself = _try(files, library, search, mutants[0])
             if itself.problem:
                 raise SimulationError(f"the design itself fails: {itself.problem}")
@@ -179,18 +179,33 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
             found.update((mutant.index, mutant) for mutant in question(
                 [mutant for mutant in found.values() if mutant.alive]))
 
+        def search_counters() -> None:
+            search_for(exercise.counter_problem, " through the steps of counters")
+
+        def search_later() -> None:
+            search_for(later, " through later steps")
+
+        slow = itself.seconds > LATER_SECONDS
+        search_for(exercise.quick_problem, "")
+        if not slow:
+            search_counters()
+            search_later()
         with judging(core, progress) as judge:
-            later_steps = partial(search_for, later, " through later steps")
-            search_for(exercise.quick_problem, "")
-            if itself.seconds <= LATER_SECONDS:
-                later_steps()
+            def ask_parents() -> None:
+                ask(lambda mutants: [judge.in_parents(mutant) for mutant in mutants])
+
             ask(partial(judge.against_specifications, solve=False))
             ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
-            if itself.seconds > LATER_SECONDS:
-                later_steps()
+            if slow:
+                search_counters()
             ask(judge.against_specifications)
             ask(judge.same_in_modules)
+            if slow:
+                ask_parents()
+                search_later()
             search_for(exercise.further_problem, " for longer")
+            if not slow:
+                ask_parents()
         return [found[mutant.index] for mutant in mine]
 
 

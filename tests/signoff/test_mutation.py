@@ -30,6 +30,7 @@ def test_mutants_are_killed_or_judged(core, tmp_path):
 
 def look_away(monkeypatch):
     monkeypatch.setattr(Exercise, "first_steps", lambda self: iter(()))
+    monkeypatch.setattr(Exercise, "counter_steps", lambda self: iter(()))
     monkeypatch.setattr(Exercise, "later_steps", lambda self: iter(()))
     monkeypatch.setattr(Exercise, "further_problem", lambda self, simulator: None)
 

@@ -72,12 +72,16 @@ class Exercise:
         yield Step("overlapping accesses", registers.overlapping)
         yield from map(traffic.plain, reversed(large))
 
+    def counter_steps(self) -> Iterator[Step]:
+        """The next tenth, and most of what is left."""
+        counters = Counters(self.core, self.seed, self.cases, self.events)
+        yield Step("counters", counters.counts)
+        yield Step("rates", counters.rates)
+
     def later_steps(self) -> Iterator[Step]:
         """The others, those that find most for their time first."""
         shared = self.core, self.seed, self.cases, self.events
-        traffic, malformed, counters = Traffic(*shared), Malformed(*shared), Counters(*shared)
-        yield Step("counters", counters.counts)
-        yield Step("rates", counters.rates)
+        traffic, malformed = Traffic(*shared), Malformed(*shared)
         yield Step("ignored elements", traffic.ignored)
         yield from traffic.stalled()
         yield Step("late beats", traffic.late_beats)
@@ -101,11 +105,16 @@ class Exercise:
     def steps(self) -> Iterator[Step]:
         """All steps."""
         yield from self.first_steps()
+        yield from self.counter_steps()
         yield from self.later_steps()
 
     def quick_problem(self, simulator: Simulator) -> str | None:
         """Run :meth:`first_steps` up to the first that fails; says which and how."""
         return _first_problem(self.first_steps(), simulator)
+
+    def counter_problem(self, simulator: Simulator) -> str | None:
+        """The same of :meth:`counter_steps`."""
+        return _first_problem(self.counter_steps(), simulator)
 
     def later_problem(self, simulator: Simulator, required: Set[str] = frozenset()
                       ) -> str | None:
