@@ -14,7 +14,7 @@ from typing import Any
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.devices import Device
-from systolith.fpga.errors import ConstraintError, SlowError
+from systolith.fpga.errors import ConstraintError, CrashError, SlowError
 from systolith.fpga.gates import cells_by_type
 from systolith.fpga.hierarchy import Module
 from systolith.fpga.linked import LinkedCore
@@ -30,6 +30,10 @@ from systolith.sim.simulators.errors import ToolError
 TOP = "board_top"
 DEFAULT_BAUD = 1_000_000
 CRASHES = 7                  # of place and route that are answered with a further seed
+
+#: The nextpnr for GateMate overflows the small stack that WebAssembly gives it, and its placer may
+#: forget multipliers that had to make room (nextpnr, pull request 1779): on some placements.
+CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 #: Options of nextpnr that take less than half of the time; what it does without them may be faster.
 QUICK = ("--placer", "static", "--router", "router2")
@@ -228,7 +232,8 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
         If the core is too large, or takes too long; a :class:`SlowError` if no seed reaches the
         clock.
     ToolError
-        If a tool is missing or fails.
+        If a tool is missing or fails; a :class:`CrashError` if place and route crashes with every
+        seed.
     """
     target = boards.get(board)
     top = TopLevel.of(core, target, mhz=mhz, baud=baud)
@@ -252,8 +257,8 @@ def build(core: GeneratedCore, board: str, *, mhz: float | None = None, baud: in
         if placed is None:
             attempts.append(Attempt(number, goal, 0, "place and route crashed"))
             if len([attempt for attempt in attempts if attempt.failure]) > CRASHES:
-                raise ToolError(toolchain.NEXTPNR[target.device.family.name].name,
-                                f"crashed with {CRASHES + 1} seeds, the last {number}")
+                raise CrashError(toolchain.NEXTPNR[target.device.family.name].name,
+                                 f"crashed with {CRASHES + 1} seeds, the last {number}")
             number += 1
             continue
         bitstream, timing, placement, seconds = placed
@@ -348,10 +353,7 @@ def synthesize_top(top: TopLevel) -> Synthesized:
 def _place(top: TopLevel, netlist: str, goal: float, seed: int,
            limit_s: float | None
            ) -> tuple[bytes, Timing, list[tuple[int, int, str]], float] | None:
-    """Bitstream, timing, placement and seconds of the processor; None where nextpnr crashes.
-
-    The one for GateMate overflows the small stack that WebAssembly gives it, on some placements.
-    """
+    """Bitstream, timing, placement and seconds of the processor; None where nextpnr crashes."""
     board, family = top.board, top.board.device.family.name
     program, packer = toolchain.NEXTPNR[family], toolchain.PACK[family]
     file, text = board.constraints
@@ -378,7 +380,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
             try:
                 route(program, arguments, ways, work, board.device, goal, limit_s)
             except ToolError as error:
-                if "wasm trap" not in error.tail:
+                if not CRASH.search(error.tail):
                     raise
                 (folder / "crashed").write_text(error.tail)
                 return

@@ -1,5 +1,7 @@
 """What goes wrong between a core and a device, beside a request that is wrong or a missing tool."""
 
+from systolith.sim.simulators.errors import ToolError
+
 
 class ConstraintError(RuntimeError):
     """The core does not fit the device, or misses its clock; the message says by how much."""
@@ -15,3 +17,7 @@ class SlowError(ConstraintError):
 
 class UnfinishedError(ConstraintError):
     """Place and route did not end in the time that it had."""
+
+
+class CrashError(ToolError):
+    """Place and route crashes, whatever the seed."""

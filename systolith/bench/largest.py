@@ -16,7 +16,7 @@ from systolith.bench.results import SEED, Progress
 from systolith.fpga import boards, toolchain
 from systolith.fpga.boards import Board
 from systolith.fpga.build import build
-from systolith.fpga.errors import ConstraintError, SlowError
+from systolith.fpga.errors import ConstraintError, CrashError, SlowError
 from systolith.fpga.synthesis import synthesize
 from systolith.generators import registry
 from systolith.generators.core import GeneratedCore, elaborate
@@ -258,7 +258,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
     def make(folder) -> None:
         try:
             built = build(core, board, mhz=mhz, limit_s=LIMIT_S[family], progress=progress)
-        except ConstraintError as error:
+        except (ConstraintError, CrashError) as error:
             fmax = error.fmax_mhz if isinstance(error, SlowError) else 0.0
             found = {"failure": str(error), "fmax_mhz": fmax}
         else:

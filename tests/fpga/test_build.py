@@ -15,7 +15,7 @@ from systolith.cli import run
 from systolith.fpga import boards, hierarchy, pll, report, toolchain
 from systolith.fpga import build as bitstreams
 from systolith.fpga.build import TopLevel, build
-from systolith.fpga.errors import ConstraintError, UnfinishedError
+from systolith.fpga.errors import ConstraintError, CrashError, UnfinishedError
 from systolith.fpga.link import host
 from systolith.generators import registry
 from systolith.generators.core import elaborate
@@ -204,8 +204,26 @@ def test_a_crash_of_the_router_is_answered_with_another_seed(monkeypatch):
         (1, True), (2, True), (3, False)]
     assert "crashed" in report.page(built)
     monkeypatch.setattr(module, "_place", lambda *given: None)
-    with pytest.raises(ToolError, match=r"^nextpnr-ice40: crashed with 8 seeds, the last 8$"):
+    with pytest.raises(CrashError, match=r"^nextpnr-ice40: crashed with 8 seeds, the last 8$"):
         build(core(), "icebreaker")
+
+
+@pytest.mark.parametrize("text, seeds", [
+    ("wasm trap: call stack exhausted", 8),
+    ("ERROR: Found unbound cell 'u_pe.p' of type 'CPE_FF'", 8),
+    ("ERROR: cannot open netlist.json", 1),
+])
+def test_what_counts_as_a_crash(text, seeds, monkeypatch, tmp_path):
+    def fail(*given):
+        tried.append(given)
+        raise ToolError("nextpnr", "ended in status 125", output=text)
+
+    tried: list[tuple] = []
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(bitstreams, "route", fail)
+    with pytest.raises(CrashError if seeds > 1 else ToolError):
+        build(core(), "icebreaker")
+    assert len(tried) == seeds
 
 
 def test_other_clock():
