@@ -181,9 +181,9 @@ def _clocks(board: str) -> tuple[float, ...]:
 
 
 def _search(template: str, board: str, progress: Progress) -> Fit:
-    """Sizes are bisected by synthesis of each distinct module; then the largest that may fit is
-    built, and smaller ones where place and route fails. Every step is found again in the build
-    cache, so a search that was broken off goes on where it was."""
+    """Sizes are bisected by synthesis of each distinct module, and those that may fit by place and
+    route, the largest first. Every step is found again in the build cache, so a search that was
+    broken off goes on where it was."""
     known, target = registry.get(template), boards.get(board)
     sizes = _sizes(template, board)
     low, high = -1, len(sizes)                           # known to fit, known to be too large
@@ -197,15 +197,28 @@ def _search(template: str, board: str, progress: Progress) -> Fit:
     # The smallest is worth place and route even where that leaves no room.
     if low < 0 and _may_fit(_core(known, sizes[0]), target, progress, fullest=1):
         low = 0
-    for index in range(low, -1, -1):
-        core = _core(known, sizes[index])
-        for mhz in _clocks(board):
-            found = _built(core, board, mhz, progress)
-            if "failure" not in found:
-                return _figures(core, known, sizes[index], target, found)
-            if found["fmax_mhz"] < HOPELESS * target.clock_mhz:
-                break                                    # too large, or too slow for any clock
-    return Fit({}, {}, target.device.capacity, 0, 0, True, 0, 0, 0)
+    best = Fit({}, {}, target.device.capacity, 0, 0, True, 0, 0, 0)
+    low, high, middle = -1, low + 1, low                 # placed and routed, known not to be
+    while high - low > 1:
+        if (fit := _placed(known, sizes[middle], board, progress)) is None:
+            high = middle
+        else:
+            best, low = fit, middle
+        middle = (low + high) // 2
+    return best
+
+
+def _placed(template: Template, values: Mapping[str, Any], board: str,
+            progress: Progress) -> Fit | None:
+    """Figures of one size with the fastest clock that it reaches; None if it reaches none."""
+    core, slowest = _core(template, values), boards.get(board).clock_mhz
+    for mhz in _clocks(board):
+        found = _built(core, board, mhz, progress)
+        if "failure" not in found:
+            return _figures(core, template, values, boards.get(board), found)
+        if found["fmax_mhz"] < HOPELESS * slowest:
+            break                                        # too large, or too slow for any clock
+    return None
 
 
 def _values(template: Template, size: Mapping[str, Any], board: Board) -> dict[str, Any] | None:

@@ -48,17 +48,24 @@ def test_the_smallest_is_built_even_where_it_leaves_no_room(builds, found, monke
         found, [(1, 18)])
 
 
-def test_a_build_that_fails_is_followed_by_a_slower_and_then_a_smaller_one(monkeypatch):
+def test_a_build_that_fails_is_followed_by_a_slower_and_then_smaller_ones(monkeypatch):
     found, asked = search(monkeypatch, 20, lambda lanes, mhz: lanes <= 8 and mhz == 12)
     assert found == 8
-    assert asked == [(lanes, mhz) for lanes in (20, 16, 12) for mhz in (18, 12)] + [
-        (8, 18), (8, 12)]
+    assert asked == [(lanes, mhz) for lanes in (20, 4, 8, 12) for mhz in (18, 12)]
+
+
+@pytest.mark.parametrize("routed", [0, 1, 2, 3, 12, 24, 28])
+def test_of_those_that_may_fit_the_largest_that_is_routed_is_found(routed, monkeypatch):
+    found, asked = search(monkeypatch, 28, lambda lanes, mhz: lanes <= routed, fmax=0)
+    assert found == routed and len(asked) <= 5
+    assert routed == 28 or min(lanes for lanes, _ in asked if lanes > routed) == next(
+        size for size in largest_core._LENGTHS if size > routed)
 
 
 def test_what_is_far_too_slow_or_too_large_is_not_built_with_another_clock(monkeypatch):
     found, asked = search(monkeypatch, 8, lambda lanes, mhz: lanes <= 4, fmax=0)
     assert found == 4
-    assert asked == [(8, 18), (6, 18), (4, 18)]
+    assert asked == [(8, 18), (3, 18), (4, 18), (6, 18)]
 
 
 def test_a_quick_run_shows_what_was_found_before(monkeypatch, tmp_path):
