@@ -47,10 +47,11 @@ class Judge:
     components: Mapping[str, wiring.Component]
     around: Mapping[str, Set[str]]
 
-    def same_in_modules(self, mutants: Sequence[Mutant], seconds: float = SECONDS
-                        ) -> list[Mutant]:
-        """Compare modules with mutants in them to those without, whatever their inputs."""
-        same = {index for module, mine in _by_module(mutants)
+    def same_in_modules(self, mutants: Sequence[Mutant], seconds: float = SECONDS, *,
+                        whole: bool = True) -> list[Mutant]:
+        """Compare modules with mutants in them to those without, whatever their inputs; without
+        ``whole`` not the core itself, of which alone the preparation may take a minute."""
+        same = {index for module, mine in _by_module(mutants) if whole or module != self.core.name
                 for index in self._same(mine, module, seconds)}
         return [replace(mutant, equal=mutant.index in same) for mutant in mutants]
 

@@ -195,7 +195,7 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
                 ask(lambda mutants: [judge.in_parents(mutant) for mutant in mutants])
 
             ask(partial(judge.against_specifications, solve=False))
-            ask(partial(judge.same_in_modules, seconds=FAST_SECONDS))
+            ask(partial(judge.same_in_modules, seconds=FAST_SECONDS, whole=False))
             if slow:
                 search_counters()
             ask(judge.against_specifications)

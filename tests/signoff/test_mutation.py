@@ -86,6 +86,18 @@ def test_enables_of_reads_without_a_clock_are_left_alone(tmp_path):
     assert reads and not any("-port EN " in line for line in reads)
 
 
+def test_whole_cores_may_be_left_for_later(core, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(Judge, "_same", lambda self, mutants, module, seconds:
+                        asked.append(module) or {mutant.index for mutant in mutants})
+    mutants = [Mutant(index, f"mutate -mode inv -module {module} -cell a -port Y -portbit 0")
+               for index, module in enumerate(("core", "core_fifo"))]
+    with judge.judging(core, lambda message: None) as judged:
+        kept = judged.same_in_modules(mutants, whole=False)
+        assert asked == ["core_fifo"] and [mutant.equal for mutant in kept] == [False, True]
+        assert all(mutant.equal for mutant in judged.same_in_modules(mutants))
+
+
 def test_a_mutant_says_where_it_is():
     mutant = Mutant(3, r"mutate -mode inv -module core_a -cell $and$core.v:6$1 -port Y -portbit 0 "
                        r"-wire busy -wirebit 2 -src core.v:6.5-6.9")
