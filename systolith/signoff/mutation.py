@@ -191,21 +191,16 @@ def campaign(core: GeneratedCore, share: Share, progress: Progress) -> list[Muta
             search_counters()
             search_later()
         with judging(core, progress) as judge:
-            def ask_parents() -> None:
-                ask(lambda mutants: [judge.in_parents(mutant) for mutant in mutants])
-
             ask(partial(judge.against_specifications, solve=False))
             ask(partial(judge.same_in_modules, seconds=FAST_SECONDS, whole=False))
             if slow:
                 search_counters()
             ask(judge.against_specifications)
             ask(judge.same_in_modules)
-            if slow:
-                ask_parents()
-                search_later()
-            search_for(exercise.further_problem, " for longer")
-            if not slow:
-                ask_parents()
+            ask(lambda mutants: [judge.in_parents(mutant) for mutant in mutants])
+        if slow:
+            search_later()
+        search_for(exercise.further_problem, " for longer")
         return [found[mutant.index] for mutant in mine]
 
 

@@ -21,7 +21,9 @@ def run(core, tmp_path, count: int):
     return mutation.run(core, Options(directory=tmp_path, count=count), lambda message: None)
 
 
-def test_mutants_are_killed_or_judged(core, tmp_path):
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_mutants_are_killed_or_judged_in_either_order(core, tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(mutation, "LATER_SECONDS", seconds)
     result = run(core, tmp_path, 25)
     killed, equal, survived = (result.details[key] for key in ("killed", "equal", "survived"))
     assert killed + equal == result.details["mutants"] == 24 and killed > 18 and not survived
