@@ -31,8 +31,8 @@ TOP = "board_top"
 DEFAULT_BAUD = 1_000_000
 CRASHES = 7                  # of place and route that are answered with a further seed
 
-#: The nextpnr for GateMate overflows the small stack that WebAssembly gives it, and its placer may
-#: forget multipliers that had to make room (nextpnr, pull request 1779): on some placements.
+#: On some placements a program in WebAssembly runs out of its stack, and the placer for GateMate
+#: forgets multipliers that had to make room (nextpnr, pull request 1779).
 CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 #: Options of nextpnr that take less than half of the time; what it does without them may be faster.
@@ -369,7 +369,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
     arguments = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed),
                  "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", "--write", "routed.json",
                  *board.route, *pins)
-    ways = (QUICK, ()) if family in ("ice40", "ecp5") else ((),)
+    ways = ((),) if family == "gowin" else (QUICK, ())
 
     def make(folder: Path) -> None:
         started = processor_seconds()

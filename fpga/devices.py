@@ -208,7 +208,7 @@ DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device
            {"logic": 20736, "ff": 15552, "dsp": 48, "bram": 46}, ("4", "70", "69")),
     Device("gatemate-a1", "Cologne Chip CCGM1A1", GATEMATE,
            {"logic": 40960, "ff": 40960, "bram": 64},
-           ("--device", "CCGM1A1", "--vopt", "allow-unconstrained", "--router", "router2"), 50),
+           ("--device", "CCGM1A1", "--vopt", "allow-unconstrained"), 50),
 )})
 
 #: Not a device: the area in gates, without any library of cells.

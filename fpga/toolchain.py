@@ -15,13 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from systolith.fpga import deep_stack
 from systolith.sim.simulators import tools
 from systolith.sim.simulators.errors import TAIL, ToolError
 
 INSTALL = "pip install 'systolith[fpga]'"
-_CALL = "import sys; from {module} import {function}; sys.exit({function}(sys.argv[1:]))"
-
-_CALL_ARGV = "import sys; from {module} import {function}; sys.exit({function}())"
+_CALL = "import sys{path}; from {module} import {function}; sys.exit({function}(sys.argv[1:]))"
+_CALL_ARGV = "import sys{path}; from {module} import {function}; sys.exit({function}())"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Program:
     module : str
         To import the function from, where it is not the package's own; the function then reads
         ``sys.argv``.
+    deep : bool
+        The package's program is run with a larger stack, which
+        :mod:`~systolith.fpga.deep_stack` gives it.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Program:
     function: str
     version_option: str = ""
     module: str = ""
+    deep: bool = False
 
     @property
     def packaged(self) -> str | None:
@@ -75,7 +79,8 @@ class Program:
         """Name and version of what :meth:`run` runs, for cache keys and reports."""
         if self.prefers_native:
             return f"{self.name} {self.native}"
-        return f"{self.package} {self.packaged}"
+        deep = f" with {deep_stack.STACK_BYTES >> 20} MiB of stack" if self.deep else ""
+        return f"{self.package} {self.packaged}{deep}"
 
     def run(self, arguments: Sequence[str | Path], folder: Path, *,
             limit_s: float | None = None) -> str:
@@ -95,15 +100,18 @@ class Program:
             raise ToolError(self.name, "not installed", install=INSTALL)
         else:
             module = self.module or self.package.replace("-", "_")
-            call = _CALL_ARGV if self.module else _CALL
-            command = [sys.executable, "-c", call.format(module=module, function=self.function)]
+            path = (f"; sys.path.insert(0, {str(deep_stack.package(module, self.packaged))!r})"
+                    if self.deep else "")
+            call = (_CALL_ARGV if self.module else _CALL).format(
+                path=path, module=module, function=self.function)
+            command = [sys.executable, "-c", call]
         return tools.run(self.name, [*command, *arguments], cwd=folder, limit_s=limit_s)
 
 
-def _nextpnr(family: str) -> Program:
+def _nextpnr(family: str, *, deep: bool = False) -> Program:
     package = f"yowasp-nextpnr-{family}"
     return Program(f"nextpnr-{family}", package, f"run_nextpnr_{family.replace('-', '_')}",
-                   "--version")
+                   "--version", deep=deep)
 
 
 #: Place and route by family.
@@ -111,7 +119,8 @@ NEXTPNR = {
     "ice40": _nextpnr("ice40"),
     "ecp5": _nextpnr("ecp5"),
     "gowin": _nextpnr("himbaechel-gowin"),
-    "gatemate": _nextpnr("himbaechel-gatemate"),
+    # It follows each net from wire to wire after routing, a call for every wire.
+    "gatemate": _nextpnr("himbaechel-gatemate", deep=True),
 }
 
 #: Packers by family.
