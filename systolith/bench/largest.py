@@ -39,7 +39,7 @@ UNPAIRED = {"ice40": 0.6}
 #: at all; a core that takes longer counts as too large.
 LIMIT_S = {"ice40": 120, "ecp5": 240, "gowin": 240, "gatemate": 240}
 #: Logic and flip-flops of a core that are placed and routed in that time, where devices hold more.
-MOST_PLACED = {"ecp5": 24_000, "gowin": 7_500, "gatemate": 12_000}
+MOST_PLACED = {"ecp5": 24_000, "gowin": 8_000, "gatemate": 12_000}
 LIMITS = ", ".join(f"{seconds} s on {family}" for family, seconds in LIMIT_S.items())
 PLACED = ", ".join(f"{count:,} on {family}" for family, count in MOST_PLACED.items())
 
