@@ -35,7 +35,7 @@ CRASHES = 7                  # of place and route that are answered with a furth
 #: forgets multipliers that had to make room (nextpnr, pull request 1779).
 CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
-#: Options of nextpnr that take less than half of the time; what it does without them may be faster.
+#: Options of nextpnr that take about half of the time; what it does without them may be faster.
 QUICK = ("--placer", "static", "--router", "router2")
 #: Share of the clock below which the other way is not tried where time is limited.
 FAR = 0.8

@@ -7,6 +7,7 @@ the end of the memory that the linker counted, and goes on behind all there is.
 """
 
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,34 +53,39 @@ def deepened(program: bytes, stack_bytes: int) -> bytes:
     """
     if not program.startswith(_MAGIC):
         raise ValueError("not a WebAssembly module")
-    pages = -(-stack_bytes // PAGE_BYTES)
-    out, at, top = bytearray(_MAGIC), len(_MAGIC), 0
-    while at < len(program):
-        kind = program[at]
-        size, start = _unsigned(program, at + 1)
-        at = start + size
-        body = program[start:at]
-        if kind == _MEMORY:
-            count, limits = _unsigned(body, 0)
-            initial, rest = _unsigned(body, limits + 1)
-            if count != 1 or body[limits] != 0:
-                raise ValueError("its memory has a limit, or there are several")
-            top = (initial + pages) * PAGE_BYTES
-            body = body[:limits + 1] + _leb(initial + pages) + body[rest:]
-        elif kind == _GLOBAL:
-            _, first = _unsigned(body, 0)
-            value = first + len(_MUTABLE_I32)
-            if not top or body[first:value] != _MUTABLE_I32:
-                raise ValueError("its first global is no stack pointer")
-            end = value
-            while body[end] & 0x80:
-                end += 1
-            body = body[:value] + _leb(top, signed=True) + body[end + 1:]
-            top = -1
-        out += bytes([kind]) + _leb(len(body)) + body
-    if top != -1:
+    sections = list(_sections(program))
+    changed = dict(sections)
+    if not {_MEMORY, _GLOBAL} <= changed.keys():
         raise ValueError("it has no memory, or no globals")
-    return bytes(out)
+
+    memory = changed[_MEMORY]
+    count, limits = _unsigned(memory, 0)
+    initial, rest = _unsigned(memory, limits + 1)
+    if count != 1 or memory[limits] != 0:
+        raise ValueError("its memory has a limit, or there are several")
+    pages = initial + -(-stack_bytes // PAGE_BYTES)
+    changed[_MEMORY] = memory[:limits + 1] + _leb(pages) + memory[rest:]
+
+    variables = changed[_GLOBAL]
+    _, first = _unsigned(variables, 0)
+    value = first + len(_MUTABLE_I32)
+    if variables[first:value] != _MUTABLE_I32:
+        raise ValueError("its first global is no stack pointer")
+    _, rest = _unsigned(variables, value)
+    changed[_GLOBAL] = variables[:value] + _leb(pages * PAGE_BYTES, signed=True) + variables[rest:]
+
+    bodies = ((kind, changed[kind] if kind in (_MEMORY, _GLOBAL) else body)
+              for kind, body in sections)
+    return _MAGIC + b"".join(bytes([kind]) + _leb(len(body)) + body for kind, body in bodies)
+
+
+def _sections(program: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each section."""
+    at = len(_MAGIC)
+    while at < len(program):
+        size, start = _unsigned(program, at + 1)
+        yield program[at], program[start:start + size]
+        at = start + size
 
 
 def _unsigned(octets: bytes, at: int) -> tuple[int, int]:

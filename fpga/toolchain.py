@@ -20,8 +20,7 @@ from systolith.sim.simulators import tools
 from systolith.sim.simulators.errors import TAIL, ToolError
 
 INSTALL = "pip install 'systolith[fpga]'"
-_CALL = "import sys{path}; from {module} import {function}; sys.exit({function}(sys.argv[1:]))"
-_CALL_ARGV = "import sys{path}; from {module} import {function}; sys.exit({function}())"
+_CALL = "import sys{path}; from {module} import {function}; sys.exit({function}({arguments}))"
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ class Program:
             module = self.module or self.package.replace("-", "_")
             path = (f"; sys.path.insert(0, {str(deep_stack.package(module, self.packaged))!r})"
                     if self.deep else "")
-            call = (_CALL_ARGV if self.module else _CALL).format(
-                path=path, module=module, function=self.function)
+            call = _CALL.format(path=path, module=module, function=self.function,
+                                arguments="" if self.module else "sys.argv[1:]")
             command = [sys.executable, "-c", call]
         return tools.run(self.name, [*command, *arguments], cwd=folder, limit_s=limit_s)
 

@@ -1,9 +1,12 @@
 """A program in WebAssembly with a larger stack."""
 
+from importlib import resources
+
 import pytest
 import wasmtime
 
-from systolith.fpga.deep_stack import PAGE_BYTES, deepened
+from systolith.fpga import toolchain
+from systolith.fpga.deep_stack import PAGE_BYTES, STACK_BYTES, deepened
 
 #: A function that keeps 64 bytes on the stack for each call of itself, as a linker lays it out: the
 #: stack below the data.
@@ -57,10 +60,21 @@ def test_numbers_of_other_lengths(stack):
     assert len(memory) == (2 + pages) * PAGE_BYTES
 
 
+@pytest.mark.parametrize("program", [program for program in toolchain.NEXTPNR.values()
+                                     if program.deep], ids=lambda program: program.name)
+def test_programs_of_the_packages_are_as_the_linker_makes_them(program):
+    """Others would be run with the stack that they have, which nobody would notice."""
+    files = list(resources.files(program.package.replace("-", "_")).iterdir())
+    found = [file for file in files if file.name.endswith(".wasm")]
+    assert found
+    for file in found:
+        assert len(deepened(file.read_bytes(), STACK_BYTES)) > file.stat().st_size
+
+
 @pytest.mark.parametrize("program, message", [
     (b"#!/bin/sh\n", "not a WebAssembly module"),
     (module("2 9"), "a limit"),
-    (bytes(wasmtime.wat2wasm("(module (global i32 (i32.const 1)))")), "no stack pointer"),
+    (bytes(wasmtime.wat2wasm("(module (global i32 (i32.const 1)))")), "no memory"),
     (bytes(wasmtime.wat2wasm("(module (memory 1) (global i32 (i32.const 1)))")),
      "no stack pointer"),
     (bytes(wasmtime.wat2wasm("(module (memory 1))")), "no globals"),
