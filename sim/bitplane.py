@@ -179,10 +179,13 @@ class BitplaneModel(Model):
         """A word whose planes come one after the other, the highest first."""
         if not config.serial:
             return {}
+        return {name: 0 for name, planes in self.units(config, workload).items() if planes > 1}
+
+    def units(self, config: BitplaneConfig, workload: Workload) -> Mapping[str, int]:
         formats = workload.settings["a_format"], workload.settings["w_format"]
         highest = config.max_a_bits, config.max_w_bits
-        return {name: 0 for name, *given in zip("aw", formats, highest, strict=True)
-                if Operand.of(config, *given).planes.bits > 1}
+        return {name: Operand.of(config, *given).planes.bits
+                for name, *given in zip("aw", formats, highest, strict=True)}
 
     def refused(self, config: BitplaneConfig) -> Iterator[Refusal]:
         """Codes that are none, bipolar ones on one side only, and numbers of planes."""

@@ -167,8 +167,12 @@ class Model(ABC):
         return {}
 
     def filled(self, config: CoreConfig, workload: Workload) -> Mapping[str, int]:
-        """Inputs whose frames are filled up, and the code that all elements of a last beat that is
-        missing count as."""
+        """Inputs whose frames are filled up, and the code that all elements of the last beats that
+        are missing count as."""
+        return {}
+
+    def units(self, config: CoreConfig, workload: Workload) -> Mapping[str, int]:
+        """Those of them that are filled up to whole units only, and beats of a unit."""
         return {}
 
     def ignored(self, config: CoreConfig, workload: Workload) -> Arrays:

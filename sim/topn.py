@@ -103,6 +103,9 @@ class TopNModel(Model):
     def filled(self, config: TopNConfig, workload: Workload) -> Mapping[str, int]:
         return {"x": 0}
 
+    def units(self, config: TopNConfig, workload: Workload) -> Mapping[str, int]:
+        return {"x": _sizes(config, workload).pattern.m}
+
     def utilization(self, config: TopNConfig, workload: Workload, cycles: int) -> float:
         """Elements over those that the lanes could take in ``cycles``."""
         return workload.arrays["x"].size / (config.lanes * cycles)

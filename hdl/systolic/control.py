@@ -42,7 +42,7 @@ class ChainLoader(wiring.Component):
     busy : Out(1)
         A frame is partly or wholly loaded.
     wants : Out(1)
-        A beat would be taken, or one that is missing is made up for.
+        A beat would be taken into the chain.
     at_first : Out(1)
         The next beat is the first of a frame.
     load : Out(length)
@@ -74,7 +74,7 @@ class ChainLoader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        full = Signal()
+        full = Signal()                      # or the last beat is one that is made up for
         filling, dropping = (Const(0), Const(0)) if self.whole else (
             Signal(name="filling"), Signal(name="dropping"))
         reached = Signal(self.length, init=1 << (self.length - 1))       # the last cell, then more
@@ -87,21 +87,26 @@ class ChainLoader(wiring.Component):
         at_last = reached[0] if self.length > 1 else free
         m.d.comb += [
             free.eq(self._freed(m, full) & ~dropping),
-            step.eq(free & (self.i.valid | filling)),
+            step.eq((free & self.i.valid) | filling),
             ends.eq(at_last & (self.i.valid | filling)),
-            self.i.ready.eq((free & ~filling) | dropping),
-            self.wants.eq(free),
+            self.i.ready.eq(self.wants | dropping),
+            self.wants.eq(free & ~filling),
             self.at_first.eq(~(filling | dropping | begun)),
             *([] if self.whole else [
                 self.too_short.eq(step & ~filling & self.i.last & ~reached[0]),
                 self.too_long.eq(ends & ~filling & ~self.i.last)]),
-            self.full.eq(full | ends),
+            self.full.eq(full | (at_last & self.i.valid)),
             self.busy.eq(full | filling | dropping | begun),
         ]
         with m.If(step):
             m.d.sync += reached.eq(Cat(reached[1:] & ~ends.replicate(self.length - 1), 1))
-        m.d.sync += full.eq(self.full & ~self.swap)
-        if not self.whole:
+        still_full = self.full & ~self.swap
+        if self.whole:
+            m.d.sync += full.eq(still_full)
+        else:
+            # What fills up does not have to be waited for.
+            before_last = reached[:2] == 0b10 if self.length > 1 else Const(0)
+            m.d.sync += full.eq(still_full | (before_last & (filling | self.too_short)))
             with m.If(ends):
                 m.d.sync += filling.eq(0)
             with m.Elif(self.too_short):
@@ -191,10 +196,12 @@ class WeightStationaryControl(wiring.Component):
 
         # A row of the accumulator memory is free for its next K tile `interval` cycles later: short
         # frames that emit nothing make the next one wait for that. One bit for every cycle to wait,
-        # behind the row just issued (`due`) and from now on (`hold`). Loading the weights of the
-        # next frame takes longer, but may be over long before a row that came late.
+        # behind the row just issued (`due`) and from now on (`held` in this cycle, `hold` in those
+        # after it). Loading the weights of the next frame takes longer, but may be over long before
+        # a row that came late.
         due = Signal(self.interval - 1, reset_less=True)
-        hold = Signal(self.interval - 1)
+        held = Signal()
+        hold = Signal(self.interval - 2)
         behind = Signal(self.interval - 1)
 
         # Rows are counted such that a sign tells the limit: `left` is one below the number of rows
@@ -211,7 +218,7 @@ class WeightStationaryControl(wiring.Component):
             start.eq(~in_frame),
             first.eq(Mux(in_frame, held_first, fresh)),
             emit.eq(Mux(in_frame, held_emit, self.a_user[1])),
-            loaded.eq(idle & self.full & (~hold[0] | fresh)),
+            loaded.eq(idle & self.full & (~held | self.a_user[0])),
             may_start.eq(loaded & ((self.room & self.may_emit) | ~self.a_user[1])),
             issue.eq(there & (may_start | (in_frame & (self.room | ~held_emit)))),
             at_limit.eq(Mux(in_frame, left[-1], at_first_limit)),
@@ -246,10 +253,11 @@ class WeightStationaryControl(wiring.Component):
                 left.eq(Mux(in_frame, left - 1,
                             Mux(first, self.config.acc_depth - 3, row))),
                 due.eq(behind),
-                hold.eq(behind),
+                hold.eq(behind[1:]),
+                held.eq(behind[0] & ~emit),
             ]
         with m.Else():
-            m.d.sync += hold.eq(hold >> 1)
+            m.d.sync += [hold.eq(hold[1:]), held.eq(hold[0] & sum_open)]
         dropped = dropping & self.a_valid & self.a_last
         m.d.sync += [
             idle.eq(select_late(issue, self.a_last, idle | dropped)),

@@ -152,6 +152,9 @@ class BitserialModel(Model):
         """Of floats, activations beside weights of 0 may count: their exponents do."""
         return {"a": 0, "w": 0} if config.exact or config.mask_zero_lanes else {"a": 0}
 
+    def units(self, config: BitserialConfig, workload: Workload) -> Mapping[str, int]:
+        return dict.fromkeys("aw", config.group // LANES)
+
     def refused(self, config: BitserialConfig) -> Iterator[Refusal]:
         """Types that are none."""
         return (Refusal("bad_type", users={"s": kind}, like={"s": 0})

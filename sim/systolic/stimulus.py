@@ -109,6 +109,10 @@ def _corners(config: SystolicConfig, rng: np.random.Generator
             yield f"any code of {name}", odd, *((wild, uniform) if name == "A" else (uniform, wild))
             yield f"one special code of {name}", odd, *((one, mixed) if name == "A"
                                                         else (mixed, one))
+    if config.spreads_nan("w") and config.dataflow == "ws":
+        # Each tile of W has scales of its own; the next one may wait while a short one is filled.
+        yield ("a special code begins the second tile", (rows, rows, 2 * cols), uniform,
+               values.special_first(rng, cols))
     if not config.rounded and not config.scales:
         yield from _overflows(config)
 

@@ -184,6 +184,18 @@ def one_special(rng: np.random.Generator) -> Values:
     return values
 
 
+def special_first(rng: np.random.Generator, column: int) -> Values:
+    """A code that is no number in the first row of a column, among numbers near 1."""
+    @of_elements
+    def values(format: Format, shape: tuple[int, int]) -> Operand:
+        operand = normal(rng)(format, shape)
+        codes = np.arange(1 << format.bits)
+        array = operand.array.copy()
+        array[0, column] = codes[invalid(format, codes)][0]
+        return Codes(array, format)
+    return values
+
+
 def middle_scales(format: BlockFormat | BitmodFormat,
                   shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Scales near 1, all different in turn, and all special values."""

@@ -121,9 +121,15 @@ def test_codes_where_a_frame_is_filled_up_are_found(tmp_path):
 def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
     found = problem(files, tmp_path,
-                    ("full = full_2 | ends;", "full = full_2 | (reached[0] & i_valid);"),
-                    ("full_2 <= full & (~swap);", "full_2 <= (full | ends) & (~swap);"))
+                    ("(reached == 2'd2) & (filling | too_short)", "ends & filling"))
     assert "without the last beat of a frame of w: counter cycles_busy is " in found
+
+
+def test_a_code_of_the_frame_behind_one_that_is_filled_up_is_found(tmp_path):
+    files = written(tmp_path, "systolic", {"rows": 3, "cols": 2, "a_format": "mxfp8e4m3/3",
+                                           "w_format": "mxfp8e4m3/3"})
+    found = problem(files, tmp_path, ("wants = free & (~filling)", "wants = free"))
+    assert "without the end of a frame of w: c is not what it is with 0 there" in found
 
 
 def test_waiting_while_a_frame_is_filled_up_is_found(tmp_path):

@@ -19,7 +19,7 @@ ANY_BITS, ANY_SETTINGS = "frames of any bits", "settings of any value"
 ENDLESS = 6_000              # beats of a frame without end
 GOES_ON = "goes on after"    # begins the names of such events
 BROKEN, ANYTHING = 12, 4     # cases, at most, whose frames are cut and joined, or hold anything
-FILLED = 6                   # of the smallest and of the largest cases, for short frames
+FILLED = 6                   # of the smallest, flagged and largest cases, for short frames
 LATE = 10                    # cycles that a count in progress is old when it has been read
 UNLIKE = 20                  # beats of a frame, at most, in place of a short one
 ANYWHERE = Pauses(0.3, 0.3)
@@ -85,8 +85,9 @@ class Malformed(Part):
                 self._goes_on(simulator, case, job, what, following=self._unlike(case, stream))
 
     def short_frames(self, simulator: Simulator) -> None:
-        """A last beat that is missing, of the first frame or of all, counts as what the model says;
-        it is not waited for. Only lengths are said to be wrong."""
+        """Beats that are missing, the last of the first frame or of all, or all but one that are
+        filled up, count as what the model says; they are not waited for. Only lengths are said to
+        be wrong."""
         of_lengths = self.core.model.length_flags(self.core.config)
         contents = sum(1 << bit for bit, (name, _) in enumerate(self.core.config.flags)
                        if name not in of_lengths)
@@ -95,21 +96,27 @@ class Malformed(Part):
                      if stream.name in (codes := self.core.model.filled(self.core.config,
                                                                         case.workload))
                      and _first(case.job.inputs[stream.name]) > 1]
-            for case, code in found[:FILLED] + found[FILLED:][-FILLED:]:
+            flagged = [(case, code) for case, code in found if case.flags & contents]
+            for case, code in (*found[:FILLED], *flagged[:FILLED], *found[FILLED:][-FILLED:]):
                 beats = case.job.inputs[stream.name]
                 ends = _ends(beats)
-                for missing in (ends[:1], ends)[:len(ends)]:
-                    self._short_frames(simulator, case, stream.name, missing, code, contents)
+                unit = self.core.model.units(self.core.config, case.workload).get(
+                    stream.name, len(beats))
+                ways = {tuple(ends): "the last beat of all frames",
+                        tuple(range(ends[0] // unit * unit + 1, ends[0] + 1)): "the end of a frame",
+                        (ends[0],): "the last beat of a frame"}
+                for missing, what in ways.items():
+                    self._short_frames(simulator, case, stream.name, np.array(missing), code,
+                                       contents, f"without {what} of {stream.name}")
 
     def _short_frames(self, simulator: Simulator, case: Case, name: str, ends: np.ndarray,
-                      code: int, contents: int) -> None:
+                      code: int, contents: int, without: str) -> None:
         """A case without the beats at ``ends`` of frames, compared to one with a code there."""
         beats = case.job.inputs[name]
         (short, flags, counters), (filled, filled_flags, usual) = (
             self._anyway(simulator, case, {name: given})
             for given in (_short(beats, ends), _blank(beats, ends, code)))
-        frames = "all frames" if len(ends) > 1 else "a frame"
-        where = f"workload {case.workload.label!r} without the last beat of {frames} of {name}"
+        where = f"workload {case.workload.label!r} {without}"
         for counter in sorted(counters.keys() & usual.keys()):
             # With another input, that may be waited for sooner.
             comparable = counter == "cycles_busy" or len(self.core.inputs) == 1
@@ -454,7 +461,7 @@ def _resized(beats: Beats, length: int) -> Beats:
 
 
 def _short(beats: Beats, ends: np.ndarray) -> Beats:
-    """Without beats at ``ends``, the last ones of frames."""
+    """Without beats at ``ends`` of frames."""
     chosen = np.delete(np.arange(len(beats)), ends)
     last = beats.last.copy()
     last[ends - 1] = True
