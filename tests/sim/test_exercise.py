@@ -132,6 +132,12 @@ def test_a_code_of_the_frame_behind_one_that_is_filled_up_is_found(tmp_path):
     assert "without the end of a frame of w: c is not what it is with 0 there" in found
 
 
+def test_a_frame_that_begins_without_room_for_its_results_is_found(tmp_path):
+    files = written(tmp_path, "systolic", {"rows": 2, "cols": 2})
+    assert problem(files, tmp_path, ("(room & may_emit) | (~a_user[1])",
+                                     "(room & may_emit) | a_user[1]"))
+
+
 def test_waiting_while_a_frame_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "topn", {})
     found = problem(files, tmp_path, ("(in_frame & (~filling) & go)", "(in_frame & go)"))

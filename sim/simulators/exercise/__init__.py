@@ -86,6 +86,7 @@ class Exercise:
         yield from traffic.stalled()
         yield Step("late beats", traffic.late_beats)
         yield Step("back to back", traffic.back_to_back)
+        yield Step("filled up", traffic.filled_up)
         yield Step("registers in traffic", Registers(*shared).in_traffic)
         yield Step("resets in frames", traffic.resets)
         yield Step("right after resets", traffic.after_resets)

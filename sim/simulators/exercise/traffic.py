@@ -1,6 +1,6 @@
 """Well-formed frames: alone, with pauses, back to back, and cut off by a reset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -10,7 +10,7 @@ from systolith.sim.cases import Case, mismatch
 from systolith.sim.frames import Beats
 from systolith.sim.registers import RegisterModel
 from systolith.sim.simulators.exercise.part import Part, ProblemError, Step, equal, joined
-from systolith.sim.simulators.harness import Pauses, Simulator
+from systolith.sim.simulators.harness import Pauses, Result, Simulator
 
 EVERYWHERE, SLOW = Pauses(0.3, 0.3), Pauses(0.9, 0.15)
 PATTERNS = {
@@ -22,6 +22,8 @@ PATTERNS = {
     "long pauses of the source": (Pauses(0.05, 0.02), None),
 }
 LATE = Pauses(0.3, 0.1)      # of one stream alone
+SMALLEST = 6                 # cases with all patterns
+AGAIN = 64                   # times that one is sent, more than results find room in a small core
 SMALL, FEW = 3, 2            # cases that say how long a core waits at first; cycles more or less
 LONGEST_PAUSE = 10_000       # that a pattern makes in practice
 
@@ -37,7 +39,7 @@ class Traffic(Part):
             for offset, pattern in enumerate(PATTERNS):
                 if (index + offset) % 2 == 0:
                     yield self._stalled(case, pattern, index)
-        for case, pattern in product(self.cases[:6], PATTERNS):
+        for case, pattern in product(self.cases[:SMALLEST], PATTERNS):
             yield self._stalled(case, pattern, len(self.cases))
         # One stream is late, and everything else is there.
         for index, (case, stream) in enumerate(product(self.cases, self.core.streams)):
@@ -143,20 +145,35 @@ class Traffic(Part):
             simulator.prepare(group[0].job)
             simulator.begin(joined(self.core, group))
             simulator.go(patience=self.patience(*group))
-            result = simulator.collect()
-            start = {stream.name: 0 for stream in self.core.outputs}
-            for case in group:
-                part = {}
-                for name, beats in result.beats.items():
-                    stop = start[name] + len(case.expected[name])
-                    part[name] = Beats(beats.data[start[name]:stop], beats.last[start[name]:stop],
-                                       beats.user[start[name]:stop])
-                    if message := mismatch(self.core.model, self.core.config, case, name,
-                                           part[name], result.beat_cycles[name][start[name]:stop]):
-                        raise ProblemError(message)
-                    start[name] = stop
-            equal("counter frames", result.counters["frames"], sum(case.frames for case in group))
+            self._check_all(group, simulator.collect())
             self.events.add("frames back to back")
+
+    def filled_up(self, simulator: Simulator) -> None:
+        """A small case again and again, of which nothing is taken until all would have come."""
+        for case in self.cases[:SMALLEST]:
+            group = [case] * AGAIN
+            simulator.prepare(case.job)
+            simulator.begin(joined(self.core, group), blocked=True)
+            until = AGAIN * case.cycles
+            simulator.go(until, patience=until + 1)
+            simulator.release()
+            simulator.go(patience=self.patience(*group))
+            self._check_all(group, simulator.collect())
+
+    def _check_all(self, group: Sequence[Case], result: Result) -> None:
+        """Compare the beats of cases that followed each other, and count their frames."""
+        start = {stream.name: 0 for stream in self.core.outputs}
+        for case in group:
+            part = {}
+            for name, beats in result.beats.items():
+                stop = start[name] + len(case.expected[name])
+                part[name] = Beats(beats.data[start[name]:stop], beats.last[start[name]:stop],
+                                   beats.user[start[name]:stop])
+                if message := mismatch(self.core.model, self.core.config, case, name,
+                                       part[name], result.beat_cycles[name][start[name]:stop]):
+                    raise ProblemError(message)
+                start[name] = stop
+        equal("counter frames", result.counters["frames"], sum(case.frames for case in group))
 
     def _of_same_settings(self) -> list[list[Case]]:
         groups: dict[str, list[Case]] = {}
