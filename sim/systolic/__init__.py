@@ -9,7 +9,7 @@ from systolith.hdl.errors import Error
 from systolith.hdl.interface import Register
 from systolith.hdl.systolic.config import SystolicConfig
 from systolith.sim.frames import Beats
-from systolith.sim.model import Arrays, Job, Model, Workload
+from systolith.sim.model import Arrays, Job, Model, Refusal, Workload
 from systolith.sim.operands import arguments, per_column, scalar
 from systolith.sim.points import Point
 from systolith.sim.systolic import driver, golden, operands
@@ -110,6 +110,11 @@ class SystolicModel(Model):
 
     def ahead(self, config: SystolicConfig) -> Mapping[str, int]:
         return {"q": 1, "w": 1} if config.dataflow == "ws" else {"q": 1}
+
+    def refused(self, config: SystolicConfig) -> Iterator[Refusal]:
+        """A K tile that is not the first, where no sum is open: it starts new ones."""
+        if config.dataflow == "ws":
+            yield Refusal("a_order", users={"a": 0b10}, like={"a": 0b11})
 
     def filled(self, config: SystolicConfig, workload: Workload) -> Mapping[str, int]:
         """Weights are loaded to the end with ws; with os a sum of floats tells zeros from none."""

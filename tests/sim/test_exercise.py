@@ -138,6 +138,14 @@ def test_a_frame_that_begins_without_room_for_its_results_is_found(tmp_path):
                                      "(room & may_emit) | a_user[1]"))
 
 
+@pytest.mark.parametrize("old, new", [
+    ("(dropping & (~(dropping & a_valid & a_last)))", "1'b0"),
+    ("fresh = a_user[0] | (~sum_open)", "fresh = a_user[0]")], ids=["rest of a frame", "no sum"])
+def test_frames_that_are_out_of_order_are_found(tmp_path, old, new):
+    assert problem(written(tmp_path, "systolic", {"rows": 2, "cols": 2, "acc_depth": 4}),
+                   tmp_path, (old, new))
+
+
 def test_waiting_while_a_frame_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "topn", {})
     found = problem(files, tmp_path, ("(in_frame & (~filling) & go)", "(in_frame & go)"))

@@ -132,8 +132,8 @@ class Malformed(Part):
                                f"{code} there")
 
     def long_frames(self, simulator: Simulator) -> None:
-        """Where a beat too many makes no difference but that it is told, no other input is said to
-        be wrong."""
+        """Where beats too many make no difference but that it is told, no other input is said to be
+        wrong."""
         names = [name for name, _ in self.core.config.flags]
         owners = [max((stream.name for stream in self.core.inputs
                        if name.startswith(f"{stream.name}_")), key=len, default=None)
@@ -151,7 +151,7 @@ class Malformed(Part):
                                 for name, want in case.expected.items())
                     if right and flags & own and flags & others & ~case.flags:
                         raise ProblemError(
-                            f"workload {case.workload.label!r}: with a beat too many of "
+                            f"workload {case.workload.label!r}: with beats too many of "
                             f"{stream.name}, which is told, flags are {flags:#b}, too")
 
     def unlike_frames(self, simulator: Simulator) -> None:
@@ -436,11 +436,11 @@ def _open(beats: Beats) -> Beats:
 
 
 def _long(beats: Beats) -> Beats:
-    """With the last beat of the first frame twice."""
+    """With the last beat of the first frame three times."""
     length = _first(beats)
-    chosen = np.r_[:length, length - 1:len(beats)]
+    chosen = np.r_[:length, length - 1, length - 1:len(beats)]
     last = beats.last[chosen]
-    last[length - 1] = False
+    last[length - 1:length + 1] = False
     return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
