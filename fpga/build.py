@@ -35,8 +35,11 @@ CRASHES = 7                  # of place and route that are answered with a furth
 #: forgets multipliers that had to make room (nextpnr, pull request 1779).
 CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
-#: Options of nextpnr that take about half of the time; what it does without them may be faster.
-QUICK = ("--placer", "static", "--router", "router2")
+#: Options of nextpnr that take about half of the time; what it does without them may be faster. On
+#: an iCE40 that is nearly full, router2 may not come to an end; for Gowin there is no such placer.
+_STATIC = "--placer", "static"
+QUICK = {"ice40": _STATIC, "ecp5": (*_STATIC, "--router", "router2"),
+         "gatemate": (*_STATIC, "--router", "router2")}
 #: Share of the clock below which the other way is not tried where time is limited.
 FAR = 0.8
 SUFFIX = {"ice40": "bin", "ecp5": "bit", "gowin": "fs", "gatemate": "bit"}
@@ -369,7 +372,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
     arguments = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed),
                  "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", "--write", "routed.json",
                  *board.route, *pins)
-    ways = ((),) if family == "gowin" else (QUICK, ())
+    ways = (QUICK[family], ()) if family in QUICK else ((),)
 
     def make(folder: Path) -> None:
         started = processor_seconds()
