@@ -35,11 +35,12 @@ CRASHES = 7                  # of place and route that are answered with a furth
 #: forgets multipliers that had to make room (nextpnr, pull request 1779).
 CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
+_STATIC = "--placer", "static"
 #: Options of nextpnr that take about half of the time; what it does without them may be faster. On
 #: an iCE40 that is nearly full, router2 may not come to an end; for Gowin there is no such placer.
-_STATIC = "--placer", "static"
 QUICK = {"ice40": _STATIC, "ecp5": (*_STATIC, "--router", "router2"),
          "gatemate": (*_STATIC, "--router", "router2")}
+QUICK_S = 600                # of the processor, after which another way is taken in any case
 #: Share of the clock below which the other way is not tried where time is limited.
 FAR = 0.8
 SUFFIX = {"ice40": "bin", "ecp5": "bit", "gowin": "fs", "gatemate": "bit"}
@@ -416,11 +417,13 @@ def route(program: toolchain.Program, arguments: Sequence[str], ways: Sequence[S
           folder: Path, device: Device, goal: float, limit_s: float | None = None) -> None:
     """Place and route one way after the other, until one fits and reaches the clock.
 
-    Where time is limited, a way that stays far below the clock is the last.
+    Where time is limited, a way that stays far below the clock is the last. All but the last way
+    are limited in any case, as they may not come to an end.
     """
     for options in ways[:-1]:
         try:
-            run_nextpnr(program, (*arguments, *options), folder, device, limit_s=limit_s)
+            run_nextpnr(program, (*arguments, *options), folder, device,
+                        limit_s=limit_s or QUICK_S)
         except (ConstraintError, ToolError):
             continue
         report = json.loads((folder / "report.json").read_text())

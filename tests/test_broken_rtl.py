@@ -46,7 +46,7 @@ BREAKS = {
     "weights never swapped": (WS, ".b_enable(swap_in)", ".b_enable(swap_in & load_in)"),
     "chain refilled too early": (WS, "load <= reached & {3{step}}", "load <= {3{step}}"),
     "last weights not waited for": (WS, "full = full_2 | (reached[0] & i_valid)",
-                               "full = full_2 | reached[0]"),
+                                    "full = full_2 | reached[0]"),
     "beat before its first column": (WS, "written = to_lane_0_o", "written = write"),
     "new sums not started": (WS, "augend <= first_in ? ", "augend <= (first_in & valid_in) ? "),
     "accumulator hazard": (ONE_ROW, "(~held)", "(~hold[0])"),

@@ -176,12 +176,16 @@ def one_special(rng: np.random.Generator) -> Values:
             victim = format.identifier
             array[row, :2] = rng.choice([[victim, victim], [victim, 0], [0, victim]])[:shape[1]]
             return Codes(array, format)
-        codes = np.arange(1 << format.bits)
-        special = codes[invalid(format, codes)]
+        special = _no_numbers(format)
         if len(special):
             array[row, rng.integers(shape[1])] = rng.choice(special)
         return Codes(array, format)
     return values
+
+
+def _no_numbers(format: Format) -> np.ndarray:
+    codes = np.arange(1 << format.bits)
+    return codes[invalid(format, codes)]
 
 
 def special_first(rng: np.random.Generator, column: int) -> Values:
@@ -189,9 +193,8 @@ def special_first(rng: np.random.Generator, column: int) -> Values:
     @of_elements
     def values(format: Format, shape: tuple[int, int]) -> Operand:
         operand = normal(rng)(format, shape)
-        codes = np.arange(1 << format.bits)
         array = operand.array.copy()
-        array[0, column] = codes[invalid(format, codes)][0]
+        array[0, column] = _no_numbers(format)[0]
         return Codes(array, format)
     return values
 

@@ -54,17 +54,18 @@ def test_the_quick_way_is_taken_only_where_it_is_fast_enough(monkeypatch, tmp_pa
     assert runs == tried
 
 
-@pytest.mark.parametrize("never", [{"quick"}, {"quick", ""}])
-def test_a_way_that_does_not_end_in_time_is_followed_by_the_other(never, monkeypatch, tmp_path):
+@pytest.mark.parametrize("never, limit", [({"quick"}, 99), ({"quick", ""}, 99), ({"quick"}, None)])
+def test_a_way_that_does_not_end_in_time_is_followed_by_the_other(never, limit, monkeypatch,
+                                                                  tmp_path):
     def place_and_route(program, arguments, folder, device, limit_s):
         runs.append(*arguments)
-        if runs[-1] in never:
+        if runs[-1] in never and limit_s is not None:
             raise UnfinishedError("too late")
 
     runs: list[str] = []
     monkeypatch.setattr(bitstreams, "run_nextpnr", place_and_route)
     with pytest.raises(UnfinishedError) if "" in never else nullcontext():
-        bitstreams.route(None, (), [("quick",), ("",)], tmp_path, None, 50, 99)
+        bitstreams.route(None, (), [("quick",), ("",)], tmp_path, None, 50, limit)
     assert runs == ["quick", ""]
 
 

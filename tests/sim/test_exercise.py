@@ -128,7 +128,8 @@ def test_a_cycle_more_where_a_frame_is_filled_up_is_found(tmp_path):
 def test_a_code_of_the_frame_behind_one_that_is_filled_up_is_found(tmp_path):
     files = written(tmp_path, "systolic", {"rows": 3, "cols": 2, "a_format": "mxfp8e4m3/3",
                                            "w_format": "mxfp8e4m3/3"})
-    found = problem(files, tmp_path, ("wants = free & (~filling)", "wants = free"))
+    found = problem(files, tmp_path, ("wants = free & (~filling)", "wants = free"),
+                    ("i_ready = wants | dropping", "i_ready = (free & (~filling)) | dropping"))
     assert "without the end of a frame of w: c is not what it is with 0 there" in found
 
 

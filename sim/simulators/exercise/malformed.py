@@ -96,14 +96,16 @@ class Malformed(Part):
                      if stream.name in (codes := self.core.model.filled(self.core.config,
                                                                         case.workload))
                      and _first(case.job.inputs[stream.name]) > 1]
-            flagged = [(case, code) for case, code in found if case.flags & contents]
+            flagged = [(case, code) for case, code in found[FILLED:-FILLED]
+                       if case.flags & contents]
             for case, code in (*found[:FILLED], *flagged[:FILLED], *found[FILLED:][-FILLED:]):
                 beats = case.job.inputs[stream.name]
                 ends = _ends(beats)
                 unit = self.core.model.units(self.core.config, case.workload).get(
                     stream.name, len(beats))
+                second = min(ends[0] // unit * unit + 1, ends[0])        # beat of the last unit
                 ways = {tuple(ends): "the last beat of all frames",
-                        tuple(range(ends[0] // unit * unit + 1, ends[0] + 1)): "the end of a frame",
+                        tuple(range(second, ends[0] + 1)): "the end of a frame",
                         (ends[0],): "the last beat of a frame"}
                 for missing, what in ways.items():
                     self._short_frames(simulator, case, stream.name, np.array(missing), code,

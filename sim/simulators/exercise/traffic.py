@@ -23,7 +23,7 @@ PATTERNS = {
 }
 LATE = Pauses(0.3, 0.1)      # of one stream alone
 SMALLEST = 6                 # cases with all patterns
-AGAIN = 64                   # times that one is sent, more than results find room in a small core
+AGAIN = 64                   # times that one is sent, more than a small core has room for results
 SMALL, FEW = 3, 2            # cases that say how long a core waits at first; cycles more or less
 LONGEST_PAUSE = 10_000       # that a pattern makes in practice
 
@@ -149,7 +149,7 @@ class Traffic(Part):
             self.events.add("frames back to back")
 
     def filled_up(self, simulator: Simulator) -> None:
-        """A small case again and again, of which nothing is taken until all would have come."""
+        """A small case again and again, of which nothing is taken until all could have come."""
         for case in self.cases[:SMALLEST]:
             group = [case] * AGAIN
             simulator.prepare(case.job)
