@@ -8,6 +8,7 @@ import threading
 import tty
 from contextlib import nullcontext
 
+import browser
 import numpy as np
 import pytest
 
@@ -155,6 +156,14 @@ def check(built, board):
     for text in (built.command, "Floorplan", "core_link", built.timing.critical_path[-1].name):
         assert html.escape(text) in page
     assert "http" not in page and "<script" not in page
+
+
+@pytest.mark.parametrize("width", [360, 390, 820, 1280])
+def test_the_page_in_a_browser(width, tmp_path):
+    """Nothing is cut off or has to be scrolled sideways, on a phone neither."""
+    shown = browser.layout(report.page(build(core(), "icebreaker")), width, tmp_path)
+    assert width - 20 <= shown.width <= width and shown.height > 1000
+    assert not shown.beyond and not shown.hidden
 
 
 def test_the_hierarchy():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import browser
 import pytest
 
 from systolith.generators import registry
@@ -53,6 +54,13 @@ def test_page_stands_alone_and_escapes(core):
     assert "no &lt;b&gt; here" in text and "look &amp; see" in text and "FAILED" in text
     assert "http" not in text.replace("http-equiv", "") and 'name="viewport"' in text
     assert "prefers-color-scheme: dark" in text
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_in_a_browser(core, width, tmp_path):
+    shown = browser.layout(report.page(core, RESULTS), width, tmp_path)
+    assert width - 20 <= shown.width <= width and shown.height > 500
+    assert not shown.beyond
 
 
 def test_a_page_with_rungs_left_out_says_so(core):
