@@ -166,17 +166,19 @@ def test_what_is_kept_of_a_frame_that_came_alone_is_found(tmp_path):
     assert problem(files, tmp_path, change).startswith("going on: ")
 
 
-def test_a_core_that_does_not_drop_does_not_go_on(dot, tmp_path):
-    event = "goes on after a long frame of x"
-    never = "drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"
-    for change, goes_on in (None, True), (never, False):
-        files = dot
-        if change:
-            broken = tmp_path / "broken.v"
-            broken.write_text(dot.sources[0].read_text().replace(*change))
-            files = replace(dot, sources=(broken,))
-        with Simulator(files, verilator.build(files)) as simulator:
-            found = Exercise(files, 1).first_problem(simulator, {event})
+@pytest.mark.parametrize("name, values, change, event", [
+    ("dot", {"lanes": 2}, ("drop_x <= y_last & (~x_last)", "drop_x <= 1'b0"),
+     "a long frame of x"),
+    ("systolic", {}, ("(dropping & (~(dropping & a_valid & a_last)))", "dropping"),
+     "a long last frame with tuser 0x2 of a"),
+], ids=["nothing is dropped", "too much is dropped"])
+def test_a_core_that_drops_wrongly_does_not_go_on(name, values, change, event, tmp_path):
+    files, event = written(tmp_path, name, values), f"goes on after {event}"
+    broken = tmp_path / "broken.v"
+    broken.write_text(files.sources[0].read_text().replace(*change))
+    for core, goes_on in (files, True), (replace(files, sources=(broken,)), False):
+        with Simulator(core, verilator.build(core)) as simulator:
+            found = Exercise(core, 1).first_problem(simulator, {event})
         assert (found is None) == goes_on and (goes_on or event in found)
 
 

@@ -59,18 +59,19 @@ class Malformed(Part):
 
     def going_on(self, simulator: Simulator) -> None:
         """A core with nothing left of a frame of a wrong length goes on as if it had not been."""
-        for stream, what in product(self.core.inputs, ("long", "short")):
-            for case, pauses, which in ((self.small_case(), None, ""),
-                                        (self._longest(stream), ANYWHERE, " longest")):
+        for stream in self.core.inputs:
+            for name, case, end, pauses in self._frames(stream):
                 job = joined(self.core, [case, case])
                 beats = job.inputs[stream.name]
-                if _first(beats) > (what == "short"):
-                    wrong = _long(beats) if what == "long" else _short(beats, _ends(beats)[:1])
+                wrong = {"long": _long(beats, end)}
+                if end and not beats.last[end - 1]:
+                    wrong["short"] = _short(beats, np.array([end]))
+                for what, given in wrong.items():
                     # Whatever becomes of the wrong frame, there is room for it.
-                    job = replace(job, inputs={**job.inputs, stream.name: wrong}, outputs={
-                        name: 2 * count for name, count in job.outputs.items()})
-                    self._goes_on(simulator, case, job,
-                                  f"a {what}{which} frame of {stream.name}", pauses)
+                    self._goes_on(simulator, case, replace(
+                        job, inputs={**job.inputs, stream.name: given},
+                        outputs={output: 2 * count for output, count in job.outputs.items()}),
+                        f"a {what} {name} of {stream.name}", pauses)
         for stream in self.core.inputs:
             case = self._longest(stream)
             whole = case.job.inputs
@@ -287,6 +288,22 @@ class Malformed(Part):
         """The case whose first frame of a stream is the longest."""
         return max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
 
+    def _frames(self, stream: Stream) -> Iterator[tuple[str, Case, int, Pauses | None]]:
+        """Frames to be made wrong: names, cases, beats in which they end, and pauses. One with each
+        ``tuser``, as what a frame is told may say how long it has to be."""
+        for name, case, pauses in (("frame", self.small_case(), None),
+                                   ("longest frame", self._longest(stream), ANYWHERE)):
+            if length := _first(case.job.inputs[stream.name]):
+                yield name, case, length - 1, pauses
+        users = set()
+        for case in self.cases:
+            beats = case.job.inputs[stream.name]
+            if beats.last.sum() > 1 and not beats.last[-2] and len(users) < FILLED:
+                user = int(beats.user[-1])
+                if user not in users:
+                    users.add(user)
+                    yield f"last frame with tuser {user:#x}", case, len(beats) - 1, None
+
     def _unlike(self, case: Case, stream: Stream) -> Case:
         """A case of the same settings that begins with another frame of a stream, if there is one:
         what is left of the one shows in its results."""
@@ -437,12 +454,13 @@ def _open(beats: Beats) -> Beats:
     return replace(_part(_long(beats), length + 1), last=np.zeros(length + 1, bool))
 
 
-def _long(beats: Beats) -> Beats:
-    """With the last beat of the first frame three times."""
-    length = _first(beats)
-    chosen = np.r_[:length, length - 1, length - 1:len(beats)]
+def _long(beats: Beats, end: int | None = None) -> Beats:
+    """With the last beat of a frame three times, the first or the one that ends at ``end``."""
+    if end is None:
+        end = _first(beats) - 1
+    chosen = np.r_[:end + 1, end, end:len(beats)]
     last = beats.last[chosen]
-    last[length - 1:length + 1] = False
+    last[end:end + 2] = False
     return Beats(beats.data[chosen], last, beats.user[chosen])
 
 
