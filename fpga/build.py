@@ -373,7 +373,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
     arguments = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed),
                  "--freq", f"{goal:g}", "--timing-allow-fail", "--quiet", "--write", "routed.json",
                  *board.route, *pins)
-    ways = (QUICK[family], ()) if family in QUICK else ((),)
+    tried = ways(family)
 
     def make(folder: Path) -> None:
         started = processor_seconds()
@@ -382,7 +382,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
             (work / "netlist.json").write_text(netlist)
             (work / file).write_text(text)
             try:
-                route(program, arguments, ways, work, board.device, goal, limit_s)
+                route(program, arguments, tried, work, board.device, goal, limit_s)
             except ToolError as error:
                 if not CRASH.search(error.tail):
                     raise
@@ -396,7 +396,7 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
         (folder / "seconds.json").write_text(json.dumps(processor_seconds() - started))
 
     key = cache.key("seconds", program.label, packer.label, *arguments,
-                    *(" ".join(way) for way in ways), *pack, text, netlist)
+                    *(" ".join(way) for way in tried), *pack, text, netlist)
     place = cache.entry("bitstream", key, make)
     if (place / "crashed").exists():
         return None
@@ -405,6 +405,11 @@ def _place(top: TopLevel, netlist: str, goal: float, seed: int,
             read_report(report, goal, seed, board.device.caveat),
             json.loads((place / "placement.json").read_text()),
             json.loads((place / "seconds.json").read_text()))
+
+
+def ways(family: str) -> tuple[tuple[str, ...], ...]:
+    """Options of nextpnr with which place and route is tried, one after the other."""
+    return (QUICK[family], ()) if family in QUICK else ((),)
 
 
 def processor_seconds() -> float:

@@ -15,7 +15,7 @@ from systolith.bench import findings
 from systolith.bench.results import SEED, Progress
 from systolith.fpga import boards, toolchain
 from systolith.fpga.boards import Board
-from systolith.fpga.build import build
+from systolith.fpga.build import build, ways
 from systolith.fpga.errors import ConstraintError, CrashError, SlowError
 from systolith.fpga.synthesis import synthesize
 from systolith.generators import registry
@@ -153,13 +153,18 @@ def fit_of_before(template: str, board: str) -> Fit | None:
 
 def key(template: str, board: str) -> str:
     """What a fit depends on."""
-    sizes = _sizes(template, board)
     family = boards.get(board).device.family.name
-    return cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, board,
-                     *boards.get(board).device.steps("top"),
-                     json.dumps([sizes, _clocks(board), LINK, FULLEST, LIMIT_S[family],
-                                 MOST_PLACED.get(family)]),
+    return cache.key(*_flow(board),
+                     json.dumps([_sizes(template, board), _clocks(board), LINK, FULLEST,
+                                 LIMIT_S[family], MOST_PLACED.get(family)]),
                      _small(template))
+
+
+def _flow(board: str) -> tuple[str, ...]:
+    """What the builds for a board depend on, beside the core and its clock."""
+    device = boards.get(board).device
+    return (toolchain.yosys_label(), toolchain.NEXTPNR[device.family.name].label, board,
+            *device.steps("top"), *(" ".join(way) for way in ways(device.family.name)))
 
 
 @once
@@ -280,8 +285,7 @@ def _built(core: GeneratedCore, board: str, mhz: float,
                      "seconds": built.seconds}
         (folder / "found.json").write_text(json.dumps(found))
 
-    key = cache.key(toolchain.yosys_label(), toolchain.NEXTPNR[family].label, core.verilog, board,
-                    str(mhz), str(LIMIT_S[family]), *boards.get(board).device.steps("top"))
+    key = cache.key(*_flow(board), core.verilog, str(mhz), str(LIMIT_S[family]))
     found = json.loads((cache.entry("board-fit", key, make) / "found.json").read_text())
     if "failure" in found:
         progress(found["failure"])

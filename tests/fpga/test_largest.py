@@ -8,6 +8,7 @@ import pytest
 from systolith.bench import boards as topic
 from systolith.bench import largest as largest_core
 from systolith.fpga import boards, pll
+from systolith.fpga import build as bitstreams
 from systolith.generators import registry
 
 FOUND = {"resources": {"lut": 1.0, "ff": 1.0, "dsp": 8.0, "bram": 1.0}, "fmax_mhz": 20.0,
@@ -88,6 +89,13 @@ def test_a_quick_run_shows_what_was_found_before(monkeypatch, tmp_path):
     row, = grid.rows
     assert row[:8] == ("Lattice iCE40UP5K (icebreaker), dot", "lanes 8", 1, 1, 8, 100, 1, 18)
     assert grid.note.startswith(f"1 of {len(largest_core.dies()) * 3} pairs of device and template")
+
+
+def test_a_fit_depends_on_the_ways_to_place_and_route(monkeypatch):
+    before = [largest_core.key("dot", board) for board in ("icebreaker", "ulx3s-12f")]
+    monkeypatch.setitem(bitstreams.QUICK, "ice40", ("--another",))
+    after = [largest_core.key("dot", board) for board in ("icebreaker", "ulx3s-12f")]
+    assert before[0] != after[0] and before[1] == after[1]
 
 
 def test_boards_with_the_same_device_share_a_search():
