@@ -36,10 +36,10 @@ CRASHES = 7                  # of place and route that are answered with a furth
 CRASH = re.compile("wasm trap|Found unbound cell")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 _STATIC = "--placer", "static"
+_ROUTER2 = "--router", "router2"
 #: Options of nextpnr that take about half of the time; what it does without them may be faster. On
 #: an iCE40 that is nearly full, router2 may not come to an end; for Gowin there is no such placer.
-QUICK = {"ice40": _STATIC, "ecp5": (*_STATIC, "--router", "router2"),
-         "gatemate": (*_STATIC, "--router", "router2")}
+QUICK = {"ice40": _STATIC, "ecp5": _STATIC + _ROUTER2, "gatemate": _STATIC + _ROUTER2}
 QUICK_S = 600                # of the processor, after which another way is taken in any case
 #: Share of the clock below which the other way is not tried where time is limited.
 FAR = 0.8

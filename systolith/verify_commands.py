@@ -137,7 +137,7 @@ def _show(console: "Console", name: str, result: RungResult) -> None:
         click.echo(f"\n{outcome.name}: {outcome.message}")
     for path in result.files:
         click.echo(f"written: {path}")
-    click.echo(f"\n{name}: {result.summary}")
+    click.echo(f"\n{name}: {result.closing}")
 
 
 COMMANDS = (verify_command, signoff_command)

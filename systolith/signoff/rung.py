@@ -144,6 +144,14 @@ class RungResult:
     def passed(self) -> bool:
         return not self.failures
 
+    @property
+    def closing(self) -> str:
+        """The summary, and the seeds that give it again."""
+        if not self.seeds:
+            return self.summary
+        plural = "s" * (len(self.seeds) > 1)
+        return f"{self.summary}, seed{plural} {', '.join(map(str, self.seeds))}"
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         shown = asdict(self) | {"files": [str(path) for path in self.files]}

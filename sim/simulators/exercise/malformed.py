@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
@@ -289,20 +289,20 @@ class Malformed(Part):
         return max(self.cases, key=lambda case: _first(case.job.inputs[stream.name]))
 
     def _frames(self, stream: Stream) -> Iterator[tuple[str, Case, int, Pauses | None]]:
-        """Frames to be made wrong: names, cases, beats in which they end, and pauses. One with each
-        ``tuser``, as what a frame is told may say how long it has to be."""
+        """Frames to be made wrong: names, cases, beats in which they end, and pauses. One last
+        frame with each of a few ``tuser``, as that may say how long a frame has to be."""
         for name, case, pauses in (("frame", self.small_case(), None),
                                    ("longest frame", self._longest(stream), ANYWHERE)):
             if length := _first(case.job.inputs[stream.name]):
                 yield name, case, length - 1, pauses
-        users = set()
+        smallest: dict[int, Case] = {}
         for case in self.cases:
             beats = case.job.inputs[stream.name]
-            if beats.last.sum() > 1 and not beats.last[-2] and len(users) < FILLED:
-                user = int(beats.user[-1])
-                if user not in users:
-                    users.add(user)
-                    yield f"last frame with tuser {user:#x}", case, len(beats) - 1, None
+            if beats.last.sum() > 1 and not beats.last[-2]:
+                smallest.setdefault(int(beats.user[-1]), case)
+        for user, case in islice(smallest.items(), FILLED):
+            end = len(case.job.inputs[stream.name]) - 1
+            yield f"last frame with tuser {user:#x}", case, end, None
 
     def _unlike(self, case: Case, stream: Stream) -> Case:
         """A case of the same settings that begins with another frame of a stream, if there is one:
